@@ -1,0 +1,24 @@
+"""Musket ML experiments that train MMDetection models.
+
+Importing this package is cheap on purpose: it is imported at every interpreter start (by the ``.pth``
+bootstrap) and by ``musket --help``. The public names below load their modules on first use.
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "PipelineConfig": "config",
+    "train_detector": "training",
+    "UserError": "errors",
+}
+__all__ = [*sorted(_PUBLIC), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)

@@ -1,0 +1,50 @@
+"""Kinds of command-line arguments, and how a project and an experiment are found from the current folder."""
+
+import argparse
+from pathlib import Path
+
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+def boolean(text: str) -> bool:
+    """Return the truth of ``true/false/1/0/yes/no/on/off``, in any case."""
+    if text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+def positive(text: str) -> int:
+    """Return a whole number of 1 or more."""
+    if not text.strip().isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Return the names of a list separated by commas, with or without spaces."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def fold_numbers(text: str) -> list[int]:
+    """Return the numbers of a list such as ``0,2``."""
+    try:
+        return [int(name) for name in names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of fold numbers such as 0,2") from None
+
+
+def project_around(folder: Path) -> tuple["Path | None", list[str]]:
+    """Return the project that a folder is, or lies in, and the experiment in it that the folder is.
+
+    From a folder below ``experiments`` that holds a ``config.yaml``: the project and that experiment's name. From a
+    project's folder: the project and no name. Elsewhere: no project.
+    """
+    for place in (folder, *folder.parents):
+        if place.name == "experiments" and place != folder:
+            name = folder.relative_to(place).as_posix()
+            return place.parent, [name] if (folder / "config.yaml").is_file() else []
+        if (place / "experiments").is_dir():
+            return place, []
+    return None, []

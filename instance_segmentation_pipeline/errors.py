@@ -1,0 +1,37 @@
+"""The exceptions that speak to the person who runs an experiment.
+
+Each message is one sentence that names the file, key or item, what was found, what was expected and what to
+do. The command line prints it as it is; anything else that is raised is a defect and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something that the user can put right: the message says what and how."""
+
+
+class ConfigError(UserError):
+    """The experiment's YAML, or the MMDetection config it names, cannot be used."""
+
+
+class DatasetError(UserError):
+    """The dataset, or one item of it, is not what ``reference.md#dataset-format`` asks for."""
+
+
+class WeightsError(UserError):
+    """A checkpoint is missing, cannot be fetched or does not fit."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on, for example because the loss is no longer finite."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 1) -> str:
+    """Return `` (did you mean 'x'?)`` for the known names closest to ``name``, or an empty string."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.5)
+    if not found:
+        return ""
+    return " (did you mean " + " or ".join(repr(by_lower[match]) for match in found) + "?)"

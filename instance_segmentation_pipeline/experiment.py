@@ -1,0 +1,136 @@
+"""``musket_core.experiment.Experiment`` for our dialect: a failure is an error, and nothing trained is lost.
+
+Upstream's class swallows the exception of a failed experiment, writes ``summary.yaml: Error`` over what was
+there and counts it as completed. Experiments of other dialects keep upstream's behaviour.
+"""
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from .dialect import is_ours, read_config
+from .errors import UserError
+from .files import ExperimentFiles, read_yaml, write_yaml
+
+
+def derive_experiment(upstream: type) -> type:
+    """Return a subclass of musket_core's ``Experiment`` that knows experiments of ours."""
+
+    class Experiment(upstream):  # type: ignore[valid-type, misc]
+        @property
+        def ours(self) -> bool:
+            """Whether this experiment's YAML has our header."""
+            return is_ours(Path(self.getConfigYamlPath()))
+
+        @property
+        def files(self) -> ExperimentFiles:
+            """Names of the experiment's files."""
+            return ExperimentFiles(Path(self.getConfigYamlPath()).absolute())
+
+        def name(self) -> str:
+            """Return the folder below ``experiments``, with ``/`` between its parts."""
+            if self.project is None:
+                return Path(self.path).name
+            return Path(self.path).absolute().relative_to(Path(self.project.experimentsPath()).absolute()).as_posix()
+
+        def config(self) -> dict:
+            """Return the YAML's mapping, read with the safe loader."""
+            if not self.ours:
+                return super().config()
+            if self._cfg is None:
+                self._cfg = read_config(self.files.config)
+            return self._cfg
+
+        def metrics(self) -> Any:
+            """Return the summary; an empty mapping where there is none."""
+            if not self.ours:
+                return super().metrics()
+            return read_yaml(self.files.summary) if self.files.summary.exists() else {}
+
+        def isCompleted(self) -> bool:
+            """Say whether the experiment finished; one that failed did not."""
+            if not self.ours:
+                return super().isCompleted()
+            summary = self.metrics()
+            return isinstance(summary, dict) and bool(summary.get("completed"))
+
+        def parse_config(self) -> Any:
+            """Return the experiment's ``PipelineConfig``."""
+            if not self.ours:
+                return super().parse_config()
+            from musket_core import generic
+
+            common = Path(self.project.commonPath()) if self.project is not None else None
+            cfg = generic.parse(str(self.files.config), str(common) if common and common.exists() else None)
+            cfg.gpus = self.gpus
+            cfg.setAllowResume(self.allowResume)
+            cfg.cache = getattr(self, "cache", None)
+            return cfg
+
+        def result(self, forseRecalc: bool = False, use_primary_metric: bool = False) -> Any:
+            """Return the number that stands for the experiment, ``None`` while it is not finished."""
+            if not self.ours:
+                return super().result(forseRecalc, use_primary_metric)
+            if forseRecalc:
+                self.generateMetrics()
+            return self.parse_config().result_of(self.metrics()) if self.isCompleted() else None
+
+        def fit(self, reporter: Any = None) -> list:
+            """Train the experiment here and now.
+
+            Returns:
+                An empty list: upstream returns tasks that are still to be run, and here none is left.
+
+            Raises:
+                Exception: What went wrong; ``error.yaml`` has the traceback.
+            """
+            if not self.ours:
+                return super().fit(reporter)
+            files = self.files
+            write_yaml(files.in_progress, True)
+            try:
+                self._fit(reporter)
+                files.error.unlink(missing_ok=True)
+            except Exception as error:
+                write_yaml(files.error, {"errors": [_record(error)]})
+                raise
+            finally:
+                files.in_progress.unlink(missing_ok=True)
+            return []
+
+        def _fit(self, reporter: Any) -> None:
+            cfg = self.parse_config()
+            cfg._reporter = reporter
+            if self.time > 0:
+                cfg.expires = time.monotonic() + self.time
+            if self.onlyReports:
+                cfg.get_dataset()
+                cfg.check()
+                cfg.kfold()
+                cfg.generateReports()
+                return
+            cfg.refit = True
+            cfg.fit(foldsToExecute=self.folds)
+            self.canceled_by_timer = cfg.canceled_by_timer
+
+        def generateMetrics(self) -> None:
+            """Compute and write the summary of what is trained."""
+            if not self.ours:
+                super().generateMetrics()
+                return
+            cfg = self.parse_config()
+            cfg.check()
+            cfg.kfold()
+            cfg.generateReports()
+
+    Experiment.__module__ = upstream.__module__
+    Experiment.__qualname__ = "Experiment"
+    return Experiment
+
+
+def _record(error: BaseException) -> dict:
+    """Return what musket_core writes of an error: type, value and traceback."""
+    trace = "".join(traceback.format_exception(error))
+    value = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return {"type": str(type(error)), "value": value, "trace": trace}

@@ -1,0 +1,160 @@
+"""Every file name an experiment has, and the one way in which its files are written.
+
+``ExperimentFiles`` owns the names; ``write_atomically`` replaces a file only by a complete one: temporary
+file in the same folder, fsync, rename.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` to write to; on success it is synced and renamed over ``path``."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_yaml(path: Path, data: Any, header: str = "") -> None:
+    """Write ``data`` as YAML that the safe loader reads back, atomically; ``header`` is put before it."""
+    write_text(path, header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def read_yaml(path: Path) -> Any:
+    """Read YAML with the safe loader."""
+    with Path(path).open(encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """The files of one stage of one fold."""
+
+    root: Path
+    fold: int
+    stage: int
+
+    @property
+    def best_weights(self) -> Path:
+        """The best checkpoint by ``primary_metric``: model weights and class names."""
+        return self.root / "weights" / f"best-{self.fold}.{self.stage}.weights"
+
+    @property
+    def last_weights(self) -> Path:
+        """The latest complete checkpoint: weights, optimizer, schedule, epoch."""
+        return self.root / "weights" / f"last-{self.fold}.{self.stage}.weights"
+
+    @property
+    def model_config(self) -> Path:
+        """The finished MMDetection config that trained this stage."""
+        return self.root / "weights" / f"config-{self.fold}.{self.stage}.py"
+
+    @property
+    def metrics(self) -> Path:
+        """One CSV row an epoch."""
+        return self.root / "metrics" / f"metrics-{self.fold}.{self.stage}.csv"
+
+    @property
+    def logs(self) -> Path:
+        """MMEngine's own log files."""
+        return self.root / "logs" / f"{self.fold}.{self.stage}"
+
+    def example(self, epoch: int) -> Path:
+        """The sample picture of an epoch (counted from 0): ground truth beside prediction."""
+        return self.root / "examples" / str(self.fold) / str(self.stage) / f"{epoch}.jpg"
+
+
+@dataclass(frozen=True)
+class ExperimentFiles:
+    """The files of one experiment; ``config`` is its YAML file."""
+
+    config: Path
+
+    @property
+    def root(self) -> Path:
+        """The experiment's folder."""
+        return self.config.parent
+
+    @property
+    def summary(self) -> Path:
+        """The metrics of a finished experiment, in musket_core's layout."""
+        return self.root / "summary.yaml"
+
+    @property
+    def error(self) -> Path:
+        """The last failure, with its traceback, as musket_core writes it."""
+        return self.root / "error.yaml"
+
+    @property
+    def in_progress(self) -> Path:
+        """Exists while the experiment trains."""
+        return self.root / "inProgress.yaml"
+
+    @property
+    def folds_split(self) -> Path:
+        """Pairs of train and validation indices, one per fold."""
+        return self.config.with_name(self.config.name + ".folds_split")
+
+    @property
+    def holdout_split(self) -> Path:
+        """The indices to train on and the indices held out."""
+        return self.config.with_name(self.config.name + ".holdout_split")
+
+    def stage(self, fold: int, stage: int) -> StageFiles:
+        """Return the files of one stage of one fold."""
+        return StageFiles(self.root, fold, stage)
+
+    def trained(self) -> bool:
+        """Say whether any weights lie here."""
+        return any((self.root / "weights").glob("*.weights"))
+
+    def archive(self) -> "Path | None":
+        """Move what an earlier run left into ``previous/<time>/``; return that folder, ``None`` if nothing lay here."""
+        leftovers = [self.root / name for name in ("weights", "metrics", "examples", "predictions", "logs")]
+        leftovers += [self.summary, self.error, self.folds_split, self.holdout_split]
+        leftovers = [path for path in leftovers if path.exists()]
+        if not self.trained():
+            for path in leftovers:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return None
+        target = _unused(self.root / "previous" / time.strftime("%Y%m%d-%H%M%S"))
+        target.mkdir(parents=True)
+        for path in leftovers:
+            path.rename(target / path.name)
+        shutil.copy2(self.config, target / self.config.name)
+        return target
+
+
+def _unused(path: Path) -> Path:
+    candidate, number = path, 1
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return candidate
+
+
+def save_with(path: Path, save: Callable[[str], Any]) -> None:
+    """Call ``save`` with a temporary name, then move what it wrote to ``path``, atomically."""
+    with write_atomically(path) as temporary:
+        save(str(temporary))

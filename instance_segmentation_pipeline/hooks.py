@@ -1,0 +1,227 @@
+"""MMEngine hooks of one stage of one fold: losses watched, CSV, best and last weights, pictures, progress.
+
+Each does one thing. ``TrainingLog`` runs first after an epoch's validation and hands its row to the others.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process, master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from .annotations import Instances, decode_masks, from_middle_format
+from .errors import TrainingError
+from .files import StageFiles, save_with, write_text
+from .metrics import to_prediction
+
+Row = dict[str, Any]
+
+
+class LossWatch(Hook):
+    """Stops the run when the loss is not finite, and keeps the mean of the losses of an epoch.
+
+    Losses stay on the device and are looked at every ``interval`` iterations (each one on a CPU, where looking
+    costs nothing), and before anything of the epoch is saved.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.means: dict[str, float] = {}
+        self._pending: list[tuple[int, dict[str, torch.Tensor]]] = []
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Begin the epoch's means."""
+        self._pending, self._sums, self._count = [], {}, 0
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Take the iteration's losses."""
+        self._pending.append((batch_idx, outputs))
+        if len(self._pending) >= (1 if outputs["loss"].device.type == "cpu" else 20):
+            self._look(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Finish the epoch's means."""
+        self._look(runner)
+        self.means = {name: total / self._count for name, total in self._sums.items()}
+
+    def _look(self, runner: Runner) -> None:
+        for iteration, outputs in self._pending:
+            losses = {name: float(value) for name, value in outputs.items()}
+            if not math.isfinite(losses["loss"]):
+                parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+                raise TrainingError(
+                    f"{self.label}, epoch {runner.epoch}, iteration {iteration}: the loss is not finite ({parts}): "
+                    "lower lr, or look for extreme values in the data; weights of earlier epochs are kept."
+                )
+            for name, value in losses.items():
+                self._sums[name] = self._sums.get(name, 0.0) + value
+            self._count += 1
+        self._pending = []
+
+
+class TrainingLog(Hook):
+    """Writes the metrics CSV: one row an epoch, with epoch (from 0), lr, loss and parts, val_… metrics."""
+
+    priority = "HIGH"
+
+    def __init__(self, path: Path, watch: LossWatch) -> None:
+        self.path = path
+        self.watch = watch
+        self.rows: list[Row] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Keep the rows of the epochs that a resumed run does not train again."""
+        self.rows = [row for row in read_rows(self.path) if row["epoch"] < runner.epoch]
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Note the learning rate that the epoch begins with."""
+        self._lr = float(runner.optim_wrapper.get_lr()["lr"][0])
+
+    @master_only
+    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+        """Add the epoch's row and write the file, whole."""
+        row: Row = {"epoch": runner.epoch - 1, "lr": self._lr, **self.watch.means}
+        row.update({f"val_{name}": value for name, value in (metrics or {}).items()})
+        self.rows.append(row)
+        write_rows(self.path, self.rows)
+
+
+class WeightsKeeper(Hook):
+    """Keeps the best checkpoint by the primary metric, and the last one for resuming; both appear whole."""
+
+    priority = "NORMAL"
+
+    def __init__(self, files: StageFiles, log: TrainingLog, metric: str, better: Callable[[float, float], bool]) -> None:
+        self.files = files
+        self.log = log
+        self.metric = metric
+        self.better = better
+        self.improved = False
+
+    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+        """Save what has to be saved after this epoch."""
+        *earlier, now = [row.get(self.metric, math.nan) for row in self.log.rows] if is_main_process() else [math.nan]
+        self.improved = not self.files.best_weights.exists() or all(self._beats(now, score) for score in earlier)
+        meta = {"epoch": runner.epoch, "iter": runner.iter}
+        if self.improved:
+            self._save(runner, self.files.best_weights, {**meta, self.metric: now}, complete=False)
+        self._save(runner, self.files.last_weights, meta, complete=True)
+
+    def _beats(self, now: float, score: float) -> bool:
+        return not math.isnan(now) and (math.isnan(score) or self.better(now, score))
+
+    @staticmethod
+    def _save(runner: Runner, path: Path, meta: dict, complete: bool) -> None:
+        def save(temporary: str) -> None:
+            runner.save_checkpoint(
+                str(Path(temporary).parent),
+                Path(temporary).name,
+                save_optimizer=complete,
+                save_param_scheduler=complete,
+                meta=dict(meta),
+            )
+
+        save_with(path, save)
+
+
+class SamplePictures(Hook):
+    """After each epoch, writes a picture of some validation items: ground truth beside prediction."""
+
+    priority = "LOW"
+
+    def __init__(self, files: StageFiles, dataset: Any, threshold: float, count: int = 4) -> None:
+        self.files = files
+        self.dataset = dataset
+        self.threshold = threshold
+        spread = np.linspace(0, max(len(dataset) - 1, 0), min(count, len(dataset)))
+        self.positions = {int(position) for position in spread.round()}
+        self._found: dict[int, tuple] = {}
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Forget the last epoch's samples."""
+        self._found = {}
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Keep the predictions of the chosen items."""
+        for sample in outputs:
+            position = sample.img_id
+            if position in self.positions:
+                prediction = to_prediction(sample.pred_instances, self.dataset.reader.needs_masks)
+                self._found[position] = (sample.truth, prediction)
+
+    @master_only
+    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+        """Draw and write the picture."""
+        from .reporting.pictures import comparison, write_jpeg
+
+        rows = []
+        for position, (truth, prediction) in sorted(self._found.items()):
+            _, image, _ = self.dataset.reader.read(self.dataset.source, self.dataset.indices[position])
+            shown, scores = confident(prediction, truth, self.threshold)
+            rows.append((image, from_middle_format(truth), shown, scores))
+        if rows:
+            write_jpeg(self.files.example(runner.epoch - 1), comparison(rows, self.dataset.metainfo["classes"]))
+
+
+def confident(prediction: dict, truth: dict, threshold: float) -> tuple[Instances, np.ndarray]:
+    """Return the predicted instances with a score of ``threshold`` or more, and their scores ``(N,)``."""
+    keep = prediction["scores"] >= threshold
+    height, width = truth["height"], truth["width"]
+    masks = None
+    if "masks" in prediction:
+        masks = decode_masks([prediction["masks"][row] for row in np.flatnonzero(keep)], height, width)
+    instances = Instances(height, width, prediction["labels"][keep], prediction["bboxes"][keep], masks)
+    return instances, prediction["scores"][keep]
+
+
+class StopAfter(Hook):
+    """Ends the training at the end of the epoch in which ``expired()`` becomes true; the run can be resumed."""
+
+    def __init__(self, expired: Callable[[], bool]) -> None:
+        self.expired = expired
+        self.stopped = False
+
+    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+        """Ask the loop to stop, when it is time and epochs are left."""
+        if self.expired() and runner.epoch < runner.max_epochs:
+            self.stopped = True
+            runner.train_loop.stop_training = True
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a metrics CSV; numbers become numbers, an empty cell NaN."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [{name: float(cell) if cell else math.nan for name, cell in row.items()} for row in csv.DictReader(file)]
+    for row in rows:
+        row["epoch"] = int(row["epoch"])
+    return rows
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Write a metrics CSV atomically; its columns are those of all rows, in order of appearance."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(row.get(name, "")) for name in columns})
+    write_text(path, buffer.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value

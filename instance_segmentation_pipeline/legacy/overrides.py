@@ -1,0 +1,48 @@
+"""What is added to modules of musket_core once they have loaded: our dialect, and subclasses that keep
+upstream's faults away from its users. Each is a subclass or a wrapper that hands everything that is not
+ours on to the original.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+
+def apply(module: ModuleType) -> None:
+    """Give ``module`` its additions, where it has any."""
+    addition = _ADDITIONS.get(module.__name__)
+    if addition is not None:
+        addition(module)
+
+
+def _configloader(module: Any) -> None:
+    from ..dialect import Dialect, parse_with_dialect
+
+    module.loaded["mmdetection"] = Dialect()
+    module.parse = parse_with_dialect(module.parse)
+
+
+def _generic(module: Any) -> None:
+    from ..dialect import resolve_before
+
+    module.parse = resolve_before(module.parse)
+
+
+def _experiment(module: Any) -> None:
+    from ..experiment import derive_experiment
+
+    module.Experiment = derive_experiment(module.Experiment)
+
+
+def _image_datasets(module: Any) -> None:
+    from ..upstream_datasets import derive_instance_segmentation
+
+    module.InstanceSegmentationDataSet = derive_instance_segmentation(module)
+
+
+_ADDITIONS: dict[str, Callable[[Any], None]] = {
+    "musket_core.configloader": _configloader,
+    "musket_core.generic": _generic,
+    "musket_core.experiment": _experiment,
+    "musket_core.image_datasets": _image_datasets,
+}

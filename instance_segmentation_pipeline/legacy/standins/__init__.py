@@ -1,0 +1,1 @@
+"""Modules that musket_core and imgaug import in place of the real ones; nobody else does."""

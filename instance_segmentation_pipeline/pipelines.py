@@ -1,0 +1,111 @@
+"""Native data pipelines made to fit: loading steps taken out, sizes set from ``shape``, truth kept.
+
+Pure functions on lists of transform configs. Which order a size has, and whether it must divide by 32, is a
+property of the transform, listed in one table.
+"""
+
+import copy
+import math
+from typing import Any
+
+Ratios = tuple[float, float]
+"""Width and height of the wanted shape over those of the native one."""
+
+LOADING = ("LoadImageFromFile", "LoadAnnotations", "LoadPanopticAnnotations", "LoadEmptyAnnotations", "LoadProposals")
+DIVISOR = 32
+"""The largest stride of the zoo's feature pyramids: images padded to a fixed size must divide by it."""
+
+WIDTH_FIRST = ("scale", "scales", "img_scale", "size")
+HEIGHT_FIRST = ("crop_size",)
+DIVISIBLE = {("Pad", "size"), ("CachedMixUp", "img_scale"), ("MixUp", "img_scale")}
+PACK = "PackDetInputs"
+DEFAULT_META = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
+
+
+def without_loading(pipeline: list) -> list:
+    """Return a pipeline without the steps that read files, and copied: our dataset gives what they would."""
+    return [copy.deepcopy(step) for step in pipeline if _short(step) not in LOADING]
+
+
+def with_truth(pipeline: list) -> list:
+    """Return a validation pipeline whose packing keeps the item's ground truth for the metric."""
+    pipeline = copy.deepcopy(pipeline)
+    for step in pipeline:
+        if _short(step) == PACK:
+            step["meta_keys"] = (*(step.get("meta_keys") or DEFAULT_META), "truth")
+    return pipeline
+
+
+def base_size(*pipelines: list) -> "tuple[int, int] | None":
+    """Return ``(width, height)`` that the first of the pipelines that resizes resizes to; the largest, if several."""
+    for pipeline in pipelines:
+        found = [size for step in pipeline for size in _resizes(step)]
+        if found:
+            return max(found, key=lambda size: size[0] * size[1])
+    return None
+
+
+def fit_pipeline(pipeline: list, ratios: Ratios) -> list:
+    """Return the pipeline with every size scaled by ``ratios``; sizes relative to the image stay."""
+    return [_fit(copy.deepcopy(step), ratios) for step in pipeline]
+
+
+def resize_batch_augments(augments: list, ratios: Ratios) -> None:
+    """Scale, in place, the sizes of a data preprocessor's batch augmentations."""
+    for augment in augments:
+        if augment.get("type") == "BatchFixedSizePad":
+            augment["size"] = _scaled_pair(augment["size"], ratios[::-1], DIVISOR)
+        elif "random_size_range" in augment:
+            divisor = augment.get("size_divisor", DIVISOR)
+            low, high = augment["random_size_range"]
+            factor = min(ratios)
+            augment["random_size_range"] = tuple(max(divisor, _up(value * factor, divisor)) for value in (low, high))
+
+
+def _short(step: Any) -> str:
+    """Return a step's type without its scope; new-style configs hold the class itself."""
+    kind = step.get("type")
+    return kind.rpartition(".")[2] if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+
+
+def _resizes(step: Any) -> list[tuple[int, int]]:
+    nested = [size for inner in _nested(step) for size in _resizes(inner)]
+    scale = step.get("scale", step.get("img_scale")) if "Resize" in _short(step) else None
+    return nested + ([tuple(scale)] if _is_pair(scale) else [])
+
+
+def _nested(step: Any) -> list:
+    inner = step.get("transforms") or []
+    flat: list = []
+    for entry in inner:
+        flat.extend(entry if isinstance(entry, (list, tuple)) else [entry])
+    return flat
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(type(number) is int for number in value)
+
+
+def _fit(step: Any, ratios: Ratios) -> Any:
+    for inner in _nested(step):
+        _fit(inner, ratios)
+    if step.get("crop_type", "absolute").startswith("relative"):
+        return step
+    kind = _short(step)
+    for key, order in [*((key, ratios) for key in WIDTH_FIRST), *((key, ratios[::-1]) for key in HEIGHT_FIRST)]:
+        value = step.get(key)
+        divisor = DIVISOR if (kind, key) in DIVISIBLE else 1
+        if _is_pair(value):
+            step[key] = _scaled_pair(value, order, divisor)
+        elif isinstance(value, (list, tuple)) and value and all(_is_pair(pair) for pair in value):
+            step[key] = [_scaled_pair(pair, order, divisor) for pair in value]
+    return step
+
+
+def _scaled_pair(pair: Any, ratios: Ratios, divisor: int) -> tuple[int, int]:
+    first, second = (max(1, round(value * ratio)) for value, ratio in zip(pair, ratios, strict=True))
+    return _up(first, divisor), _up(second, divisor)
+
+
+def _up(value: float, divisor: int) -> int:
+    return math.ceil(value / divisor) * divisor

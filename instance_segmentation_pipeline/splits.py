@@ -1,0 +1,145 @@
+"""Folds and holdout: how they are made, and the files that fix them at the first run.
+
+The files hold plain lists, in musket_core's layout. A comment in their first line records what they were made
+from, so that a split for another folds_count, share, seed or dataset is never used by mistake.
+"""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn import model_selection
+from tqdm import tqdm
+
+from .errors import DatasetError
+from .files import read_yaml, write_yaml
+
+Fold = tuple[list[int], list[int]]
+MARK = "# made from "
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """What decides a split; the fields have the meaning of the properties of the same name."""
+
+    folds_count: int
+    validation_split: float
+    random_state: int
+    stratified: bool
+    test_split: float
+    test_split_seed: int
+
+
+def fingerprint(request: SplitRequest, dataset: Any, given: Any) -> str:
+    """Return what a split was made from, as one line of JSON.
+
+    Args:
+        request: The properties.
+        dataset: The Musket dataset; its length and the ids of up to 8 items stand for it.
+        given: Folds and holdout that come with the dataset or were set by the user.
+    """
+    count = len(dataset)
+    picked = sorted({round(position * (count - 1) / 7) for position in range(8)}) if count else []
+    ids = [str(dataset[position].id) for position in picked]
+    digest = hashlib.sha256(json.dumps([ids, _plain(given)]).encode()).hexdigest()[:16]
+    return json.dumps({**asdict(request), "items": count, "dataset": digest}, sort_keys=True)
+
+
+def make_holdout(count: int, request: SplitRequest, classes: "Sequence[int] | None") -> Fold:
+    """Return the indices to train on and those held out, ``testSplit`` of all."""
+    if request.stratified and classes is not None:
+        train, test = model_selection.train_test_split(
+            list(range(count)),
+            test_size=request.test_split,
+            random_state=request.test_split_seed,
+            stratify=_common(classes, 2),
+        )
+        return sorted(train), sorted(test)
+    order = list(range(count))
+    random.Random(request.test_split_seed).shuffle(order)
+    kept = round(count - count * request.test_split)
+    return order[:kept], order[kept:]
+
+
+def make_folds(count: int, request: SplitRequest, classes: "Sequence[int] | None") -> list[Fold]:
+    """Return train and validation indices of each fold, into a dataset of ``count`` items.
+
+    Raises:
+        DatasetError: There are fewer items than the folds need.
+    """
+    folds = request.folds_count
+    if count < max(2, folds):
+        raise DatasetError(
+            f"the dataset has {count} items to train on, too few for folds_count {folds} with a validation part: "
+            "lower folds_count, or add items."
+        )
+    items = np.arange(count)
+    common = _common(classes, max(2, folds)) if request.stratified and classes is not None else None
+    if folds == 1:
+        train, validation = model_selection.train_test_split(
+            items, shuffle=True, stratify=common, random_state=request.random_state, test_size=request.validation_split
+        )
+        return [(train.tolist(), validation.tolist())]
+    splitter = (model_selection.KFold if common is None else model_selection.StratifiedKFold)(
+        folds, shuffle=True, random_state=request.random_state
+    )
+    return [(train.tolist(), validation.tolist()) for train, validation in splitter.split(items, common)]
+
+
+def stratification_classes(dataset: Any) -> list[int]:
+    """Return one class an item: the rarest label in it over the dataset, 0 for items without objects.
+
+    A dataset whose root defines ``get_stratify_class`` decides by itself, as in musket_core.
+    """
+    from musket_core.datasets import DataSet
+
+    decides = getattr(type(dataset.root()), "get_stratify_class", None) if hasattr(dataset, "root") else None
+    if decides is not None and decides is not DataSet.get_stratify_class:
+        return [int(dataset.get_stratify_class(i)) for i in tqdm(range(len(dataset)), "stratification classes")]
+    labels = []
+    for number in tqdm(range(len(dataset)), "stratification classes"):
+        target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
+        labels.append({int(label) for label in target[0]})
+    frequency = Counter(label for item in labels for label in item)
+    return [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in labels]
+
+
+def read_split(path: Path, mark: str) -> Any:
+    """Return a split that was made from ``mark``; ``None`` when there is none, or it was made from something else."""
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8") as file:
+        if file.readline().rstrip("\n") != MARK + mark:
+            return None
+    return read_yaml(path)
+
+
+def write_split(path: Path, split: Any, mark: str) -> None:
+    """Write a split, with what it was made from in the first line."""
+    write_yaml(path, _plain(split), header=f"{MARK}{mark}\n")
+
+
+def _common(classes: Sequence[int], least: int) -> list[int]:
+    """Put classes with fewer than ``least`` items together, since they cannot be spread over that many parts."""
+    counts = Counter(classes)
+    merged = [label if counts[label] >= least else -1 for label in classes]
+    if 0 < merged.count(-1) < least:
+        most = counts.most_common(1)[0][0]
+        merged = [most if label == -1 else label for label in merged]
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(entry) for entry in value]
+    return value

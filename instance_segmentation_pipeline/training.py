@@ -1,0 +1,158 @@
+"""``train_detector``: MMEngine's Runner over one stage of one fold, in this process.
+
+MMDetection 1.x and 2.x had a function of this name; it drives MMEngine's Runner here. What is trained (a
+``TrainingJob``) is kept apart from where (``launch``).
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import get_torch_safe_globals
+
+from .checkpoints import LoadReport, load_into, read_checkpoint
+from .files import StageFiles, save_with
+from .hooks import LossWatch, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
+from .loops import StageRunner, experiment_name, forget_afterwards
+from .reporting.progress import ProgressLine
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One stage of one fold.
+
+    Attributes:
+        config: The finished MMDetection config, with the stage's schedule.
+        train_dataset: ``MusketDetectionDataset`` to train on.
+        val_dataset: ``MusketDetectionDataset`` to validate on.
+        files: Where weights, metrics and pictures go.
+        label: What messages and the progress line call it, such as ``fold 0 stage 1``.
+        primary_metric: Column of the CSV that chooses the best weights, such as ``val_coco_segm_mAP``.
+        better: Whether its first score is better than its second.
+        with_masks: Whether masks are evaluated.
+        threshold: Lowest score that sample pictures show.
+        seed: Seed of weights, order and augmentation.
+        start: Checkpoint to start from, ``None`` for the config's own initial weights.
+        anew: Names of tensors not to take from ``start``.
+        resume: Go on from ``files.last_weights``.
+        expired: Asked after each epoch; true ends the training there, to be resumed later.
+    """
+
+    config: Config
+    train_dataset: Any
+    val_dataset: Any
+    files: StageFiles
+    label: str
+    primary_metric: str
+    better: Callable[[float, float], bool]
+    with_masks: bool = True
+    threshold: float = 0.5
+    seed: int = 33
+    start: "Path | None" = None
+    anew: frozenset = frozenset()
+    resume: bool = False
+    expired: "Callable[[], bool] | None" = None
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a job: its CSV's rows, and whether time ended it before its last epoch."""
+
+    rows: list
+    stopped: bool
+
+
+def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
+    """Train one stage of one fold.
+
+    Args:
+        job: What to train.
+        device: ``cpu`` or ``cuda:<n>``.
+
+    Returns:
+        The metrics of each epoch.
+
+    Raises:
+        UserError: The data, the weights or the loss do not let it go on.
+    """
+    name = experiment_name()
+    init_default_scope(job.config.default_scope)
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+    if not job.resume:
+        job.files.best_weights.unlink(missing_ok=True)
+    save_with(job.files.model_config, job.config.dump)
+    watch = LossWatch(job.label)
+    log = TrainingLog(job.files.metrics, watch)
+    keeper = WeightsKeeper(job.files, log, job.primary_metric, job.better)
+    stop = StopAfter(job.expired or (lambda: False))
+    progress = ProgressLine(job.label, job.primary_metric, keeper, log)
+    hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
+    with forget_afterwards(name):
+        try:
+            runner = _runner(job, name)
+            for hook in [_StartWeights(job), *hooks]:
+                runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
+            with torch.serialization.safe_globals(get_torch_safe_globals()):
+                runner.train()
+        finally:
+            progress.close()
+    return TrainingResult(log.rows, stop.stopped)
+
+
+def _runner(job: TrainingJob, name: str) -> Runner:
+    config = job.config
+    config.experiment_name = name
+    config.work_dir = str(job.files.logs)
+    config.randomness = {"seed": job.seed}
+    if job.resume:
+        read_checkpoint(job.files.last_weights)
+        config.load_from, config.resume = str(job.files.last_weights), True
+    else:
+        shutil.rmtree(job.files.logs, ignore_errors=True)
+    fields = {key: config.get(key) for key in ("train_cfg", "val_cfg", "optim_wrapper", "param_scheduler")}
+    runner: Runner = StageRunner(
+        model=config.model,
+        work_dir=config.work_dir,
+        train_dataloader={**config.train_dataloader, "dataset": job.train_dataset},
+        val_dataloader={**config.val_dataloader, "dataset": job.val_dataset},
+        val_evaluator={**config.val_evaluator, "with_masks": job.with_masks},
+        default_hooks=config.default_hooks,
+        custom_hooks=config.get("custom_hooks"),
+        load_from=config.load_from,
+        resume=config.resume,
+        env_cfg=config.get("env_cfg") or {"dist_cfg": {"backend": "nccl"}},
+        log_processor=config.get("log_processor"),
+        visualizer=config.visualizer,
+        default_scope=config.default_scope,
+        randomness=config.randomness,
+        experiment_name=name,
+        cfg=config,
+        **fields,
+    )
+    return runner
+
+
+class _StartWeights(Hook):
+    """Puts the starting weights into the model, after the config's own initialisation."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, job: TrainingJob) -> None:
+        self.job = job
+        self.report: "LoadReport | None" = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Load them, unless the run is resumed."""
+        if self.job.start is not None and not self.job.resume:
+            model = getattr(runner.model, "module", runner.model)
+            self.report = load_into(model, self.job.start, self.job.anew)
+            runner.logger.info(f"{self.job.start}: {self.report}")
+
