@@ -93,13 +93,11 @@ def from_musket(
     if needs_masks and len(y) == 2:
         raise DatasetError(f"{where}y is (labels, bboxes), but this model learns masks: give (labels, bboxes, masks).")
     labels = _labels(y[0], classes, where)
+    given = None if bbox_source == "masks" else _bboxes(y[1], len(labels), height, width, bbox_order, where)
     masks = _masks(y[2], len(labels), height, width, where) if len(y) == 3 else None
-    if bbox_source == "masks":
-        if masks is None:
-            raise DatasetError(f"{where}bboxSource is masks, but y has no masks: use bboxSource: dataset.")
-        bboxes = boxes_of_masks(masks)
-    else:
-        bboxes = _bboxes(y[1], len(labels), height, width, bbox_order, where)
+    if given is None and masks is None:
+        raise DatasetError(f"{where}bboxSource is masks, but y has no masks: use bboxSource: dataset.")
+    bboxes = boxes_of_masks(masks) if given is None else given
     return Instances(height, width, labels - 1, bboxes, masks)
 
 

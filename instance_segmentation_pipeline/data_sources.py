@@ -22,8 +22,9 @@ def project_modules(project: Path) -> list[str]:
     folder = project / "modules"
     if not folder.is_dir():
         return []
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
     names = sorted(path.stem for path in folder.glob("*.py"))
     for name in names:
         _forget_namesake(name, folder / f"{name}.py")

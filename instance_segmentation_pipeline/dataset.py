@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
-from mmdet.structures.bbox import HorizontalBoxes
-from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import init_default_scope
 
 from .annotations import Instances, check_image, fits_only_swapped, from_musket, to_middle_format
 from .errors import DatasetError, UserError
+from .mmdet_parts import BitmapMasks, HorizontalBoxes
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""

@@ -46,7 +46,7 @@ class LossWatch(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Take the iteration's losses."""
-        self._pending.append((batch_idx, outputs))
+        self._pending.append((batch_idx, {name: value.detach() for name, value in outputs.items()}))
         if len(self._pending) >= (1 if outputs["loss"].device.type == "cpu" else 20):
             self._look(runner)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import OPTIMIZERS
+from mmengine.optim import OPTIMIZERS
 
 from .errors import ConfigError, nearest
 from .native_config import locate, read_native, walk

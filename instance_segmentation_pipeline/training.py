@@ -5,6 +5,7 @@ MMDetection 1.x and 2.x had a function of this name; it drives MMEngine's Runner
 """
 
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,8 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     stop = StopAfter(job.expired or (lambda: False))
     progress = ProgressLine(job.label, job.primary_metric, keeper, log)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
-    with forget_afterwards(name):
+    with forget_afterwards(name), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
         try:
             runner = _runner(job, name)
             for hook in [_StartWeights(job), *hooks]:

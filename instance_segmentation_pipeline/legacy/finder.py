@@ -36,7 +36,7 @@ class RedirectingFinder:
         spec = PathFinder.find_spec(fullname, path, target)  # type: ignore[arg-type]
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = RewritingLoader(fullname, spec.loader.path)
-            spec.cached = None
+            spec.cached = _cache_of(spec.loader.path)
         return spec
 
 
@@ -49,7 +49,7 @@ class RewritingLoader(SourceFileLoader):
         source = self.get_data(path)
         key = importlib.util.source_hash(source + _rewriter_source())
         header = importlib.util.MAGIC_NUMBER + b"\x03\x00\x00\x00" + key  # a hash-based pyc, PEP 552
-        cache = importlib.util.cache_from_source(path, optimization=f"redirected{sys.flags.optimize}")
+        cache = _cache_of(path)
         try:
             cached = self.get_data(cache)
             if cached[:16] == header:
@@ -71,6 +71,11 @@ class RewritingLoader(SourceFileLoader):
             from .overrides import apply
 
             apply(module)
+
+
+def _cache_of(path: str) -> str:
+    """Return where the rewritten bytecode of a source file is kept: a name that nobody else reads."""
+    return importlib.util.cache_from_source(path, optimization=f"redirected{sys.flags.optimize}")
 
 
 def _rewriter_source() -> bytes:

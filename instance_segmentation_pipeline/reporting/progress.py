@@ -43,7 +43,7 @@ class ProgressLine(Hook):
             iterations = len(runner.train_dataloader)
             self._bar.set_description(
                 f"{self.label} epoch {runner.epoch + 1}/{runner.max_epochs} iteration {batch_idx + 1}/{iterations} "
-                f"loss {float(outputs['loss']):.3f}",
+                f"loss {float(outputs['loss'].detach()):.3f}",
                 refresh=False,
             )
 

@@ -1,0 +1,41 @@
+# Two commands are all a fresh machine needs: `make demo` and `make test`. Both prepare .venv on first use.
+#
+#   PYTHON=python3.12       the interpreter to make .venv with (3.10 to 3.13)
+#   USE_ACTIVE_ENV=1        install into the activated environment instead of .venv; a torch in it is kept
+#   TORCH=torch==2.13.0     the torch to install where there is none
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH ?= torch==2.13.0
+ifeq ($(USE_ACTIVE_ENV),1)
+ENVIRONMENT := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
+ifeq ($(ENVIRONMENT),)
+$(error USE_ACTIVE_ENV=1, but no environment is activated)
+endif
+else
+ENVIRONMENT := .venv
+endif
+BIN := $(ENVIRONMENT)/bin
+READY := $(ENVIRONMENT)/.instance_segmentation_pipeline
+
+.PHONY: demo test lint format clean
+demo: $(READY)
+	$(BIN)/musket fit --project examples/coins --name coins --allow_resume true
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): setup.py pyproject.toml instance_segmentation_pipeline.pth tools/prepare_environment.sh
+	PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash tools/prepare_environment.sh $(ENVIRONMENT)
+	@touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

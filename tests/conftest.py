@@ -1,0 +1,97 @@
+"""Fixtures: a scratch copy of the shapes project, and ways to run the command line in a real process."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHAPES = REPOSITORY / "examples" / "shapes"
+SMALL_CONFIG = REPOSITORY / "configs" / "rtmdet-ins_tiny_small-images.py"
+
+FAST = """#%Musket MMDetection 1.0
+configPath: {config}
+pretrained: false
+classes: 3
+shape: [64, 64]
+imagesPerGpu: 4
+configOptions:
+  model.backbone.deepen_factor: 0.167
+  model.backbone.widen_factor: 0.125
+  model.neck.in_channels: [32, 64, 128]
+  model.neck.out_channels: 32
+  model.bbox_head.in_channels: 32
+  model.bbox_head.feat_channels: 32
+stages:
+  - epochs: 1
+dataset:
+  get_shapes: {{count: 12, size: 64}}
+{extra}"""
+
+
+@pytest.fixture(autouse=True)
+def _stay_in_place():
+    """Bring the working directory back after each test."""
+    before = os.getcwd()
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a scratch Musket project with the shapes dataset and no experiments."""
+    root = tmp_path / "project"
+    (root / "experiments").mkdir(parents=True)
+    shutil.copytree(SHAPES / "modules", root / "modules", ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+@pytest.fixture
+def add_experiment(project):
+    """Return a function that writes an experiment to the scratch project and returns its config.yaml."""
+
+    def add(name="exp01", extra="", text=None, replace=()):
+        folder = project / "experiments" / name
+        folder.mkdir(parents=True)
+        content = FAST.format(config=SMALL_CONFIG, extra=extra) if text is None else text
+        for old, new in replace:
+            assert old in content
+            content = content.replace(old, new)
+        (folder / "config.yaml").write_text(content)
+        return folder / "config.yaml"
+
+    return add
+
+
+@pytest.fixture
+def run():
+    """Return a function that runs a command and gives back the completed process, output as text."""
+
+    def call(*command, cwd=None, env=None, timeout=240):
+        environment = {**os.environ, "OMP_NUM_THREADS": "2", **(env or {})}
+        return subprocess.run(
+            [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    return call
+
+
+@pytest.fixture
+def musket(run):
+    """Return a function that runs the ``musket`` command of this environment."""
+    program = Path(sys.executable).parent / "musket"
+    return lambda *arguments, **options: run(program, *arguments, **options)
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="this machine has no CUDA device"))
