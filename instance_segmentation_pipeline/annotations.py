@@ -97,7 +97,7 @@ def from_musket(
     masks = _masks(y[2], len(labels), height, width, where) if len(y) == 3 else None
     if given is None and masks is None:
         raise DatasetError(f"{where}bboxSource is masks, but y has no masks: use bboxSource: dataset.")
-    bboxes = boxes_of_masks(masks) if given is None else given
+    bboxes = given if given is not None else boxes_of_masks(masks)  # type: ignore[arg-type]
     return Instances(height, width, labels - 1, bboxes, masks)
 
 

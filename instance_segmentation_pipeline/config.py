@@ -64,9 +64,13 @@ class PipelineConfig(GenericImageTaskConfig):
         ConfigError: A property is unknown, missing or wrong.
     """
 
+    folds_count: int
+    primary_metric: Any
+    _dataset: Any
+
     def __init__(self, **properties: Any) -> None:
         checked = check_properties(properties)
-        self._path: "str | None" = None
+        self._path: str | None = None
         super().__init__(**checked)
         self.all = {name: value for name, value in checked.items() if value is not None}
         self.separatePredictions = False
@@ -74,8 +78,8 @@ class PipelineConfig(GenericImageTaskConfig):
         self.needsSessionForPrediction = False
         self.dataset_clazz = DetectionFolds
         self.gpus = 1
-        self.cache: "Path | None" = None
-        self.expires: "float | None" = None
+        self.cache: Path | None = None
+        self.expires: float | None = None
         self.refit = False
         self._split_of: tuple = ()
         self._announced: set = set()
@@ -172,7 +176,9 @@ class PipelineConfig(GenericImageTaskConfig):
         known = known_class_names(self._dataset)
         if self.classes is None:
             if known is None:
-                raise ConfigError(f"{self.path}: classes is missing, and the dataset does not name its CLASSES: give it.")
+                raise ConfigError(
+                    f"{self.path}: classes is missing, and the dataset does not name its CLASSES: give it."
+                )
             return known
         if known is None:
             return tuple(f"class {number}" for number in range(1, self.classes + 1))
@@ -243,7 +249,12 @@ class PipelineConfig(GenericImageTaskConfig):
         _check_length(ds)
         given_folds, given_holdout = getattr(ds, "folds", None), self._given_holdout(ds)
         request = SplitRequest(
-            self.folds_count, self.validationSplit, self.random_state, self.stratified, self.testSplit, self.testSplitSeed
+            self.folds_count,
+            self.validationSplit,
+            self.random_state,
+            self.stratified,
+            self.testSplit,
+            self.testSplitSeed,
         )
         mark = fingerprint(request, ds, [given_folds, given_holdout])
         self._check_split(mark)
@@ -409,7 +420,7 @@ class PipelineConfig(GenericImageTaskConfig):
         """Train every fold and stage, then write ``summary.yaml``.
 
         Args:
-            dataset_: A Musket dataset; by default the one that the property ``dataset`` declares.
+            dataset_: A Musket dataset, or a function that returns one; by default the one that the property ``dataset`` declares.
             subsample: Share of each fold's training items to use.
             foldsToExecute: Numbers of the folds to train; all by default.
             start_from_stage: The first stage to train; earlier ones must have been trained.
@@ -424,15 +435,19 @@ class PipelineConfig(GenericImageTaskConfig):
                 f"{self.files.root} is finished, it has a summary.yaml: fit it again with the command musket fit, "
                 "which keeps the old run, or delete that file."
             )
+        if callable(dataset_) and not hasattr(dataset_, "__len__"):
+            dataset_ = dataset_()
         with contextlib.ExitStack() as stack:
             if dataset_ is None:
                 self.get_dataset()
                 stack.enter_context(self._in_data_folder())
             self.check(dataset_)
+            if foldsToExecute:
+                self.kfold()
+                self._check_folds(foldsToExecute)
             if not self.resume and not start_from_stage:
-                self._make_room()
+                self._make_room(foldsToExecute)
             self.kfold()
-            self._check_folds(foldsToExecute)
             return super().fit(
                 self.get_dataset(), subsample, foldsToExecute, start_from_stage, drawingFunction, parallel=parallel
             )
@@ -455,9 +470,7 @@ class PipelineConfig(GenericImageTaskConfig):
         """Return the metrics of each stage, and under ``allStages`` those of the last one, over the folds."""
         stages = []
         for number in range(len(self.stages)):
-            best = [
-                best_row(self._rows(fold, number), self.primary_metric, self.better) for fold in foldsToExecute
-            ]
+            best = [best_row(self._rows(fold, number), self.primary_metric, self.better) for fold in foldsToExecute]
             held_out = [self._on_holdout(fold, number) for fold in foldsToExecute] if self.hasHoldout() else []
             stages.append(stage_summary(best, held_out))
         return {"stages": stages, "allStages": {name: _copied(value) for name, value in stages[-1].items()}}
@@ -493,9 +506,9 @@ class PipelineConfig(GenericImageTaskConfig):
 
         return self.executor().run(job)
 
-    def _make_room(self) -> None:
-        """Put what an earlier run trained aside, so that a fresh one never overwrites it."""
-        archived = self.files.archive()
+    def _make_room(self, folds: "Sequence[int] | None") -> None:
+        """Put what an earlier run of these folds trained aside, so that a fresh one never overwrites it."""
+        archived = self.files.archive(folds or None)
         self._split_of = ()
         if archived is not None:
             print(f"  the weights of an earlier run are kept in {archived}")  # noqa: T201
@@ -515,7 +528,9 @@ class PipelineConfig(GenericImageTaskConfig):
         for key in ("primary_metric", "experiment_result"):
             name = getattr(self, key)
             if name is not None and name.removeprefix("val_").removesuffix("_holdout") not in known:
-                raise ConfigError(f"{self.path}: {key} {name!r} is not known{nearest(name, known)}: use one of {known}.")
+                raise ConfigError(
+                    f"{self.path}: {key} {name!r} is not known{nearest(name, known)}: use one of {known}."
+                )
         if not self.primary_metric.startswith("val_"):
             self.primary_metric = f"val_{self.primary_metric}"
 

@@ -35,7 +35,7 @@ def evaluate(detector: Any, dataset: Any, batch_size: int, with_masks: bool, des
     metric = InstanceMetric(with_masks=with_masks)
     metric.dataset_meta = dataset.metainfo
     loader = DataLoader(dataset, batch_size=batch_size, collate_fn=pseudo_collate)
-    for batch in tqdm(loader, description, leave=False):
+    for batch in tqdm(loader, description, leave=False, disable=None):
         data = detector.data_preprocessor(batch, False)
         samples = detector(**data, mode="predict")
         metric.process(batch, [sample.to_dict() for sample in samples])

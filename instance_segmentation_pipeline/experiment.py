@@ -17,7 +17,9 @@ from .files import ExperimentFiles, read_yaml, write_yaml
 def derive_experiment(upstream: type) -> type:
     """Return a subclass of musket_core's ``Experiment`` that knows experiments of ours."""
 
-    class Experiment(upstream):  # type: ignore[valid-type, misc]
+    class Experiment(upstream):
+        _cfg: Any
+
         @property
         def ours(self) -> bool:
             """Whether this experiment's YAML has our header."""

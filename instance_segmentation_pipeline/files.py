@@ -7,7 +7,7 @@ file in the same folder, fsync, rename.
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,21 +130,37 @@ class ExperimentFiles:
         """Say whether any weights lie here."""
         return any((self.root / "weights").glob("*.weights"))
 
-    def archive(self) -> "Path | None":
-        """Move what an earlier run left into ``previous/<time>/``; return that folder, ``None`` if nothing lay here."""
-        leftovers = [self.root / name for name in ("weights", "metrics", "examples", "predictions", "logs")]
-        leftovers += [self.summary, self.error, self.folds_split, self.holdout_split]
-        leftovers = [path for path in leftovers if path.exists()]
-        if not self.trained():
+    def archive(self, folds: "Sequence[int] | None" = None) -> "Path | None":
+        """Move what an earlier run left into ``previous/<time>/``.
+
+        Args:
+            folds: Move only what belongs to these folds, and the summary; by default everything, splits too.
+
+        Returns:
+            The folder, ``None`` if no weights lay here: then there is nothing worth keeping, and it is deleted.
+        """
+        leftovers = [path for path in self._of_run(folds) if path.exists()]
+        if not any(path.suffix == ".weights" or path.name == "weights" for path in leftovers):
             for path in leftovers:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             return None
         target = _unused(self.root / "previous" / time.strftime("%Y%m%d-%H%M%S"))
-        target.mkdir(parents=True)
         for path in leftovers:
-            path.rename(target / path.name)
+            (target / path.relative_to(self.root)).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target / path.relative_to(self.root))
         shutil.copy2(self.config, target / self.config.name)
         return target
+
+    def _of_run(self, folds: "Sequence[int] | None") -> list[Path]:
+        """Return what a run of these folds writes, or all that any run writes."""
+        once = [self.summary, self.error]
+        if folds is None:
+            names = ("weights", "metrics", "examples", "predictions", "logs")
+            return [*once, self.folds_split, self.holdout_split, *(self.root / name for name in names)]
+        found = [path for fold in folds for path in (self.root / "weights").glob(f"*-{fold}.*")]
+        found += [path for fold in folds for path in (self.root / "metrics").glob(f"*-{fold}.*")]
+        found += [path for fold in folds for path in (self.root / "logs").glob(f"{fold}.*")]
+        return [*once, *found, *(self.root / "examples" / str(fold) for fold in folds)]
 
 
 def _unused(path: Path) -> Path:

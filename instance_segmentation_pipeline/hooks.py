@@ -102,7 +102,9 @@ class WeightsKeeper(Hook):
 
     priority = "NORMAL"
 
-    def __init__(self, files: StageFiles, log: TrainingLog, metric: str, better: Callable[[float, float], bool]) -> None:
+    def __init__(
+        self, files: StageFiles, log: TrainingLog, metric: str, better: Callable[[float, float], bool]
+    ) -> None:
         self.files = files
         self.log = log
         self.metric = metric

@@ -41,13 +41,12 @@ def forget_afterwards(name: str) -> Iterator[None]:
         yield
     finally:
         for owner in (MMLogger, MessageHub, Visualizer):
-            instance = owner._instance_dict.pop(name, None)
-            if isinstance(instance, MMLogger):
-                for handler in list(instance.handlers):
-                    handler.close()
-                    instance.removeHandler(handler)
-        for key in [key for key in Visualizer._instance_dict if key.startswith(name)]:
-            Visualizer._instance_dict.pop(key)
+            for key in [key for key in owner._instance_dict if key.startswith(name)]:
+                instance = owner._instance_dict.pop(key)
+                if isinstance(instance, MMLogger):
+                    for handler in list(instance.handlers):
+                        handler.close()
+                        instance.removeHandler(handler)
 
 
 @LOOPS.register_module()
@@ -60,14 +59,18 @@ class ValidationLoop(ValLoop):
 
     def run(self) -> dict:
         """Validate; return the metrics, with the mean loss and its parts under ``loss…``."""
+        runner = self.runner
         self._sums: dict[str, torch.Tensor] = {}
         self._batches = 0
-        original = self.evaluator.evaluate
-        self.evaluator.evaluate = lambda size: {**original(size), **self._mean_losses()}  # type: ignore[method-assign]
-        try:
-            return super().run()
-        finally:
-            del self.evaluator.evaluate
+        runner.call_hook("before_val")
+        runner.call_hook("before_val_epoch")
+        runner.model.eval()
+        for number, batch in enumerate(self.dataloader):
+            self.run_iter(number, batch)
+        metrics = {**self.evaluator.evaluate(len(self.dataloader.dataset)), **self._mean_losses()}
+        runner.call_hook("after_val_epoch", metrics=metrics)
+        runner.call_hook("after_val")
+        return metrics
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: Any) -> None:

@@ -42,7 +42,7 @@ def coco_metrics(truths: Sequence[dict], predictions: Sequence[dict], classes: i
         ``coco_bbox_mAP``, ``…_50``, ``…_75``, ``…_s``, ``…_m``, ``…_l`` and, with masks, the same for ``coco_segm``:
         0.0 where nothing was found, NaN where there was nothing to find (pycocotools says -1 there).
     """
-    results = {name: math.nan for name in metric_names(with_masks)}
+    results = dict.fromkeys(metric_names(with_masks), math.nan)
     ground = _ground_truth(truths, classes, with_masks)
     if not ground["annotations"]:
         return results
@@ -55,7 +55,8 @@ def coco_metrics(truths: Sequence[dict], predictions: Sequence[dict], classes: i
 
 
 def _ground_truth(truths: Sequence[dict], classes: int, with_masks: bool) -> dict:
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for image_id, record in enumerate(truths, start=1):
         images.append({"id": image_id, "height": record["height"], "width": record["width"]})
         ann = record["ann"]

@@ -72,7 +72,9 @@ def read_native(path: Path) -> Config:
     if generation:
         raise ConfigError(_refusal(path, generation))
     if not isinstance(config.get("model"), dict) or "type" not in config.model:
-        raise ConfigError(f"configPath: {path} has no model: give a MMDetection 3.x config with model = dict(type=...).")
+        raise ConfigError(
+            f"configPath: {path} has no model: give a MMDetection 3.x config with model = dict(type=...)."
+        )
     if "train_dataloader" not in config or "optim_wrapper" not in config:
         raise ConfigError(
             f"configPath: {path} has no train_dataloader or no optim_wrapper: give a complete training config, "
@@ -133,10 +135,11 @@ def _generation_of_text(path: Path) -> str:
 
 def _refusal(path: Path, generation: str) -> str:
     name = successor_of(path.stem)
-    instead = f"configPath: 'mmdet::{name}'" if name else "a config of MMDetection 3.x, such as mmdet::<folder>/<name>.py"
-    return (
-        f"configPath: {path} is a config of MMDetection {generation}, which MMDetection 3.x cannot train: use {instead}."
+    instead = (
+        f"configPath: 'mmdet::{name}'" if name else "a config of MMDetection 3.x, such as mmdet::<folder>/<name>.py"
     )
+    found = f"configPath: {path} is a config of MMDetection {generation}"
+    return f"{found}, which MMDetection 3.x cannot train: use {instead}."
 
 
 def walk(node: Any, path: str = "") -> Any:

@@ -71,7 +71,7 @@ def _short(step: Any) -> str:
 def _resizes(step: Any) -> list[tuple[int, int]]:
     nested = [size for inner in _nested(step) for size in _resizes(inner)]
     scale = step.get("scale", step.get("img_scale")) if "Resize" in _short(step) else None
-    return nested + ([tuple(scale)] if _is_pair(scale) else [])
+    return [*nested, (scale[0], scale[1])] if scale is not None and _is_pair(scale) else nested
 
 
 def _nested(step: Any) -> list:

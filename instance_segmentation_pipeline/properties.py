@@ -158,10 +158,41 @@ PROPERTIES = (
 )
 
 FROM_MUSKET = frozenset(
-    "architecture augmentation transforms callbacks metrics final_metrics loss batch copyWeights crops "
-    "dataset_augmenter declarations encoder_weights extra_train_data freeze_encoder gpus groupFunc hyperparameters "
-    "manualResize maxEpochSize negatives num_seeds preprocessing pretrain_transform testTimeAugmentation verbose "
-    "activation dropout clipnorm clipvalue dumpPredictionsToCSV import_tasks run_tasks".split()
+    {
+        "activation",
+        "architecture",
+        "augmentation",
+        "batch",
+        "callbacks",
+        "clipnorm",
+        "clipvalue",
+        "copyWeights",
+        "crops",
+        "dataset_augmenter",
+        "declarations",
+        "dropout",
+        "dumpPredictionsToCSV",
+        "encoder_weights",
+        "extra_train_data",
+        "final_metrics",
+        "freeze_encoder",
+        "gpus",
+        "groupFunc",
+        "hyperparameters",
+        "import_tasks",
+        "loss",
+        "manualResize",
+        "maxEpochSize",
+        "metrics",
+        "negatives",
+        "num_seeds",
+        "preprocessing",
+        "pretrain_transform",
+        "run_tasks",
+        "testTimeAugmentation",
+        "transforms",
+        "verbose",
+    }
 )
 """Keys of other Musket dialects: they get a message of their own, since they look right to a Musket user."""
 

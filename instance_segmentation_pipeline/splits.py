@@ -101,9 +101,12 @@ def stratification_classes(dataset: Any) -> list[int]:
 
     decides = getattr(type(dataset.root()), "get_stratify_class", None) if hasattr(dataset, "root") else None
     if decides is not None and decides is not DataSet.get_stratify_class:
-        return [int(dataset.get_stratify_class(i)) for i in tqdm(range(len(dataset)), "stratification classes")]
+        return [
+            int(dataset.get_stratify_class(i))
+            for i in tqdm(range(len(dataset)), "stratification classes", disable=None)
+        ]
     labels = []
-    for number in tqdm(range(len(dataset)), "stratification classes"):
+    for number in tqdm(range(len(dataset)), "stratification classes", disable=None):
         target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
         labels.append({int(label) for label in target[0]})
     frequency = Counter(label for item in labels for label in item)

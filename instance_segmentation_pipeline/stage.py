@@ -23,7 +23,7 @@ class DetectionStage:
         self.dict = properties
         self.cfg = cfg
         self.epochs: int = properties["epochs"]
-        self.lr: "float | None" = properties.get("lr")
+        self.lr: float | None = properties.get("lr")
         self.negatives = "all"
         self.validation_negatives = None
         self.loss = None
@@ -59,9 +59,7 @@ class DetectionStage:
         start, anew = self._start(ec)
         return TrainingJob(
             config=finished.config,
-            train_dataset=MusketDetectionDataset(
-                kf.ds, train, reader, finished.train_pipeline, names, training=True
-            ),
+            train_dataset=MusketDetectionDataset(kf.ds, train, reader, finished.train_pipeline, names, training=True),
             val_dataset=MusketDetectionDataset(
                 kf.ds, kf.indexes(ec.fold, False), reader, finished.val_pipeline, names, training=False
             ),

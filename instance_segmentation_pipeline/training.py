@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import get_torch_safe_globals
 
 from .checkpoints import LoadReport, load_into, read_checkpoint
+from .errors import UserError
 from .files import StageFiles, save_with
 from .hooks import LossWatch, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
 from .loops import StageRunner, experiment_name, forget_afterwards
@@ -104,9 +105,19 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with torch.serialization.safe_globals(get_torch_safe_globals()):
                 runner.train()
+        except UserError as error:
+            raise _from_worker(error) from error
         finally:
             progress.close()
     return TrainingResult(log.rows, stop.stopped)
+
+
+def _from_worker(error: UserError) -> UserError:
+    """Return an error of a data-loading process without the traceback that torch puts into its message."""
+    lines = str(error).strip().splitlines()
+    if len(lines) < 2 or "DataLoader worker" not in lines[0]:
+        return error
+    return type(error)(lines[-1].partition(": ")[2])
 
 
 def _runner(job: TrainingJob, name: str) -> Runner:
@@ -149,7 +160,7 @@ class _StartWeights(Hook):
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
-        self.report: "LoadReport | None" = None
+        self.report: LoadReport | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Load them, unless the run is resumed."""
@@ -157,4 +168,5 @@ class _StartWeights(Hook):
             model = getattr(runner.model, "module", runner.model)
             self.report = load_into(model, self.job.start, self.job.anew)
             runner.logger.info(f"{self.job.start}: {self.report}")
-
+            if self.job.files.stage == 0:
+                print(f"  {self.job.label}: {self.job.start.name}: {self.report}")  # noqa: T201

@@ -44,7 +44,7 @@ def derive_instance_segmentation(module: Any) -> type:
     InstanceSegmentationDataSet.__module__ = module.__name__
     InstanceSegmentationDataSet.__qualname__ = "InstanceSegmentationDataSet"
     InstanceSegmentationDataSet.__doc__ = derive_instance_segmentation.__doc__
-    InstanceSegmentationDataSet.gives_xyxy = True  # type: ignore[attr-defined]
+    InstanceSegmentationDataSet.gives_xyxy = True
     return InstanceSegmentationDataSet
 
 

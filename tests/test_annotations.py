@@ -5,6 +5,7 @@ import pytest
 from datasets_for_tests import square
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from instance_segmentation_pipeline.annotations import (
     boxes_of_masks,
     decode_masks,
@@ -95,8 +96,7 @@ def test_an_image_without_objects_is_a_valid_item(empty):
 
 
 def change(field, value):
-    image, y = square()
-    y = list(y)
+    y = list(square()[1])
     y[field] = value
     return tuple(y)
 

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-MUSKET = Path(subprocess.check_output([sys.executable, "-c", "import musket_core; print(musket_core.__path__[0])"], text=True).strip())
+MUSKET = Path(
+    subprocess.check_output(
+        [sys.executable, "-c", "import musket_core; print(musket_core.__path__[0])"], text=True
+    ).strip()
+)
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from datasets_for_tests import Items, shapes, square
-from instance_segmentation_pipeline.config import PipelineConfig
-from instance_segmentation_pipeline.errors import ConfigError, DatasetError
 from musket_core import generic
 from musket_core.context import context
 from musket_core.generic_config import GenericImageTaskConfig
 from musket_core.projects import Project
+
+from instance_segmentation_pipeline.config import PipelineConfig
+from instance_segmentation_pipeline.errors import ConfigError, DatasetError
 
 
 def test_a_file_becomes_our_config(add_experiment):
@@ -153,8 +154,10 @@ def test_two_projects_with_modules_of_the_same_name(add_experiment, project, tmp
 def test_providers_run_in_the_data_folder_and_nothing_else_does(add_experiment, project, monkeypatch):
     (project / "data").mkdir()
     (project / "data" / "count.txt").write_text("5")
-    provider(project, "@dataset_provider()\ndef from_data():\n    return Shapes(int(open('count.txt').read()), 32, 0)\n")
-    path = add_experiment(replace=[("get_shapes: {count: 12, size: 64}", "from_data:")])
+    provider(
+        project, "@dataset_provider()\ndef from_data():\n    return Shapes(int(open('count.txt').read()), 32, 0)\n"
+    )
+    add_experiment(replace=[("get_shapes: {count: 12, size: 64}", "from_data:")])
     monkeypatch.chdir(project)
     cfg = generic.parse("experiments/exp01/config.yaml")
     assert len(cfg.get_dataset()) == 5

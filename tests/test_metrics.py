@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from instance_segmentation_pipeline.annotations import boxes_of_masks, encode_masks
-from instance_segmentation_pipeline.metrics import coco_metrics, metric_names
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from instance_segmentation_pipeline.annotations import boxes_of_masks, encode_masks
+from instance_segmentation_pipeline.metrics import coco_metrics, metric_names
 
 SIZE = 160
 

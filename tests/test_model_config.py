@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL_CONFIG
+from mmengine.config import Config
+
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.model_config import ModelRequest, apply_options, prepare, schedule
 from instance_segmentation_pipeline.native_config import locate, read_native, successor_of, walk
-from mmengine.config import Config
 
 RTMDET = "mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
 MASK_RCNN = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"

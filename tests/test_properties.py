@@ -1,6 +1,7 @@
 """The table of properties: types, ranges, unknown keys."""
 
 import pytest
+
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.properties import PROPERTIES, check_properties
 

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from datasets_for_tests import Items, square
+
 from instance_segmentation_pipeline.errors import DatasetError
 from instance_segmentation_pipeline.splits import (
     SplitRequest,

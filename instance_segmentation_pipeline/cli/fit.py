@@ -117,15 +117,18 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
 
 def _report(experiment: Any, seconds: float) -> None:
     from ..reporting.progress import duration
-    from ..reporting.tables import experiment_table
+    from ..reporting.tables import experiment_table, last_pictures
 
     if not experiment.isCompleted():
         print(f"{experiment.name()}: time is over; --allow_resume true goes on.")  # noqa: T201
         return
-    print(experiment_table(experiment.files, experiment.metrics()))  # noqa: T201
-    pictures = experiment.files.root / "examples"
-    print(f"{experiment.name()}: done in {duration(seconds)}, result {experiment.result():.4f}")  # noqa: T201
-    print(f"  summary {experiment.files.summary}\n  pictures {pictures}")  # noqa: T201
+    summary, cfg = experiment.metrics(), experiment.parse_config()
+    result = cfg.result_of(summary)
+    print(experiment_table(experiment.files, summary, cfg.primary_metric, cfg.better))  # noqa: T201
+    print(f"{experiment.name()}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
+    print(f"  summary {experiment.files.summary}")  # noqa: T201
+    for picture in last_pictures(experiment.files, summary):
+        print(f"  picture {picture}")  # noqa: T201
 
 
 def _run_tasks(experiments: Sequence[Any]) -> int:

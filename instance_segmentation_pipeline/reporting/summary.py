@@ -24,7 +24,7 @@ def over_folds(values: Sequence[float]) -> dict[str, float]:
     defined = [value for value in values if not math.isnan(value)]
     if not defined:
         return dict.fromkeys(("mean", "max", "min", "std"), math.nan)
-    statistics = {"mean": np.mean, "max": np.max, "min": np.min, "std": np.std}
+    statistics: dict[str, Any] = {"mean": np.mean, "max": np.max, "min": np.min, "std": np.std}
     return {name: round(float(function(defined)), 6) for name, function in statistics.items()}
 
 

@@ -1,28 +1,36 @@
 """Tables for the terminal."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..files import ExperimentFiles
 from ..hooks import read_rows
-from .summary import table
+from .summary import best_row, table
 
 
-def experiment_table(files: ExperimentFiles, summary: dict[str, Any]) -> str:
-    """Return the best metrics of each fold and stage, and their mean over folds, as a table."""
+def experiment_table(
+    files: ExperimentFiles, summary: dict[str, Any], metric: str, better: Callable[[float, float], bool]
+) -> str:
+    """Return the metrics of each fold and stage in their best epoch, and their mean over folds, as a table."""
     stages = summary["stages"]
     names = [name for name in ("coco_bbox_mAP", "coco_segm_mAP", "coco_segm_mAP_50", "loss") if name in stages[0]]
     rows = [["fold", "stage", "epochs", *(f"val {name}" for name in names)]]
     for stage, values in enumerate(stages):
         for fold in summary["folds"]:
             epochs = read_rows(files.stage(fold, stage).metrics)
-            best = [_best([row.get(f"val_{name}", math.nan) for row in epochs], "loss" in name) for name in names]
-            rows.append([str(fold), str(stage), str(len(epochs)), *(f"{value:.3f}" for value in best)])
-        means = [values[name]["mean"] for name in names]
-        rows.append(["mean", str(stage), "", *(f"{value:.3f}" for value in means)])
+            best = best_row(epochs, metric, better)
+            numbers = (best.get(f"val_{name}", math.nan) for name in names)
+            rows.append([str(fold), str(stage), str(len(epochs)), *(f"{value:.3f}" for value in numbers)])
+        rows.append(["mean", str(stage), "", *(f"{values[name]['mean']:.3f}" for name in names)])
     return table(rows)
 
 
-def _best(values: list[float], lower: bool) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return (min if lower else max)(defined) if defined else math.nan
+def last_pictures(files: ExperimentFiles, summary: dict[str, Any]) -> list[str]:
+    """Return the paths of each fold's last sample picture."""
+    stage = len(summary["stages"]) - 1
+    paths = []
+    for fold in summary["folds"]:
+        epochs = read_rows(files.stage(fold, stage).metrics)
+        paths.append(str(files.stage(fold, stage).example(int(epochs[-1]["epoch"]))))
+    return paths

@@ -4,9 +4,10 @@ Sessions and devices were TensorFlow's way to pick a GPU; MMDetection models run
 keep their shape.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
-from typing import Any, Iterator
+from typing import Any
 
 
 class GPUOptions:

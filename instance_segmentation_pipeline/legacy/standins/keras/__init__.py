@@ -24,7 +24,10 @@ def _import_keras() -> Any:
 
 _real = _import_keras()
 
-from . import backend, callbacks, metrics, utils  # noqa: E402
+from . import backend as backend  # noqa: E402
+from . import callbacks as callbacks  # noqa: E402
+from . import metrics as metrics  # noqa: E402
+from . import utils as utils  # noqa: E402
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras.utils as _real
 
-from . import data_utils
+from . import data_utils as data_utils
 
 _custom_objects: dict = {}
 
