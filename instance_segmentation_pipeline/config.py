@@ -420,7 +420,7 @@ class PipelineConfig(GenericImageTaskConfig):
         """Train every fold and stage, then write ``summary.yaml``.
 
         Args:
-            dataset_: A Musket dataset, or a function that returns one; by default the one that the property ``dataset`` declares.
+            dataset_: A Musket dataset, or a function that returns one; by default what ``dataset`` declares.
             subsample: Share of each fold's training items to use.
             foldsToExecute: Numbers of the folds to train; all by default.
             start_from_stage: The first stage to train; earlier ones must have been trained.
