@@ -125,11 +125,9 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
     config, total = result.config, epochs * iterations
     native = config.train_cfg
     native_epochs, native_iterations = native.get("max_epochs"), native.get("max_iters")
-    factor = _set_lr(config, lr)
+    _set_lr(config, lr)
     share = _Share(native_epochs, native_iterations, total)
-    schedulers = config.get("param_scheduler") or []
-    schedulers = schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
-    config.param_scheduler = [_scaled(scheduler, share, factor) for scheduler in schedulers]
+    config.param_scheduler = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
     for hook in config.get("custom_hooks") or []:
         _scale_hook(hook, epochs, native_epochs)
     config.train_cfg = ConfigDict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1)
@@ -265,19 +263,24 @@ def _scale_lr(config: Config, request: ModelRequest, decisions: list[str]) -> No
     decisions.append(f"learning rate scale: {native:g} for a batch of {base} is {native * batch / base:g} for {batch}")
 
 
-def _set_lr(config: Config, lr: "float | None") -> float:
-    """Set the learning rate and what hangs on it; return the factor it changed by."""
+def _set_lr(config: Config, lr: "float | None") -> None:
+    """Set the learning rate and what hangs on it."""
     optimizer = config.optim_wrapper.optimizer
     if lr is None or not optimizer.get("lr"):
         if lr is not None:
             optimizer["lr"] = lr
-        return 1.0
+        return
     factor = lr / optimizer["lr"]
     optimizer["lr"] = lr
-    for scheduler in config.get("param_scheduler") or []:
-        if isinstance(scheduler, dict) and scheduler.get("eta_min"):
+    for scheduler in _schedulers(config):
+        if scheduler.get("eta_min"):
             scheduler["eta_min"] *= factor
-    return factor
+
+
+def _schedulers(config: Config) -> list:
+    """Return the config's schedulers; a config may name one alone."""
+    schedulers = config.get("param_scheduler") or []
+    return list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
 
 
 def _set_dataloaders(config: Config, request: ModelRequest) -> None:
@@ -335,7 +338,7 @@ class _Share:
         return round(min(value / native, 1.0) * self.total)
 
 
-def _scaled(scheduler: Any, share: _Share, factor: float) -> ConfigDict:
+def _scaled(scheduler: Any, share: _Share) -> ConfigDict:
     """Return a scheduler that works in iterations of the stage; one driven by a metric stays as it is."""
     scheduler = ConfigDict(copy.deepcopy(dict(scheduler)))
     if scheduler["type"].startswith("ReduceOnPlateau"):

@@ -101,10 +101,7 @@ def stratification_classes(dataset: Any) -> list[int]:
 
     decides = getattr(type(dataset.root()), "get_stratify_class", None) if hasattr(dataset, "root") else None
     if decides is not None and decides is not DataSet.get_stratify_class:
-        return [
-            int(dataset.get_stratify_class(i))
-            for i in tqdm(range(len(dataset)), "stratification classes", disable=None)
-        ]
+        return [int(dataset.get_stratify_class(number)) for number in range(len(dataset))]
     labels = []
     for number in tqdm(range(len(dataset)), "stratification classes", disable=None):
         target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y

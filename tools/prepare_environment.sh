@@ -25,7 +25,7 @@ if ! has 'import ninja, psutil, setuptools, wheel; assert int(setuptools.__versi
 fi
 if ! has 'import torch'; then
     say "installing $TORCH (some 200 MB for a CPU, some GB for a GPU)"
-    pip install --quiet "$TORCH"
+    pip install --quiet "$TORCH" numpy
 fi
 
 if ! has "import mmcv.ops; assert mmcv.__version__ == '$mmcv'"; then
