@@ -1,61 +1,44 @@
-"""Where weights come from, and how they get into a model: resolving, fetching, safe loading, head surgery.
+"""How weights get into a model: resolving, safe reading, and which tensors are taken.
 
 Checkpoints are read with ``weights_only=True`` and MMEngine's allow-list, so loading one runs no code.
 """
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlparse
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.fileio import load as load_file
 from mmengine.runner.checkpoint import get_torch_safe_globals
 
+from .class_count import native_class_count, set_class_count
 from .errors import WeightsError
-from .files import write_atomically
+from .fetching import HOW_TO_GO_WITHOUT, fetch, is_remote
 from .native_config import walk
+from .zoo import successor_of
 
-HOW_TO_GO_WITHOUT = (
-    "set pretrained: false to train from random weights, or give weightsPath a file that you have downloaded"
-)
 LEAST_MATCH = 0.5
 """A checkpoint that fills fewer of a model's tensors than this share is taken for another architecture's."""
 
 
 def resolve_weights(weights_path: str, base: Path, cache: "Path | None" = None) -> Path:
-    """Return the local file that ``weightsPath`` names: absolute, relative to ``base``, or a URL (fetched once).
+    """Return the local file that ``weightsPath`` names.
+
+    Args:
+        weights_path: A path, absolute or relative to ``base``; a URL or a model zoo's name, fetched once.
+        base: Folder of the YAML file.
+        cache: Folder for downloads; by default torch's.
 
     Raises:
-        WeightsError: There is no such file, or the URL cannot be fetched.
+        WeightsError: There is no such file, or it cannot be fetched.
     """
-    if urlparse(weights_path).scheme in ("http", "https"):
+    if is_remote(weights_path):
         return fetch(weights_path, cache, "weightsPath")
     path = (base / Path(weights_path).expanduser()).resolve()
     if not path.is_file():
         raise WeightsError(f"weightsPath {weights_path!r} does not exist: {path} was looked for.")
-    return path
-
-
-def fetch(url: str, cache: "Path | None", what: str) -> Path:
-    """Return the local copy of ``url``, downloading it when it is not there yet.
-
-    Raises:
-        WeightsError: The download failed, for example for lack of a network.
-    """
-    folder = cache / "checkpoints" if cache is not None else Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / Path(urlparse(url).path).name
-    if path.is_file():
-        return path
-    try:
-        with write_atomically(path) as temporary:
-            torch.hub.download_url_to_file(url, str(temporary))
-    except OSError as error:
-        reason = getattr(error, "reason", None) or error
-        message = f"{what} {url} could not be downloaded ({reason}): {HOW_TO_GO_WITHOUT}."
-        raise WeightsError(message) from None
     return path
 
 
@@ -71,51 +54,56 @@ def localize_initial_weights(config: Config, cache: "Path | None" = None) -> Non
             continue
         source = str(init["checkpoint"])
         what = f"model.{path}.init_cfg: the initial weights"
-        if "://" in source:
-            init["checkpoint"] = str(fetch(_url_of(source, what), cache, what))
+        if is_remote(source):
+            init["checkpoint"] = str(fetch(source, cache, what))
         elif not Path(source).is_file():
             raise WeightsError(f"{what} {source} do not exist: {HOW_TO_GO_WITHOUT}.")
 
 
-def _url_of(source: str, what: str) -> str:
-    """Turn the model-zoo schemes of MMEngine to the URL they stand for, from the lists in its package."""
-    import mmengine
+def read_checkpoint(path: Path, trusted: bool = False) -> dict:
+    """Read a checkpoint file; safely, unless it is trusted.
 
-    scheme, _, name = source.partition("://")
-    lists = {
-        "torchvision": ("torchvision_0.12.json",),
-        "modelzoo": ("torchvision_0.12.json",),
-        "open-mmlab": ("openmmlab.json",),
-        "openmmlab": ("openmmlab.json",),
-        "mmcls": ("mmcls.json",),
-    }
-    if scheme in ("http", "https"):
-        return source
-    for file in lists.get(scheme, ()):
-        urls = load_file(Path(mmengine.__file__).parent / "hub" / file)
-        url = urls.get(name)
-        if isinstance(url, str):
-            return url if "://" in url else f"https://download.openmmlab.com/{url}"
-    raise WeightsError(f"{what} {source} are not in MMEngine's list: {HOW_TO_GO_WITHOUT}.")
-
-
-def read_checkpoint(path: Path) -> dict:
-    """Read a checkpoint file safely.
+    Args:
+        path: The file.
+        trusted: Whether the file may run code, as unpickling does.
 
     Raises:
         WeightsError: It is absent, damaged, or holds objects beyond tensors and plain data.
     """
     try:
         with torch.serialization.safe_globals(get_torch_safe_globals()):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=not trusted)
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist.") from None
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise WeightsError(f"{path} is not a checkpoint that can be loaded safely, or is damaged: {text}.") from error
+        text = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{path} is damaged, or holds objects whose loading runs code ({text}): only if you trust where it comes "
+            "from, set trustWeights: true."
+        ) from error
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, expected a dict of weights.")
+    _refuse_first_generation(checkpoint, path)
     return checkpoint
+
+
+def _refuse_first_generation(checkpoint: dict, path: Path) -> None:
+    """MMDetection 1.x ordered classes and boxes otherwise: its weights would load and be wrong."""
+    meta = checkpoint.get("meta")
+    version = str(meta.get("mmdet_version", "")) if isinstance(meta, dict) else ""
+    state = checkpoint.get("state_dict")
+    # 1.x had its RoI heads at the top of the model, 2.0 put them below roi_head
+    flat = isinstance(state, dict) and any(
+        name.startswith(("bbox_head.fc_cls", "bbox_head.0.fc_cls")) for name in state
+    )
+    if not version.startswith(("0.", "1.")) and not flat:
+        return
+    name = successor_of(path.stem)
+    instead = f"mmdet::{name}" if name else "weights of MMDetection 2.x or 3.x"
+    raise WeightsError(
+        f"{path} is a checkpoint of MMDetection {version or '1.x'}, whose order of classes differs from 3.x's: use "
+        f"weightsPath: {instead}."
+    )
 
 
 def state_of(checkpoint: dict) -> dict[str, torch.Tensor]:
@@ -125,6 +113,44 @@ def state_of(checkpoint: dict) -> dict[str, torch.Tensor]:
     return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
+def classes_of(checkpoint: dict) -> "tuple[str, ...] | None":
+    """Return the class names that a checkpoint of MMDetection 2.x or 3.x carries."""
+    meta = checkpoint.get("meta") or {}
+    names = (meta.get("dataset_meta") or {}).get("classes", meta.get("CLASSES"))
+    return tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else None
+
+
+class ClassLayout(NamedTuple):
+    """Where the classes lie in a tensor.
+
+    Attributes:
+        dimension: The dimension that grows with the number of classes.
+        per_class: By how much it grows for a class.
+        rest: What is left, such as the background's row.
+    """
+
+    dimension: int
+    per_class: int
+    rest: int
+
+
+@dataclass(frozen=True)
+class HeadPolicy:
+    """What happens to tensors whose shape depends on the number of classes.
+
+    Attributes:
+        layout: Their names, and where classes lie in them.
+        reset: Start them anew; otherwise rows of classes of the same name are kept.
+        class_names: The model's class names, in label order.
+        trusted: Whether the checkpoint's file may run code.
+    """
+
+    layout: dict = field(default_factory=dict)
+    reset: bool = False
+    class_names: Sequence[str] = ()
+    trusted: bool = False
+
+
 @dataclass(frozen=True)
 class LoadReport:
     """What became of a model's tensors and a checkpoint's."""
@@ -132,64 +158,126 @@ class LoadReport:
     loaded: int
     total: int
     anew: tuple[str, ...]
+    by_class: tuple[str, ...]
     reshaped: tuple[str, ...]
     missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
+    dropped: tuple[str, ...]
 
     def __str__(self) -> str:
         parts = [f"{self.loaded} of {self.total} tensors loaded"]
-        for name in ("anew", "reshaped", "missing", "unexpected"):
-            keys = getattr(self, name)
+        for title, keys in (
+            ("start anew", self.anew),
+            ("taken class by class", self.by_class),
+            ("of another shape", self.reshaped),
+            ("missing", self.missing),
+            ("dropped", self.dropped),
+        ):
             if keys:
                 shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
-                parts.append(f"{len(keys)} {name} ({shown})")
+                parts.append(f"{len(keys)} {title} ({shown})")
         return "; ".join(parts)
 
 
-def load_into(model: torch.nn.Module, path: Path, anew: frozenset = frozenset()) -> LoadReport:
-    """Load a checkpoint's tensors into a model; those named in ``anew``, or of another shape, stay as they are.
+def load_into(model: torch.nn.Module, path: Path, policy: "HeadPolicy | None" = None) -> LoadReport:
+    """Load a checkpoint's tensors into a model.
+
+    Args:
+        model: The model; tensors that the checkpoint does not fill stay as they are.
+        path: The checkpoint.
+        policy: What happens to tensors that depend on the classes; by default they are taken like all others.
 
     Raises:
         WeightsError: The file cannot be read, or fits too little of the model.
     """
-    source = state_of(read_checkpoint(path))
-    target = model.state_dict()
-    skipped = sorted(name for name in target if name in anew)
-    reshaped = sorted(n for n in target if n in source and n not in anew and source[n].shape != target[n].shape)
-    usable = {n: source[n] for n in target if n in source and n not in anew and n not in set(reshaped)}
-    wanted = len(target) - len(skipped)
-    if len(usable) < LEAST_MATCH * wanted:
+    policy = policy or HeadPolicy()
+    checkpoint = read_checkpoint(path, policy.trusted)
+    source, target = state_of(checkpoint), model.state_dict()
+    by_class = {} if policy.reset else _rows_by_class(source, target, policy, classes_of(checkpoint))
+    special = set(policy.layout) if policy.reset else set(by_class)
+    usable, reshaped = dict(by_class), []
+    for name, tensor in target.items():
+        if name in special or name not in source:
+            continue
+        if source[name].shape == tensor.shape:
+            usable[name] = source[name]
+        else:
+            reshaped.append(name)
+    wanted = len(target) - len(policy.layout)
+    filled = len([name for name in usable if name not in policy.layout])
+    if filled < LEAST_MATCH * wanted:
         raise WeightsError(
-            f"{path} is a checkpoint of another architecture: it fills {len(usable)} of the {wanted} tensors of "
-            "this model; give weightsPath a checkpoint that belongs to configPath."
+            f"{path} is a checkpoint of another architecture: it fills {filled} of the {wanted} tensors of this model "
+            f"({filled / max(1, wanted):.0%}); give weightsPath a checkpoint that belongs to configPath."
         )
     model.load_state_dict(usable, strict=False)
-    missing = sorted(name for name in target if name not in source and name not in anew)
-    unexpected = sorted(name for name in source if name not in target)
-    return LoadReport(len(usable), len(target), *(tuple(names) for names in (skipped, reshaped, missing, unexpected)))
+    anew = sorted(set(policy.layout) - set(usable))
+    missing = sorted(name for name in target if name not in source and name not in policy.layout)
+    dropped = sorted(name for name in source if name not in target)
+    names = (anew, sorted(by_class), sorted(set(reshaped) - set(anew)), missing, dropped)
+    return LoadReport(len(usable), len(target), *(tuple(keys) for keys in names))
 
 
-def class_dependent(config: Config) -> frozenset:
-    """Return the names of the tensors whose shape depends on the number of classes.
+def _rows_by_class(source: dict, target: dict, policy: HeadPolicy, old_names: "tuple[str, ...] | None") -> dict:
+    """Return class-dependent tensors whose rows come from the checkpoint where class names agree.
+
+    Without class names in the checkpoint nothing is known about its rows, and shapes alone decide, elsewhere.
+    """
+    if old_names is None or tuple(old_names) == tuple(policy.class_names):
+        return {}
+    filled = {}
+    shared = [(new, old_names.index(name)) for new, name in enumerate(policy.class_names) if name in old_names]
+    for name, layout in policy.layout.items():
+        if name not in source:
+            continue
+        old, new = source[name], target[name].clone()
+        if old.shape[layout.dimension] != layout.per_class * len(old_names) + layout.rest or old.dim() != new.dim():
+            continue
+        regression = "reg" in name.rpartition(".")[0].rpartition(".")[2]
+        for new_class, old_class in shared:
+            for part in range(layout.per_class):
+                at = _row(new_class, part, len(policy.class_names), layout, regression)
+                before = _row(old_class, part, len(old_names), layout, regression)
+                new.select(layout.dimension, at).copy_(old.select(layout.dimension, before))
+        for part in range(layout.rest):
+            at, before = new.shape[layout.dimension] - 1 - part, old.shape[layout.dimension] - 1 - part
+            new.select(layout.dimension, at).copy_(old.select(layout.dimension, before))
+        filled[name] = new
+    return filled
+
+
+def _row(index: int, part: int, count: int, layout: ClassLayout, class_first: bool) -> int:
+    """Return the row of a class: box regression keeps a class's rows together, anchors repeat all classes."""
+    return index * layout.per_class + part if class_first else part * count + index
+
+
+def class_dependent(config: Config) -> dict[str, ClassLayout]:
+    """Return the tensors whose shape depends on the number of classes, by name.
 
     Found by building the model on no device twice, once with a class more, and comparing shapes: no list of
     layer names decides it.
     """
-    other = _shapes(_one_more(config))
-    return frozenset(name for name, shape in _shapes(config.model).items() if other.get(name) != shape)
+    count = _count(config.model)
+    more = copy.deepcopy(config.model)
+    set_class_count(more, count + 1)
+    now, then = _shapes(config.model), _shapes(more)
+    layouts = {}
+    for name, shape in now.items():
+        changed = [d for d, (size, grown) in enumerate(zip(shape, then[name], strict=True)) if size != grown]
+        if changed:
+            per_class = then[name][changed[0]] - shape[changed[0]]
+            layouts[name] = ClassLayout(changed[0], per_class, shape[changed[0]] - per_class * count)
+    return layouts
 
 
-def _one_more(config: Config) -> Any:
-    model = copy.deepcopy(config.model)
-    for _, node in walk(model):
-        if isinstance(node.get("num_classes"), int):
-            node["num_classes"] += 1
-    return model
+def _count(model: Any) -> int:
+    things = [node["num_things_classes"] for _, node in walk(model) if "num_things_classes" in node]
+    return native_class_count(model) or things[0]
 
 
 def _shapes(model: Any) -> dict:
-    from mmdet.registry import MODELS
     from mmengine.registry import init_default_scope
+
+    from .mmdet_parts import MODELS
 
     init_default_scope("mmdet")
     with torch.device("meta"):

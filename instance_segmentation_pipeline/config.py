@@ -16,7 +16,7 @@ from typing import Any
 from musket_core import context, datasets
 from musket_core.generic_config import GenericImageTaskConfig
 
-from .checkpoints import class_dependent, localize_initial_weights, resolve_weights
+from .checkpoints import HeadPolicy, class_dependent, localize_initial_weights, resolve_weights
 from .data_sources import declared_dataset, project_modules
 from .dataset import ItemReader, MusketDetectionDataset, check_sample
 from .dialect import project_of
@@ -331,6 +331,7 @@ class PipelineConfig(GenericImageTaskConfig):
                 lr=self.lr,
                 optimizer=self.optimizer,
                 pretrained=self.pretrained,
+                native_pipeline=self.nativePipeline,
                 has_weights=self.weightsPath is not None,
                 options=self.configOptions,
                 amp=self.amp,
@@ -347,18 +348,19 @@ class PipelineConfig(GenericImageTaskConfig):
         """Return what runs training jobs."""
         return InProcessExecutor(self.device)
 
-    def initial_weights(self) -> tuple["Path | None", frozenset]:
-        """Return the checkpoint that stage 0 starts from, and the tensors not to take from it."""
+    def initial_weights(self) -> tuple["Path | None", HeadPolicy]:
+        """Return the checkpoint that stage 0 starts from, and how its heads are taken."""
         return self._initial_weights
 
     @cached_property
-    def _initial_weights(self) -> tuple["Path | None", frozenset]:
+    def _initial_weights(self) -> tuple["Path | None", HeadPolicy]:
         config = self.finished().config
         if self.weightsPath is None:
             localize_initial_weights(config, self.cache)
-            return None, frozenset()
+            return None, HeadPolicy()
         path = resolve_weights(self.weightsPath, self.files.root, self.cache)
-        return path, class_dependent(config) if self.resetHeads else frozenset()
+        layout = class_dependent(config)
+        return path, HeadPolicy(layout, self.resetHeads, self.class_names(), self.trustWeights)
 
     def createNet(self) -> FinishedConfig:
         """Return the prepared config: MMEngine's Runner builds the net of each stage from it."""

@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from musket_core import builtin_datasets, datasets, net_declaration
@@ -44,14 +45,14 @@ def declared_dataset(declaration: Any, imports: Sequence[str], where: Path) -> A
     Raises:
         UserError: No such provider, or it failed.
     """
-    _register(imports, where)
+    modules = _register(imports, where)
     if isinstance(declaration, dict) and declaration and set(declaration) <= set(PARTS):
-        return _parts(declaration, where)
+        return _parts(declaration, modules, where)
     if isinstance(declaration, str):
-        return _provided(declaration, None, where)
+        return _provided(declaration, None, modules, where)
     if isinstance(declaration, dict) and len(declaration) == 1:
         ((name, arguments),) = declaration.items()
-        return _provided(name, arguments, where)
+        return _provided(name, arguments, modules, where)
     return _composed(declaration, where)
 
 
@@ -63,43 +64,24 @@ def _forget_namesake(name: str, path: Path) -> None:
         del sys.modules[name]
 
 
-def _register(imports: Sequence[str], where: Path) -> None:
+def _register(imports: Sequence[str], where: Path) -> list[ModuleType]:
+    """Import modules and tell musket_core of what they define; return them."""
     net_declaration.layers.register_module(builtin_datasets)
+    modules = []
     for name in imports:
         try:
-            importlib.import_module(name)
+            modules.append(importlib.import_module(name))
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(f"{where}: the module {name!r} cannot be imported: {text}.") from error
         net_declaration.layers.register(name)
-        _replace_namesakes(sys.modules[name])
+    return modules
 
 
-def _replace_namesakes(module: Any) -> None:
-    """Let a module's own functions win over those of another project that musket_core registered before.
-
-    musket_core keeps the first function of a name for the life of the process.
-    """
-    catalog = net_declaration.layers.catalog
-    for name, value in vars(module).items():
-        entry = catalog.get(name.lower())
-        if isinstance(entry, PythonFunction) and callable(value) and entry.func is not value:
-            if getattr(value, "__module__", None) != module.__name__:
-                continue
-            for key in (name, name.lower()):
-                catalog.pop(key, None)
-            net_declaration.layers.register_module(module)
-
-
-def _provided(name: str, arguments: Any, where: Path) -> Any:
-    catalog = net_declaration.layers.catalog
-    entry = catalog.get(name, catalog.get(name.lower()))
-    if isinstance(entry, PythonFunction):
-        function = entry.func
-    elif isinstance(entry, PythonType):
-        function = entry.clazz
-    else:
-        known = [key for key, value in catalog.items() if getattr(getattr(value, "func", None), "dataset", False)]
+def _provided(name: str, arguments: Any, modules: Sequence[ModuleType], where: Path) -> Any:
+    provider = _provider(name, modules)
+    if provider is None:
+        known = [key for module in modules for key, value in vars(module).items() if getattr(value, "dataset", False)]
         hint = nearest(name, known) or (f"; known are {', '.join(sorted(set(known)))}" if known else "")
         raise ConfigError(
             f"{where}: dataset {name!r} is no dataset provider{hint}: define it in the project's modules, or name its "
@@ -107,13 +89,28 @@ def _provided(name: str, arguments: Any, where: Path) -> Any:
         )
     positional, named = _call_arguments(arguments)
     try:
-        made = function(*positional, **named)
+        made = provider(*positional, **named)
     except UserError:
         raise
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise DatasetError(f"{where}: the dataset provider {name!r} failed: {text}.") from error
     return _checked(made, f"the dataset provider {name!r}", where)
+
+
+def _provider(name: str, modules: Sequence[ModuleType]) -> Any:
+    """Return what a name stands for: the modules' own function or class first, then musket_core's catalogue.
+
+    The catalogue keeps the first function of a name for the life of the process, and knows no capitals.
+    """
+    for module in modules:
+        if callable(vars(module).get(name)):
+            return vars(module)[name]
+    catalog = net_declaration.layers.catalog
+    entry = catalog.get(name, catalog.get(name.lower()))
+    if isinstance(entry, PythonFunction):
+        return entry.func
+    return entry.clazz if isinstance(entry, PythonType) else None
 
 
 def _call_arguments(arguments: Any) -> tuple[list, dict]:
@@ -126,13 +123,13 @@ def _call_arguments(arguments: Any) -> tuple[list, dict]:
     return (arguments, {}) if isinstance(arguments, list) else ([arguments], {})
 
 
-def _parts(declaration: dict, where: Path) -> Any:
+def _parts(declaration: dict, modules: Sequence[ModuleType], where: Path) -> Any:
     """Join the datasets of train, validation and holdout to one that carries its fold and holdout."""
     made = {part: [] for part in PARTS}  # type: dict[str, list]
     for part, providers in declaration.items():
         if not isinstance(providers, dict):
             raise ConfigError(f"{where}: dataset.{part} is {providers!r}, expected a mapping of providers.")
-        made[part] = [_provided(name, arguments, where) for name, arguments in providers.items()]
+        made[part] = [_provided(name, arguments, modules, where) for name, arguments in providers.items()]
     joined = datasets.CompositeDataSet([dataset for part in PARTS for dataset in made[part]])
     ranges, start = {}, 0
     for part in PARTS:

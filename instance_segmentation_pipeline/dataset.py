@@ -16,8 +16,8 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
 from .annotations import Instances, check_image, fits_only_swapped, from_musket, to_middle_format
-from .errors import DatasetError, UserError
-from .mmdet_parts import BitmapMasks, HorizontalBoxes
+from .errors import ConfigError, DatasetError, UserError
+from .mmdet_parts import TRANSFORMS, BitmapMasks, HorizontalBoxes
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""
@@ -108,7 +108,8 @@ class MusketDetectionDataset:
         self.training = training
         self.metainfo = {"classes": tuple(class_names)}
         init_default_scope("mmdet")
-        self.pipeline = Compose(list(pipeline))
+        self.pipeline = _built(pipeline)
+        self.skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -152,17 +153,84 @@ class MusketDetectionDataset:
             results["truth"] = to_middle_format(instances, item_id)
         return results
 
+    def update_skip_type_keys(self, skip_type_keys: Sequence[str]) -> None:
+        """Leave out transforms of these types from now on, as hooks that end strong augmentation ask."""
+        self.skipped = tuple(skip_type_keys)
+
     def _prepared(self, position: int) -> Any:
         results = self.results(position)
-        if self.training and not len(results["gt_bboxes_labels"]):
-            return _keeping_negatives(self.pipeline)(results)
-        return self.pipeline(results)
+        if not self.training:
+            return self.pipeline(results)
+        negative = not len(results["gt_bboxes_labels"])
+        transforms = _keeping_negatives(self.pipeline.transforms) if negative else self.pipeline.transforms
+        return self._transformed(results, transforms)
+
+    def _transformed(self, results: Any, transforms: Sequence[Any]) -> Any:
+        """Run transforms; one that mixes images gets others, run through the steps before the first such one."""
+        for transform in transforms:
+            if type(transform).__name__ in self.skipped:
+                continue
+            if _mixes(transform):
+                results["mix_results"] = self._others(transform)
+            results = transform(results)
+            if results is None:
+                return None
+            results.pop("mix_results", None)
+        return results
+
+    def _others(self, transform: Any) -> list:
+        choose = getattr(transform, "get_indexes", None) or transform.get_indices
+        plain = _Unmixed(self)
+        for _ in range(MAX_REFETCH):
+            chosen = choose(plain)
+            chosen = chosen if isinstance(chosen, Sequence) else [chosen]
+            others = [plain[int(position)] for position in chosen]
+            if all(other is not None for other in others):
+                return others
+        raise DatasetError(f"{type(transform).__name__} found no other image in {MAX_REFETCH} tries.")
 
 
-def _keeping_negatives(pipeline: Compose) -> Compose:
-    """Return the pipeline with its filters opened for an image without objects: negatives train too."""
+class _Unmixed:
+    """A dataset's items as they are before the first transform that mixes images."""
+
+    def __init__(self, dataset: MusketDetectionDataset) -> None:
+        self.dataset = dataset
+        transforms = dataset.pipeline.transforms
+        self.transforms = transforms[: [_mixes(step) for step in transforms].index(True)]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, position: int) -> Any:
+        return self.dataset._transformed(self.dataset.results(position), self.transforms)
+
+
+def _built(pipeline: Sequence[dict]) -> Compose:
+    transforms = []
+    for step in pipeline:
+        try:
+            transforms.append(TRANSFORMS.build(step))
+        except (ImportError, RuntimeError) as error:
+            if "install" not in str(error):
+                raise
+            text = " ".join(str(error).split())
+            raise ConfigError(
+                f"the native pipeline's step {step['type']} needs a package that is not there ({text}): install it, or "
+                "set nativePipeline: false."
+            ) from None
+    return Compose(transforms)
+
+
+def _mixes(transform: Any) -> bool:
+    """Say whether a transform wants other items of the dataset; cached ones remember those they saw."""
+    wants = hasattr(transform, "get_indexes") or hasattr(transform, "get_indices")
+    return wants and not hasattr(transform, "results_cache")
+
+
+def _keeping_negatives(transforms: Sequence[Any]) -> list:
+    """Return transforms with their filters opened for an image without objects: negatives train too."""
     opened = []
-    for transform in pipeline.transforms:
+    for transform in transforms:
         changes = {"keep_empty": False, "allow_negative_crop": True}
         changes = {name: value for name, value in changes.items() if hasattr(transform, name)}
         if changes:
@@ -170,7 +238,7 @@ def _keeping_negatives(pipeline: Compose) -> Compose:
             for name, value in changes.items():
                 setattr(transform, name, value)
         opened.append(transform)
-    return Compose(opened)
+    return opened
 
 
 def check_sample(source: Any, indices: Sequence[int], reader: ItemReader, count: int = 32) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from .checkpoints import load_into
 from .metrics import InstanceMetric
+from .mmdet_parts import MODELS
 
 
 def load_detector(config: Config, weights: Path, device: str = "cpu") -> Any:

@@ -78,14 +78,15 @@ class ValidationLoop(ValLoop):
         self.runner.call_hook("before_val_iter", batch_idx=idx, data_batch=data_batch)
         model = self.runner.model
         model = getattr(model, "module", model)
-        with torch.amp.autocast(_device_type(model), enabled=self.fp16):
-            data = model.data_preprocessor(data_batch, False)
-            with _features_once(model):
-                with torch.random.fork_rng(devices=_cuda_devices(model)):
-                    losses = model(**data, mode="loss")
-                outputs = model(**data, mode="predict")
+        with torch.amp.autocast(_device_type(model), enabled=self.fp16), _features_once(model):
+            with torch.random.fork_rng(devices=_cuda_devices(model)):
+                data = model.data_preprocessor(data_batch, True)  # some models make their targets only then
+                losses = model(**data, mode="loss")
+            if model.data_preprocessor.batch_augments:
+                data = model.data_preprocessor(data_batch, False)
+            outputs = model(**data, mode="predict")
         self._add(model.parse_losses(losses)[1])
-        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+        self.evaluator.process(data_samples=[sample.to_dict() for sample in outputs], data_batch=data_batch)
         self.runner.call_hook("after_val_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
     def _add(self, losses: dict) -> None:

@@ -14,9 +14,18 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OPTIMIZERS
 
+from .class_count import set_class_count
 from .errors import ConfigError, nearest
 from .native_config import locate, read_native, walk
-from .pipelines import base_size, fit_pipeline, resize_batch_augments, with_truth, without_loading
+from .pipelines import (
+    base_size,
+    fit_pipeline,
+    pipeline_of,
+    ratios_of,
+    resize_batch_augments,
+    with_truth,
+    without_loading,
+)
 
 WARM_UP_SHARE = 0.2
 """A warm-up given in iterations takes at most this share of a stage."""
@@ -40,6 +49,7 @@ class ModelRequest:
     lr: "float | None" = None
     optimizer: Any = None
     pretrained: bool = True
+    native_pipeline: bool = True
     has_weights: bool = False
     options: dict = field(default_factory=dict)
     amp: bool = False
@@ -141,15 +151,10 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
 
 
 def _set_classes(config: Config, request: ModelRequest, decisions: list[str]) -> None:
-    """Give every head its class count: each ``num_classes`` inside the model."""
-    count, changed = len(request.class_names), []
-    for path, node in walk(config.model):
-        if "num_classes" in node and node["num_classes"] is not None:
-            node["num_classes"] = count
-            changed.append(f"model.{path}" if path else "model")
-    if not changed:
+    changed = set_class_count(config.model, len(request.class_names))
+    if not any(line.startswith("classes") for line in changed):
         raise ConfigError(f"configPath {request.config_path!r}: no num_classes in the model, so classes cannot be set.")
-    decisions.append(f"classes: {count} in {', '.join(changed)}")
+    decisions.extend(changed)
 
 
 def _set_initial_weights(config: Config, request: ModelRequest, decisions: list[str]) -> None:
@@ -205,14 +210,17 @@ def _set_norms(config: Config, request: ModelRequest, decisions: list[str]) -> N
 
 
 def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) -> tuple[list, list]:
-    train = without_loading(_pipeline_of(config.train_dataloader.dataset))
-    val = without_loading(_pipeline_of((config.get("val_dataloader") or config.test_dataloader).dataset))
+    train = without_loading(pipeline_of(config.train_dataloader.dataset))
+    val = without_loading(pipeline_of((config.get("val_dataloader") or config.test_dataloader).dataset))
+    if not request.native_pipeline:
+        train = copy.deepcopy(val)
+        decisions.append("nativePipeline: false, training images are only resized and packed")
     native = base_size(val, train)
     if request.shape is not None:
         if native is None:
             raise ConfigError("shape cannot be set: the config's pipelines have no Resize; remove shape, or add one.")
         height, width = request.shape
-        ratios = (width / native[0], height / native[1])
+        ratios = ratios_of(request.shape, native)
         train, val = fit_pipeline(train, ratios), fit_pipeline(val, ratios)
         preprocessor = config.model.get("data_preprocessor") or {}
         resize_batch_augments(preprocessor.get("batch_augments") or [], ratios)
@@ -222,12 +230,6 @@ def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) 
             switched = without_loading(hook["switch_pipeline"])
             hook["switch_pipeline"] = switched if request.shape is None else fit_pipeline(switched, ratios)
     return train, with_truth(val)
-
-
-def _pipeline_of(dataset: Any) -> list:
-    while "pipeline" not in dataset and "dataset" in dataset:
-        dataset = dataset["dataset"]
-    return copy.deepcopy(list(dataset["pipeline"]))
 
 
 def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) -> None:

@@ -5,31 +5,15 @@ here (``model_config`` does that).
 """
 
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from .errors import ConfigError, nearest
+from .zoo import successor_of, zoo_folder, zoo_names
 
 ZOO_SCOPE = "mmdet::"
-
-
-@lru_cache(maxsize=1)
-def zoo_folder() -> Path:
-    """Return the folder of MMDetection's config zoo inside the installed package."""
-    import mmdet
-
-    return Path(mmdet.__file__).parent / ".mim" / "configs"
-
-
-@lru_cache(maxsize=1)
-def zoo_names() -> tuple[str, ...]:
-    """Return the zoo's config names, ``<folder>/<file>.py``, without the base files."""
-    folder = zoo_folder()
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
-    return tuple(sorted(name for name in found if not name.startswith("_base_/")))
 
 
 def locate(config_path: str, base: Path) -> Path:
@@ -81,29 +65,6 @@ def read_native(path: Path) -> Config:
             "one that lists datasets and schedules in its _base_."
         )
     return config
-
-
-def successor_of(stem: str) -> str:
-    """Return the zoo config whose name shares most parts with that of an older config; '' when little is shared."""
-    wanted = _parts(stem)
-    if not wanted:
-        return ""
-
-    def shared(name: str) -> tuple:
-        parts = _parts(Path(name).stem)
-        return len(wanted & parts), -len(parts - wanted)
-
-    best = max(zoo_names(), key=shared)
-    return best if shared(best)[0] * 2 >= min(len(wanted), 8) else ""
-
-
-def _parts(stem: str) -> frozenset:
-    """Split a config's name to comparable parts; the 2.x spelling of a part is turned to the 3.x one."""
-    renamed = {"mstrain": "ms", "dcn": "dconv", "r": "", "nohead": ""}
-    words = re.split(r"[_\-]+", stem.lower().replace("faster_rcnn", "fasterrcnn").replace("mask_rcnn", "maskrcnn"))
-    words = [word.replace("fasterrcnn", "faster+rcnn").replace("maskrcnn", "mask+rcnn") for word in words]
-    split = (renamed.get(part, part) for word in words for part in word.split("+"))
-    return frozenset(part for part in split if part and part != "coco" and not re.fullmatch(r"\d{8}|[0-9a-f]{8}", part))
 
 
 def _nearest_zoo(name: str) -> str:

@@ -6,10 +6,34 @@ property of the transform, listed in one table.
 
 import copy
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-Ratios = tuple[float, float]
-"""Width and height of the wanted shape over those of the native one."""
+
+class Ratios(NamedTuple):
+    """Width and height of the wanted shape over those of the native one.
+
+    Where the native shape is no square but some step works on squares (large-scale jittering does), that step's
+    size stays a square of the proportional area: ``squares``.
+    """
+
+    width: float
+    height: float
+    squares: bool = False
+
+    def scale(self, pair: Any, divisor: int = 1, *, height_first: bool = False) -> tuple[int, int]:
+        """Return a pair of sizes scaled, and rounded up to multiples of ``divisor``."""
+        factors = (self.height, self.width) if height_first else (self.width, self.height)
+        if self.squares and pair[0] == pair[1]:
+            factors = (math.sqrt(self.width * self.height),) * 2
+        first, second = (max(1, round(value * factor)) for value, factor in zip(pair, factors, strict=True))
+        return _up(first, divisor), _up(second, divisor)
+
+
+def ratios_of(shape: Sequence[int], native: tuple[int, int]) -> Ratios:
+    """Return the ratios of a wanted ``(height, width)`` to a native ``(width, height)``."""
+    return Ratios(shape[1] / native[0], shape[0] / native[1], native[0] != native[1])
+
 
 LOADING = ("LoadImageFromFile", "LoadAnnotations", "LoadPanopticAnnotations", "LoadEmptyAnnotations", "LoadProposals")
 DIVISOR = 32
@@ -24,7 +48,20 @@ DEFAULT_META = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", 
 
 def without_loading(pipeline: list) -> list:
     """Return a pipeline without the steps that read files, and copied: our dataset gives what they would."""
-    return [copy.deepcopy(step) for step in pipeline if _short(step) not in LOADING]
+    steps = []
+    for step in pipeline:
+        if _short(step) not in LOADING:
+            steps.append(copy.deepcopy(step))
+        elif step.get("to_float32"):
+            steps.append({"type": "ImageToFloat32"})
+    return steps
+
+
+def pipeline_of(dataset: Any) -> list:
+    """Return all steps of a native dataset config, from the innermost dataset of its wrappers outwards, copied."""
+    inner = dataset.get("dataset", (dataset.get("datasets") or [None])[0])
+    steps = pipeline_of(inner) if inner is not None else []
+    return steps + copy.deepcopy(list(dataset.get("pipeline") or []))
 
 
 def with_truth(pipeline: list) -> list:
@@ -54,11 +91,11 @@ def resize_batch_augments(augments: list, ratios: Ratios) -> None:
     """Scale, in place, the sizes of a data preprocessor's batch augmentations."""
     for augment in augments:
         if augment.get("type") == "BatchFixedSizePad":
-            augment["size"] = _scaled_pair(augment["size"], ratios[::-1], DIVISOR)
+            augment["size"] = ratios.scale(augment["size"], DIVISOR, height_first=True)
         elif "random_size_range" in augment:
             divisor = augment.get("size_divisor", DIVISOR)
             low, high = augment["random_size_range"]
-            factor = min(ratios)
+            factor = min(ratios.width, ratios.height)
             augment["random_size_range"] = tuple(max(divisor, _up(value * factor, divisor)) for value in (low, high))
 
 
@@ -91,20 +128,18 @@ def _fit(step: Any, ratios: Ratios) -> Any:
         _fit(inner, ratios)
     if step.get("crop_type", "absolute").startswith("relative"):
         return step
+    if step.get("crop_type") == "absolute_range" and _is_pair(step.get("crop_size")):
+        step["crop_size"] = tuple(sorted(ratios.scale(step["crop_size"])))  # the least and the most, not two sides
+        return step
     kind = _short(step)
-    for key, order in [*((key, ratios) for key in WIDTH_FIRST), *((key, ratios[::-1]) for key in HEIGHT_FIRST)]:
-        value = step.get(key)
+    for key in (*WIDTH_FIRST, *HEIGHT_FIRST):
+        value, height_first = step.get(key), key in HEIGHT_FIRST
         divisor = DIVISOR if (kind, key) in DIVISIBLE else 1
         if _is_pair(value):
-            step[key] = _scaled_pair(value, order, divisor)
+            step[key] = ratios.scale(value, divisor, height_first=height_first)
         elif isinstance(value, (list, tuple)) and value and all(_is_pair(pair) for pair in value):
-            step[key] = [_scaled_pair(pair, order, divisor) for pair in value]
+            step[key] = [ratios.scale(pair, divisor, height_first=height_first) for pair in value]
     return step
-
-
-def _scaled_pair(pair: Any, ratios: Ratios, divisor: int) -> tuple[int, int]:
-    first, second = (max(1, round(value * ratio)) for value, ratio in zip(pair, ratios, strict=True))
-    return _up(first, divisor), _up(second, divisor)
 
 
 def _up(value: float, divisor: int) -> int:

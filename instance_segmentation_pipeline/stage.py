@@ -4,7 +4,7 @@ import math
 import random
 from typing import Any
 
-from .checkpoints import read_checkpoint
+from .checkpoints import HeadPolicy, read_checkpoint
 from .dataset import MusketDetectionDataset
 from .errors import WeightsError
 from .files import StageFiles
@@ -56,7 +56,7 @@ class DetectionStage:
     def _job(self, finished: FinishedConfig, kf: Any, train: Any, ec: Any, resume: bool) -> TrainingJob:
         cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
         reader, names = cfg.reader(), cfg.class_names()
-        start, anew = self._start(ec)
+        start, policy = self._start(ec)
         return TrainingJob(
             config=finished.config,
             train_dataset=MusketDetectionDataset(kf.ds, train, reader, finished.train_pipeline, names, training=True),
@@ -71,13 +71,13 @@ class DetectionStage:
             threshold=cfg.threshold,
             seed=cfg.random_state,
             start=start,
-            anew=anew,
+            policy=policy,
             resume=resume,
             expired=cfg.expired,
         )
 
     def _start(self, ec: Any) -> tuple:
-        """Return the checkpoint that the stage starts from, and the tensors not to take from it."""
+        """Return the checkpoint that the stage starts from, and how its heads are taken."""
         if ec.stage == 0:
             return self.cfg.initial_weights()
         previous = self.cfg.files.stage(ec.fold, ec.stage - 1).best_weights
@@ -86,7 +86,7 @@ class DetectionStage:
                 f"fold {ec.fold} stage {ec.stage} starts from the weights of stage {ec.stage - 1}, but {previous} "
                 "does not exist: train that stage first."
             )
-        return previous, frozenset()
+        return previous, HeadPolicy()
 
     def _finished(self, files: StageFiles) -> bool:
         if not files.best_weights.exists() or len(read_rows(files.metrics)) < self.epochs:

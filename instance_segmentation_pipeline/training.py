@@ -7,7 +7,7 @@ MMDetection 1.x and 2.x had a function of this name; it drives MMEngine's Runner
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import get_torch_safe_globals
 
-from .checkpoints import LoadReport, load_into, read_checkpoint
+from .checkpoints import HeadPolicy, LoadReport, load_into, read_checkpoint
 from .errors import UserError
 from .files import StageFiles, save_with
 from .hooks import LossWatch, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
@@ -42,7 +42,7 @@ class TrainingJob:
         threshold: Lowest score that sample pictures show.
         seed: Seed of weights, order and augmentation.
         start: Checkpoint to start from, ``None`` for the config's own initial weights.
-        anew: Names of tensors not to take from ``start``.
+        policy: What happens to tensors of ``start`` that depend on the number of classes.
         resume: Go on from ``files.last_weights``.
         expired: Asked after each epoch; true ends the training there, to be resumed later.
     """
@@ -58,7 +58,7 @@ class TrainingJob:
     threshold: float = 0.5
     seed: int = 33
     start: "Path | None" = None
-    anew: frozenset = frozenset()
+    policy: HeadPolicy = field(default_factory=HeadPolicy)
     resume: bool = False
     expired: "Callable[[], bool] | None" = None
 
@@ -166,7 +166,7 @@ class _StartWeights(Hook):
         """Load them, unless the run is resumed."""
         if self.job.start is not None and not self.job.resume:
             model = getattr(runner.model, "module", runner.model)
-            self.report = load_into(model, self.job.start, self.job.anew)
+            self.report = load_into(model, self.job.start, self.job.policy)
             runner.logger.info(f"{self.job.start}: {self.report}")
             if self.job.files.stage == 0:
                 print(f"  {self.job.label}: {self.job.start.name}: {self.report}")  # noqa: T201

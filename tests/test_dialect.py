@@ -273,12 +273,12 @@ def test_missing_weights(add_experiment):
 
 
 def test_weights_that_need_a_network_say_how_to_go_without(add_experiment, monkeypatch):
-    import torch
+    import urllib.request
 
     def offline(*_, **__):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
     path = add_experiment(replace=[("pretrained: false", "pretrained: true")])
     with pytest.raises(Exception, match=r"could not be downloaded \(no route to host\): set pretrained: false"):
         checked(path, shapes())

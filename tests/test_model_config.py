@@ -8,7 +8,8 @@ from mmengine.config import Config
 
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.model_config import ModelRequest, apply_options, prepare, schedule
-from instance_segmentation_pipeline.native_config import locate, read_native, successor_of, walk
+from instance_segmentation_pipeline.native_config import locate, read_native, walk
+from instance_segmentation_pipeline.zoo import successor_of
 
 RTMDET = "mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
 MASK_RCNN = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"

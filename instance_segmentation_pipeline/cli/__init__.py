@@ -3,7 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-COMMANDS = {"fit": "train the experiments of a project"}
+COMMANDS = {
+    "fit": "train the experiments of a project",
+    "models": "list the models of MMDetection's zoo",
+}
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:

@@ -40,10 +40,3 @@ def stage_summary(best: Sequence[Row], held_out: Sequence[Row]) -> dict[str, Any
     for name in held_out[0] if held_out else ():
         summary[f"{name}_holdout"] = over_folds([row[name] for row in held_out])["mean"]
     return summary
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as aligned text columns, the first row a heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..files import ExperimentFiles
 from ..hooks import read_rows
-from .summary import best_row, table
+from .columns import table
+from .summary import best_row
 
 
 def experiment_table(
