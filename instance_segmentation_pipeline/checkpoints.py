@@ -16,7 +16,7 @@ from mmengine.runner.checkpoint import get_torch_safe_globals
 from .class_count import native_class_count, set_class_count
 from .errors import WeightsError
 from .fetching import HOW_TO_GO_WITHOUT, fetch, is_remote
-from .native_config import walk
+from .native_config import is_pretrained, walk
 from .zoo import successor_of
 
 LEAST_MATCH = 0.5
@@ -49,9 +49,9 @@ def localize_initial_weights(config: Config, cache: "Path | None" = None) -> Non
         WeightsError: One is neither cached nor can be fetched, or its scheme or file is unknown.
     """
     for path, node in walk(config.model):
-        init = node.get("init_cfg")
-        if not isinstance(init, dict) or init.get("type") != "Pretrained":
+        if not is_pretrained(node):
             continue
+        init = node["init_cfg"]
         source = str(init["checkpoint"])
         what = f"model.{path}.init_cfg: the initial weights"
         if is_remote(source):

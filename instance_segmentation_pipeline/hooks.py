@@ -27,11 +27,14 @@ Row = dict[str, Any]
 class LossWatch(Hook):
     """Stops the run when the loss is not finite, and keeps the mean of the losses of an epoch.
 
-    Losses stay on the device and are looked at every ``interval`` iterations (each one on a CPU, where looking
-    costs nothing), and before anything of the epoch is saved.
+    On a CPU the loss is looked at before it is propagated, so that weights stay sound (and deformable convolutions,
+    which crash on offsets that are not numbers, are not reached). On a CUDA device, where looking costs a
+    synchronisation, losses stay there and are looked at every ``INTERVAL`` iterations, and before anything of the
+    epoch is saved.
     """
 
     priority = "VERY_HIGH"
+    INTERVAL = 20
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -40,6 +43,19 @@ class LossWatch(Hook):
         self._sums: dict[str, float] = {}
         self._count = 0
 
+    def before_train(self, runner: Runner) -> None:
+        """Look at each loss on its way to the optimizer, where that is cheap."""
+        model = getattr(runner.model, "module", runner.model)
+        original = model.parse_losses
+
+        def looked_at(losses: dict) -> tuple:
+            total, parts = original(losses)
+            if model.training and total.device.type == "cpu":
+                self._check(runner, runner.iter - runner.epoch * len(runner.train_dataloader), _numbers(parts))
+            return total, parts
+
+        model.parse_losses = looked_at
+
     def before_train_epoch(self, runner: Runner) -> None:
         """Begin the epoch's means."""
         self._pending, self._sums, self._count = [], {}, 0
@@ -47,7 +63,7 @@ class LossWatch(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Take the iteration's losses."""
         self._pending.append((batch_idx, {name: value.detach() for name, value in outputs.items()}))
-        if len(self._pending) >= (1 if outputs["loss"].device.type == "cpu" else 20):
+        if len(self._pending) >= (1 if outputs["loss"].device.type == "cpu" else self.INTERVAL):
             self._look(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -57,17 +73,24 @@ class LossWatch(Hook):
 
     def _look(self, runner: Runner) -> None:
         for iteration, outputs in self._pending:
-            losses = {name: float(value) for name, value in outputs.items()}
-            if not math.isfinite(losses["loss"]):
-                parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-                raise TrainingError(
-                    f"{self.label}, epoch {runner.epoch}, iteration {iteration}: the loss is not finite ({parts}): "
-                    "lower lr, or look for extreme values in the data; weights of earlier epochs are kept."
-                )
+            losses = _numbers(outputs)
+            self._check(runner, iteration, losses)
             for name, value in losses.items():
                 self._sums[name] = self._sums.get(name, 0.0) + value
             self._count += 1
         self._pending = []
+
+    def _check(self, runner: Runner, iteration: int, losses: dict[str, float]) -> None:
+        if not math.isfinite(losses["loss"]):
+            parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+            raise TrainingError(
+                f"{self.label}, epoch {runner.epoch}, iteration {iteration}: the loss is not finite ({parts}): "
+                "lower lr, or look for extreme values in the data; weights of earlier epochs are kept."
+            )
+
+
+def _numbers(losses: dict) -> dict[str, float]:
+    return {name: float(value.detach()) for name, value in losses.items()}
 
 
 class TrainingLog(Hook):

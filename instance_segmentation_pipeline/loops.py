@@ -15,6 +15,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import LOOPS
 from mmengine.runner import Runner, ValLoop
 from mmengine.visualization import Visualizer
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class StageRunner(Runner):
@@ -79,7 +80,7 @@ class ValidationLoop(ValLoop):
         model = self.runner.model
         model = getattr(model, "module", model)
         with torch.amp.autocast(_device_type(model), enabled=self.fp16), _features_once(model):
-            with torch.random.fork_rng(devices=_cuda_devices(model)):
+            with torch.random.fork_rng(devices=_cuda_devices(model)), _as_in_training(model):
                 data = model.data_preprocessor(data_batch, True)  # some models make their targets only then
                 losses = model(**data, mode="loss")
             if model.data_preprocessor.batch_augments:
@@ -119,6 +120,19 @@ def _features_once(model: Any) -> Iterator[None]:
         yield
     finally:
         del model.extract_feat
+
+
+@contextlib.contextmanager
+def _as_in_training(model: torch.nn.Module) -> Iterator[None]:
+    """Let heads compute what only training needs, while normalisation and dropout stay as in evaluation."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        for module in modes:
+            module.training = not (isinstance(module, _BatchNorm) or "Drop" in type(module).__name__)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _device_type(model: torch.nn.Module) -> str:

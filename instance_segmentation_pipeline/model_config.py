@@ -15,8 +15,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import OPTIMIZERS
 
 from .class_count import set_class_count
+from .cpu_masks import make_cpu_safe
 from .errors import ConfigError, nearest
-from .native_config import locate, read_native, walk
+from .native_config import is_pretrained, locate, read_native, walk
 from .pipelines import (
     base_size,
     fit_pipeline,
@@ -84,6 +85,8 @@ def prepare(request: ModelRequest) -> FinishedConfig:
     _set_optimizer(config, request, decisions)
     _set_dataloaders(config, request)
     _set_runtime(config)
+    if request.device == "cpu":
+        make_cpu_safe(config.model)
     return FinishedConfig(config, train, val, needs_masks(config), decisions)
 
 
@@ -159,7 +162,10 @@ def _set_classes(config: Config, request: ModelRequest, decisions: list[str]) ->
 
 def _set_initial_weights(config: Config, request: ModelRequest, decisions: list[str]) -> None:
     """Decide where weights start; without ``pretrained``, undo what only makes sense for pretrained ones."""
-    pretrained = [node for _, node in walk(config.model) if _is_pretrained(node.get("init_cfg"))]
+    for _, node in walk(config.model):
+        if isinstance(node.get("pretrained"), str):  # MMDetection 2.x's way to say it, still in some configs
+            node["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=node.pop("pretrained"))
+    pretrained = [node for _, node in walk(config.model) if is_pretrained(node)]
     if request.has_weights:
         for node in pretrained:
             node["init_cfg"] = None
@@ -174,10 +180,6 @@ def _set_initial_weights(config: Config, request: ModelRequest, decisions: list[
         decisions.append("initial weights: random" + (f"; undone: {', '.join(undone)}" if undone else ""))
     config.load_from = None
     config.resume = False
-
-
-def _is_pretrained(init_cfg: Any) -> bool:
-    return isinstance(init_cfg, dict) and init_cfg.get("type") == "Pretrained"
 
 
 def _undo_freezing(model: ConfigDict) -> list[str]:

@@ -112,3 +112,9 @@ def walk(node: Any, path: str = "") -> Any:
     elif isinstance(node, (list, tuple)):
         for number, entry in enumerate(node):
             yield from walk(entry, f"{path}.{number}" if path else str(number))
+
+
+def is_pretrained(node: dict) -> bool:
+    """Say whether a part of a model starts from weights that its config names."""
+    init = node.get("init_cfg")
+    return isinstance(init, dict) and init.get("type") == "Pretrained"

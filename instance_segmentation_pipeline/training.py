@@ -23,6 +23,7 @@ from .errors import UserError
 from .files import StageFiles, save_with
 from .hooks import LossWatch, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
 from .loops import StageRunner, experiment_name, forget_afterwards
+from .native_config import is_pretrained, walk
 from .reporting.progress import ProgressLine
 
 
@@ -164,9 +165,23 @@ class _StartWeights(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Load them, unless the run is resumed."""
-        if self.job.start is not None and not self.job.resume:
-            model = getattr(runner.model, "module", runner.model)
+        if self.job.resume:
+            return
+        model = getattr(runner.model, "module", runner.model)
+        _begin_without_offsets(model, self.job.config)
+        if self.job.start is not None:
             self.report = load_into(model, self.job.start, self.job.policy)
             runner.logger.info(f"{self.job.start}: {self.report}")
             if self.job.files.stage == 0:
                 print(f"  {self.job.label}: {self.job.start.name}: {self.report}")  # noqa: T201
+
+
+def _begin_without_offsets(model: torch.nn.Module, config: Config) -> None:
+    """Let deformable convolutions that start at random begin as ordinary ones, as their constructors intend.
+
+    MMDetection's random initialisation of a whole backbone draws their offsets too, and training then diverges.
+    """
+    pretrained = [path for path, node in walk(config.model) if is_pretrained(node)]
+    for name, module in model.named_modules():
+        if hasattr(module, "init_offset") and not any(name.startswith(path) for path in pretrained):
+            module.init_offset()
