@@ -230,24 +230,37 @@ def _rows_by_class(source: dict, target: dict, policy: HeadPolicy, old_names: "t
         if name not in source:
             continue
         old, new = source[name], target[name].clone()
-        if old.shape[layout.dimension] != layout.per_class * len(old_names) + layout.rest or old.dim() != new.dim():
+        if old.dim() != new.dim() or old.shape[layout.dimension] != layout.per_class * len(old_names) + layout.rest:
             continue
-        regression = "reg" in name.rpartition(".")[0].rpartition(".")[2]
-        for new_class, old_class in shared:
-            for part in range(layout.per_class):
-                at = _row(new_class, part, len(policy.class_names), layout, regression)
-                before = _row(old_class, part, len(old_names), layout, regression)
-                new.select(layout.dimension, at).copy_(old.select(layout.dimension, before))
-        for part in range(layout.rest):
-            at, before = new.shape[layout.dimension] - 1 - part, old.shape[layout.dimension] - 1 - part
-            new.select(layout.dimension, at).copy_(old.select(layout.dimension, before))
+        class_first = "reg" in name.rpartition(".")[0].rpartition(".")[2]
+        now = [_rows(index, len(policy.class_names), layout, class_first) for index in range(len(policy.class_names))]
+        then = [_rows(index, len(old_names), layout, class_first) for index in range(len(old_names))]
+        pairs = [pair for a, b in shared for pair in zip(now[a], then[b], strict=True)]
+        pairs += zip(_others(new, layout, now), _others(old, layout, then), strict=True)
+        for row, former in pairs:
+            new.select(layout.dimension, row).copy_(old.select(layout.dimension, former))
         filled[name] = new
     return filled
 
 
-def _row(index: int, part: int, count: int, layout: ClassLayout, class_first: bool) -> int:
-    """Return the row of a class: box regression keeps a class's rows together, anchors repeat all classes."""
-    return index * layout.per_class + part if class_first else part * count + index
+def _rows(index: int, count: int, layout: ClassLayout, class_first: bool) -> list[int]:
+    """Return the rows of a class.
+
+    Box regression keeps the rows of a class together; anchors repeat all classes, and the background behind them; a
+    layer that reads class scores among its inputs has them behind its features.
+    """
+    if layout.dimension == 1:
+        return [layout.rest + index * layout.per_class + part for part in range(layout.per_class)]
+    if class_first:
+        return [index * layout.per_class + part for part in range(layout.per_class)]
+    stride = count + layout.rest // layout.per_class
+    return [part * stride + index for part in range(layout.per_class)]
+
+
+def _others(tensor: torch.Tensor, layout: ClassLayout, classes: list[list[int]]) -> list[int]:
+    """Return the rows that belong to no class, in order."""
+    taken = {row for rows in classes for row in rows}
+    return [row for row in range(tensor.shape[layout.dimension]) if row not in taken]
 
 
 def class_dependent(config: Config) -> dict[str, ClassLayout]:

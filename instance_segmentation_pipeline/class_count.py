@@ -8,6 +8,7 @@ tomorrow, or a user's own, is treated alike.
 from collections import Counter
 from typing import Any
 
+from .errors import ConfigError
 from .native_config import walk
 
 SEMANTIC = ("semantic_head", "semantic_roi_extractor")
@@ -23,7 +24,11 @@ def set_class_count(model: Any, count: int) -> list[str]:
 
     Returns:
         What was changed, as text for a person; empty when the model has no number of classes at all.
+
+    Raises:
+        ConfigError: The model only wraps one of another framework.
     """
+    _refuse_wrappers(model)
     changed = _drop_semantic_branches(model)
     things = _set_things(model, count)
     native = native_class_count(model)
@@ -38,6 +43,15 @@ def set_class_count(model: Any, count: int) -> list[str]:
     if counted or things is not None:
         changed.insert(0, f"classes: {count} in {', '.join(counted) or 'the panoptic head'}")
     return changed
+
+
+def _refuse_wrappers(model: Any) -> None:
+    """A wrapper holds another framework's config, whose classes, sizes and losses nothing here can reach."""
+    if "meta_architecture" in {str(key).lower() for _, node in walk(model) for key in node}:
+        raise ConfigError(
+            f"the model {model['type']} wraps a network of Detectron2, whose classes only that framework sets: "
+            "use the config of MMDetection's own implementation."
+        )
 
 
 def native_class_count(model: Any) -> "int | None":

@@ -39,8 +39,9 @@ LOADING = ("LoadImageFromFile", "LoadAnnotations", "LoadPanopticAnnotations", "L
 DIVISOR = 32
 """The largest stride of the zoo's feature pyramids: images padded to a fixed size must divide by it."""
 
-WIDTH_FIRST = ("scale", "scales", "img_scale", "size")
-HEIGHT_FIRST = ("crop_size",)
+SIZES = ("scale", "scales", "img_scale", "size", "crop_size")
+"""Keys of sizes, which are ``(width, height)`` in MMDetection 3."""
+
 DIVISIBLE = {("Pad", "size"), ("CachedMixUp", "img_scale"), ("MixUp", "img_scale")}
 PACK = "PackDetInputs"
 DEFAULT_META = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
@@ -132,13 +133,13 @@ def _fit(step: Any, ratios: Ratios) -> Any:
         step["crop_size"] = tuple(sorted(ratios.scale(step["crop_size"])))  # the least and the most, not two sides
         return step
     kind = _short(step)
-    for key in (*WIDTH_FIRST, *HEIGHT_FIRST):
-        value, height_first = step.get(key), key in HEIGHT_FIRST
+    for key in SIZES:
+        value = step.get(key)
         divisor = DIVISOR if (kind, key) in DIVISIBLE else 1
         if _is_pair(value):
-            step[key] = ratios.scale(value, divisor, height_first=height_first)
+            step[key] = ratios.scale(value, divisor)
         elif isinstance(value, (list, tuple)) and value and all(_is_pair(pair) for pair in value):
-            step[key] = [ratios.scale(pair, divisor, height_first=height_first) for pair in value]
+            step[key] = [ratios.scale(pair, divisor) for pair in value]
     return step
 
 

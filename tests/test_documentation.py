@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import FAST, REPOSITORY, SMALL_CONFIG
 
-from instance_segmentation_pipeline.cli.fit import parser
+from instance_segmentation_pipeline.cli import fit, models
 from instance_segmentation_pipeline.properties import PROPERTIES
 
 REFERENCE = (REPOSITORY / "reference.md").read_text()
@@ -205,11 +205,12 @@ def test_every_example_of_the_reference_is_accepted():
 
 
 def test_every_flag_is_in_the_reference():
-    documented = sections("fit script arguments", "Files")
-    flags = {action.dest for action in parser()._actions if action.dest != "help"}
-    assert {title.removeprefix("fit.py ") for title in documented} == flags
-    for flag in flags:
-        assert f"`--{flag}" in documented[f"fit.py {flag}"]
+    for script, program, until in (("fit", fit, "models script arguments"), ("models", models, "Models")):
+        documented = sections(f"{script} script arguments", until)
+        flags = {action.dest for action in program.parser()._actions if action.dest != "help"}
+        assert {title.removeprefix(f"{script}.py ") for title in documented} == flags
+        for flag in flags:
+            assert f"`--{flag}" in documented[f"{script}.py {flag}"]
 
 
 def test_the_files_of_the_reference_are_those_that_are_written():

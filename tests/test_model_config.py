@@ -50,7 +50,7 @@ def test_shape_of_rtmdet_keeps_the_proportions_of_its_augmentation():
     train = finished.train_pipeline
     assert step(train, "CachedMosaic")["img_scale"] == (320, 160)
     assert step(train, "RandomResize")["scale"] == (640, 320)
-    assert step(train, "RandomCrop")["crop_size"] == (160, 320)
+    assert step(train, "RandomCrop")["crop_size"] == (320, 160)
     assert step(train, "Pad")["size"] == (320, 160)
     switched = next(hook for hook in finished.config.custom_hooks if "switch_pipeline" in hook)["switch_pipeline"]
     assert step(switched, "RandomResize")["scale"] == (320, 160)
@@ -219,3 +219,17 @@ def test_a_config_without_model(tmp_path):
 )
 def test_successors(old, new):
     assert successor_of(old) == new
+
+
+def test_what_comes_out_of_a_fitted_pipeline_has_the_shape(tmp_path):
+    """Sizes are in the order that each transform reads them in: a wide shape gives wide images."""
+    from datasets_for_tests import shapes
+
+    from instance_segmentation_pipeline.dataset import ItemReader, MusketDetectionDataset
+
+    reader = ItemReader(3, "yxyx", "dataset", True)
+    for config in (str(SMALL_CONFIG), RTMDET):
+        finished = prepare(request(config, shape=[64, 128]))
+        for pipeline, training in ((finished.train_pipeline, True), (finished.val_pipeline, False)):
+            dataset = MusketDetectionDataset(shapes(8), range(8), reader, pipeline, NAMES, training=training)
+            assert {tuple(dataset[number]["inputs"].shape) for number in range(8)} == {(3, 64, 128)}
