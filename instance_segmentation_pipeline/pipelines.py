@@ -125,6 +125,10 @@ def _is_pair(value: Any) -> bool:
 
 
 def _fit(step: Any, ratios: Ratios) -> Any:
+    """Scale a step's sizes, in place.
+
+    Mosaics stay squares of the wanted area: MMDetection's exchange height and width of the masks of others.
+    """
     for inner in _nested(step):
         _fit(inner, ratios)
     if step.get("crop_type", "absolute").startswith("relative"):
@@ -138,6 +142,8 @@ def _fit(step: Any, ratios: Ratios) -> Any:
         divisor = DIVISOR if (kind, key) in DIVISIBLE else 1
         if _is_pair(value):
             step[key] = ratios.scale(value, divisor)
+            if "Mosaic" in kind and key == "img_scale":
+                step[key] = (_up(math.sqrt(step[key][0] * step[key][1]), DIVISOR),) * 2
         elif isinstance(value, (list, tuple)) and value and all(_is_pair(pair) for pair in value):
             step[key] = [ratios.scale(pair, divisor) for pair in value]
     return step
