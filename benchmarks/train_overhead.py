@@ -94,7 +94,7 @@ def plain(folder, options):
     config = Config.fromfile(CONFIG)
     pipeline = [dict(step) for step in config.train_dataloader.dataset.pipeline]
     for step in pipeline:
-        for key in ("scale", "size"):
+        for key in ("scale", "size", "crop_size"):
             if key in step:
                 step[key] = (options.size, options.size)
     model = config.model
