@@ -93,9 +93,9 @@ def _refuse_first_generation(checkpoint: dict, path: Path) -> None:
     version = str(meta.get("mmdet_version", "")) if isinstance(meta, dict) else ""
     state = checkpoint.get("state_dict")
     # 1.x had its RoI heads at the top of the model, 2.0 put them below roi_head
-    flat = isinstance(state, dict) and any(
-        name.startswith(("bbox_head.fc_cls", "bbox_head.0.fc_cls")) for name in state
-    )
+    names = list(state) if isinstance(state, dict) else []
+    flat = any(name.startswith(("bbox_head.fc_cls", "bbox_head.0.fc_cls")) for name in names)
+    flat = flat and any(name.startswith("rpn_head.") for name in names)  # DETR's head is there in 3.x too
     if not version.startswith(("0.", "1.")) and not flat:
         return
     name = successor_of(path.stem)

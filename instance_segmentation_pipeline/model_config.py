@@ -140,7 +140,9 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
     native_epochs, native_iterations = native.get("max_epochs"), native.get("max_iters")
     _set_lr(config, lr)
     share = _Share(native_epochs, native_iterations, total)
-    config.param_scheduler = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
+    scaled = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
+    # what is left of a short part of a long schedule may be no iteration at all
+    config.param_scheduler = [entry for entry in scaled if entry.get("begin", 0) < entry.get("end", math.inf)]
     for hook in config.get("custom_hooks") or []:
         _scale_hook(hook, epochs, native_epochs)
     config.train_cfg = ConfigDict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1)

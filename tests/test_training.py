@@ -471,7 +471,8 @@ def test_checkpoints_of_mmdetection_1_are_refused_with_the_successor(tmp_path):
         WeightsError, match=r"MMDetection 1.0rc0.*mmdet::htc/htc_x101-64x4d-dconv-c3-c5_fpn_ms-400-1400"
     ):
         read_checkpoint(path)
-    torch.save({"state_dict": {"bbox_head.fc_cls.weight": torch.zeros(1)}}, tmp_path / "mask_rcnn_r50_fpn_1x.pth")
+    flat = {"rpn_head.rpn_cls.weight": torch.zeros(1), "bbox_head.fc_cls.weight": torch.zeros(1)}
+    torch.save({"state_dict": flat}, tmp_path / "mask_rcnn_r50_fpn_1x.pth")
     with pytest.raises(WeightsError, match="mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"):
         read_checkpoint(tmp_path / "mask_rcnn_r50_fpn_1x.pth")
 

@@ -246,3 +246,9 @@ def test_musket_models_lists_and_filters(capsys):
     assert "34.7" in out
     assert "faster_rcnn" not in out
     assert models(["--search", "no such model"]) == 1
+
+
+def test_a_part_of_the_schedule_that_vanishes_in_a_short_stage_is_left_out():
+    config = schedule(prepare(request("yolox/yolox_tiny_8xb8-300e_coco.py")), epochs=1, iterations=2).config
+    assert config.param_scheduler
+    assert all(entry["begin"] < entry["end"] for entry in config.param_scheduler)
