@@ -73,6 +73,7 @@ setup(
             "pytest>=8.2,<10",
             "pytest-timeout>=2.3,<3",
             "ruff>=0.14,<0.18",
+            "tensorboard>=2.17,<3",
             "types-PyYAML>=6.0",
             "scikit-image>=0.24,<0.27",
         ],
