@@ -85,7 +85,7 @@ class PipelineConfig(GenericImageTaskConfig):
         self._announced: set = set()
 
     def _update_from_config(self, v: str, val: Any) -> Any:
-        return [DetectionStage(stage, self) for stage in val] if v == "stages" else val
+        return [self.createStage(stage) for stage in val] if v == "stages" else val
 
     def createStage(self, x: dict) -> DetectionStage:
         """Return a stage, as musket_core asks for it."""

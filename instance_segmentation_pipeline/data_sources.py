@@ -13,7 +13,7 @@ from typing import Any
 from musket_core import builtin_datasets, datasets, net_declaration
 from musket_core.configloader import PythonFunction, PythonType
 
-from .errors import ConfigError, DatasetError, UserError, nearest
+from .errors import ConfigError, DatasetError, UserError, nearest, one_line
 
 PARTS = ("train", "validation", "holdout")
 
@@ -72,7 +72,7 @@ def _register(imports: Sequence[str], where: Path) -> list[ModuleType]:
         try:
             modules.append(importlib.import_module(name))
         except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())
+            text = one_line(error)
             raise ConfigError(f"{where}: the module {name!r} cannot be imported: {text}.") from error
         net_declaration.layers.register(name)
     return modules
@@ -93,7 +93,7 @@ def _provided(name: str, arguments: Any, modules: Sequence[ModuleType], where: P
     except UserError:
         raise
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = one_line(error)
         raise DatasetError(f"{where}: the dataset provider {name!r} failed: {text}.") from error
     return _checked(made, f"the dataset provider {name!r}", where)
 
@@ -148,7 +148,7 @@ def _composed(declaration: Any, where: Path) -> Any:
     try:
         made = net_declaration.create_dataset_from_config({}, declaration, [])
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = one_line(error)
         raise DatasetError(f"{where}: the dataset {declaration!r} cannot be made: {text}.") from error
     return _checked(made, "the dataset", where)
 

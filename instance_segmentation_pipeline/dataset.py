@@ -16,7 +16,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
 from .annotations import Instances, check_image, fits_only_swapped, from_musket, to_middle_format
-from .errors import ConfigError, DatasetError, UserError
+from .errors import ConfigError, DatasetError, UserError, one_line
 from .mmdet_parts import TRANSFORMS, BitmapMasks, HorizontalBoxes
 
 MAX_REFETCH = 1000
@@ -72,7 +72,7 @@ class ItemReader:
         except UserError:
             raise
         except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())
+            text = one_line(error)
             raise DatasetError(f"item {index} of the dataset cannot be read: {text}.") from error
         if item is None or not hasattr(item, "x") or not hasattr(item, "y"):
             raise DatasetError(f"item {index} of the dataset is a {type(item).__name__}, expected a PredictionItem.")

@@ -28,6 +28,11 @@ class TrainingError(UserError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return an exception's kind and words in one line, for a sentence that says what went wrong."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def nearest(name: str, known: Iterable[str], count: int = 1) -> str:
     """Return `` (did you mean 'x'?)`` for the known names closest to ``name``, or an empty string."""
     by_lower = {candidate.lower(): candidate for candidate in known}

@@ -102,16 +102,13 @@ def derive_experiment(upstream: type) -> type:
             return []
 
         def _fit(self, reporter: Any) -> None:
+            if self.onlyReports:
+                self.generateMetrics()
+                return
             cfg = self.parse_config()
             cfg._reporter = reporter
             if self.time > 0:
                 cfg.expires = time.monotonic() + self.time
-            if self.onlyReports:
-                cfg.get_dataset()
-                cfg.check()
-                cfg.kfold()
-                cfg.generateReports()
-                return
             cfg.refit = True
             cfg.fit(foldsToExecute=self.folds)
             self.canceled_by_timer = cfg.canceled_by_timer

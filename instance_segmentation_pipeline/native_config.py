@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .errors import ConfigError, nearest
+from .errors import ConfigError, nearest, one_line
 from .zoo import successor_of, zoo_folder, zoo_names
 
 ZOO_SCOPE = "mmdet::"
@@ -47,7 +47,7 @@ def read_native(path: Path) -> Config:
     try:
         config = Config.fromfile(str(path), lazy_import=False) if _is_old_style(path) else Config.fromfile(str(path))
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = one_line(error)
         generation = _generation_of_text(path)
         if generation:
             raise ConfigError(_refusal(path, generation)) from None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, UserError, nearest
+from ..errors import ConfigError, UserError, nearest, one_line
 from .arguments import boolean, fold_numbers, names, positive, project_around
 
 
@@ -109,7 +109,7 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
         _say(f"{experiment.name()}: {error}", 1)
         return False
     except Exception as error:
-        _say(f"{experiment.name()}: {type(error).__name__}: {_one_line(error)} (see {experiment.files.error})", 1)
+        _say(f"{experiment.name()}: {one_line(error)} (see {experiment.files.error})", 1)
         return False
     _report(experiment, time.monotonic() - began)
     return True
@@ -140,14 +140,11 @@ def _run_tasks(experiments: Sequence[Any]) -> int:
                 try:
                     todo.func(todo)
                 except Exception as error:
-                    return _say(f"{experiment.name()}: task {task.name} failed: {_one_line(error)}", 1)
+                    words = " ".join(str(error).split())
+                    return _say(f"{experiment.name()}: task {task.name} failed: {words}", 1)
                 finally:
                     os.chdir(here)
     return 0
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _say(message: str, status: int) -> int:
