@@ -249,7 +249,7 @@ class PipelineConfig(GenericImageTaskConfig):
         _check_length(ds)
         given_folds, given_holdout = getattr(ds, "folds", None), self._given_holdout(ds)
         request = SplitRequest(
-            self.folds_count,
+            self.folds_count if given_folds is None else len(given_folds),
             self.validationSplit,
             self.random_state,
             self.stratified,

@@ -530,3 +530,15 @@ def test_folds_trained_one_by_one_do_not_push_each_other_aside(add_experiment):
     experiment.onlyReports = True
     experiment.fit()
     assert experiment.metrics()["folds"] == [0, 1]
+
+
+def test_folds_of_a_dataset_can_be_trained_one_by_one(add_experiment):
+    """The dataset's own folds decide, whatever folds_count the YAML says."""
+    path = add_experiment()
+    for fold in (0, 1):
+        dataset = shapes(8)
+        dataset.folds = [([0, 1, 2, 3], [4, 5, 6, 7]), ([4, 5, 6, 7], [0, 1, 2, 3])]
+        generic.parse(str(path)).fit(dataset, foldsToExecute=[fold])
+        (path.parent / "summary.yaml").unlink()
+    assert (path.parent / "weights" / "best-0.0.weights").exists()
+    assert (path.parent / "weights" / "best-1.0.weights").exists()
