@@ -69,6 +69,7 @@ setup(
     extras_require={
         "dev": [
             "hypothesis>=6.100,<7",
+            "instaboostfast>=0.1.2,<0.2",
             "mypy>=1.15,<3",
             "pytest>=8.2,<10",
             "pytest-timeout>=2.3,<3",

@@ -164,6 +164,23 @@ def boxes_of_masks(masks: np.ndarray) -> np.ndarray:
     return bboxes
 
 
+def to_records(instances: Instances) -> list[dict]:
+    """Return instances as MMDetection's annotation files have them, for transforms that work on such records.
+
+    Each has ``bbox`` ``[x1, y1, x2, y2]``, ``bbox_label`` from 0, ``ignore_flag`` 0 and ``mask``, an uncompressed COCO
+    RLE: InstaBoost takes no other.
+    """
+    records: list[dict] = []
+    for row, (label, bbox) in enumerate(zip(instances.labels, instances.bboxes, strict=True)):
+        records.append({"bbox": bbox.tolist(), "bbox_label": int(label), "ignore_flag": 0})
+        if instances.masks is not None:
+            flat = instances.masks[row].ravel(order="F")
+            edges = np.flatnonzero(np.diff(flat)) + 1
+            counts = np.diff(np.concatenate([[0] if not flat[0] else [0, 0], edges, [flat.size]])).tolist()
+            records[-1]["mask"] = {"size": [instances.height, instances.width], "counts": counts}
+    return records
+
+
 def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the IoU ``(N,)`` of boxes ``(N, 4)`` with the boxes ``(N, 4)`` of the same row, both ``xyxy``."""
     low = np.maximum(first[:, :2], second[:, :2])

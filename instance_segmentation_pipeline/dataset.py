@@ -15,7 +15,7 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
-from .annotations import Instances, check_image, fits_only_swapped, from_musket, to_middle_format
+from .annotations import Instances, check_image, fits_only_swapped, from_musket, to_middle_format, to_records
 from .errors import ConfigError, DatasetError, UserError, one_line
 from .mmdet_parts import TRANSFORMS, BitmapMasks, HorizontalBoxes
 
@@ -109,6 +109,7 @@ class MusketDetectionDataset:
         self.metainfo = {"classes": tuple(class_names)}
         init_default_scope("mmdet")
         self.pipeline = _built(pipeline)
+        self.wants_records = any(type(step).__name__ == "LoadAnnotations" for step in self.pipeline.transforms)
         self.skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -149,6 +150,8 @@ class MusketDetectionDataset:
         }
         if self.reader.needs_masks:
             results["gt_masks"] = BitmapMasks(instances.masks, height, width)
+        if self.wants_records:
+            results["instances"] = to_records(instances)
         if not self.training:
             results["truth"] = to_middle_format(instances, item_id)
         return results
@@ -210,14 +213,13 @@ def _built(pipeline: Sequence[dict]) -> Compose:
     for step in pipeline:
         try:
             transforms.append(TRANSFORMS.build(step))
-        except (ImportError, RuntimeError) as error:
-            if "install" not in str(error):
-                raise
-            text = " ".join(str(error).split())
+        except Exception as error:
+            text = one_line(error)
+            what = "needs a package that is not there" if "install" in text else "cannot be made"
             raise ConfigError(
-                f"the native pipeline's step {step['type']} needs a package that is not there ({text}): install it, or "
-                "set nativePipeline: false."
-            ) from None
+                f"the native pipeline's step {step['type']} {what} ({text}): install or correct it, or set "
+                "nativePipeline: false."
+            ) from error
     return Compose(transforms)
 
 

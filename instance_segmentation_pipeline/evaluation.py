@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .checkpoints import load_into
 from .metrics import InstanceMetric
-from .mmdet_parts import MODELS
+from .mmdet_parts import MODELS, complete
 
 
 def load_detector(config: Config, weights: Path, device: str = "cpu") -> Any:
@@ -24,7 +24,7 @@ def load_detector(config: Config, weights: Path, device: str = "cpu") -> Any:
     """
     init_default_scope(config.default_scope)
     model = copy.deepcopy(config.model)
-    detector = MODELS.build(model)
+    detector = complete(MODELS.build(model))
     load_into(detector, weights)
     return detector.to(device).eval()
 

@@ -17,9 +17,15 @@ from mmengine.runner import Runner, ValLoop
 from mmengine.visualization import Visualizer
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .mmdet_parts import complete
+
 
 class StageRunner(Runner):
     """MMEngine's Runner with its log in the file only; the console belongs to our progress line."""
+
+    def build_model(self, model: Any) -> torch.nn.Module:
+        """Return the built model, completed."""
+        return complete(super().build_model(model))
 
     def build_logger(self, log_level: Any = "INFO", log_file: "str | None" = None, **options: Any) -> MMLogger:
         """Return MMEngine's logger with its console handler silenced below errors."""

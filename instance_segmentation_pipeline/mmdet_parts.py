@@ -2,16 +2,29 @@
 
 import contextlib
 import io
+from typing import Any
 
 import numpy as np
 
 with contextlib.redirect_stdout(io.StringIO()):
     import mmdet.datasets.transforms
+    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
     from mmdet.registry import MODELS, TRANSFORMS
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 
-__all__ = ["MODELS", "TRANSFORMS", "BitmapMasks", "HorizontalBoxes", "mmdet"]
+__all__ = ["MODELS", "TRANSFORMS", "BitmapMasks", "HorizontalBoxes", "complete", "mmdet"]
+
+
+def complete(model: Any) -> Any:
+    """Return a built model with what MMDetection's own code expects of it and one head leaves out.
+
+    ``BaseDenseHead`` asks for ``loss_cls`` when it predicts; ``SSDHead`` has none.
+    """
+    for module in model.modules():
+        if isinstance(module, BaseDenseHead) and not hasattr(module, "loss_cls"):
+            module.loss_cls = None
+    return model
 
 
 @TRANSFORMS.register_module()

@@ -21,6 +21,7 @@ from .native_config import is_pretrained, locate, read_native, walk
 from .pipelines import (
     base_size,
     fit_pipeline,
+    oversample_threshold,
     pipeline_of,
     ratios_of,
     resize_batch_augments,
@@ -60,13 +61,17 @@ class ModelRequest:
 
 @dataclass
 class FinishedConfig:
-    """A config that the Runner can train, the pipelines of its two datasets, and what was decided."""
+    """A config that the Runner can train, the pipelines of its two datasets, and what was decided.
+
+    ``oversample_threshold`` is that of the native config's ``ClassBalancedDataset``, where it has one.
+    """
 
     config: Config
     train_pipeline: list
     val_pipeline: list
     needs_masks: bool
     decisions: list[str]
+    oversample_threshold: "float | None" = None
 
 
 def prepare(request: ModelRequest) -> FinishedConfig:
@@ -78,6 +83,9 @@ def prepare(request: ModelRequest) -> FinishedConfig:
     config = read_native(locate(request.config_path, request.base))
     apply_options(config, request.options)
     decisions: list[str] = []
+    oversample = oversample_threshold(config.train_dataloader.dataset)
+    if oversample is not None:
+        decisions.append(f"sampling: images with classes in less than {oversample:g} of all images are repeated")
     _set_classes(config, request, decisions)
     _set_initial_weights(config, request, decisions)
     _set_norms(config, request, decisions)
@@ -87,7 +95,7 @@ def prepare(request: ModelRequest) -> FinishedConfig:
     _set_runtime(config)
     if request.device == "cpu":
         make_cpu_safe(config.model)
-    return FinishedConfig(config, train, val, needs_masks(config), decisions)
+    return FinishedConfig(config, train, val, needs_masks(config), decisions, oversample)
 
 
 def needs_masks(config: Config) -> bool:
@@ -134,6 +142,7 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
         finished.val_pipeline,
         finished.needs_masks,
         list(finished.decisions),
+        finished.oversample_threshold,
     )
     config, total = result.config, epochs * iterations
     native = config.train_cfg
@@ -244,6 +253,11 @@ def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) 
         decisions.append("amp: mixed precision")
     elif request.amp:
         decisions.append("amp: not used, there is no CUDA device")
+    if request.device == "cpu" and wrapper.get("type") == "AmpOptimWrapper":
+        wrapper.type = "OptimWrapper"
+        for key in ("loss_scale", "dtype", "use_fsdp"):
+            wrapper.pop(key, None)
+        decisions.append("the config's mixed precision: not used, there is no CUDA device")
     native = wrapper.optimizer
     wanted = {"type": request.optimizer} if isinstance(request.optimizer, str) else request.optimizer
     if wanted and wanted["type"] != native["type"]:

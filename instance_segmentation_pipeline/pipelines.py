@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .errors import ConfigError
+
 
 class Ratios(NamedTuple):
     """Width and height of the wanted shape over those of the native one.
@@ -36,6 +38,8 @@ def ratios_of(shape: Sequence[int], native: tuple[int, int]) -> Ratios:
 
 
 LOADING = ("LoadImageFromFile", "LoadAnnotations", "LoadPanopticAnnotations", "LoadEmptyAnnotations", "LoadProposals")
+ON_RECORDS = ("InstaBoost",)
+FLIPS = ("horizontal", "vertical")
 DIVISOR = 32
 """The largest stride of the zoo's feature pyramids: images padded to a fixed size must divide by it."""
 
@@ -48,10 +52,20 @@ DEFAULT_META = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", 
 
 
 def without_loading(pipeline: list) -> list:
-    """Return a pipeline without the steps that read files, and copied: our dataset gives what they would."""
-    steps = []
+    """Return a pipeline without the steps that read files, and copied: our dataset gives what they would.
+
+    Where a step works on annotation records (InstaBoost does), before ``LoadAnnotations`` makes arrays of them, that
+    one stays, since it reads no file.
+
+    Raises:
+        ConfigError: InstaBoost is to flip objects: it would leave their masks as they were.
+    """
+    steps: list = []
     for step in pipeline:
-        if _short(step) not in LOADING:
+        if _short(step) == "LoadAnnotations" and steps and any(_short(before) in ON_RECORDS for before in steps):
+            steps.append(copy.deepcopy(step))
+        elif _short(step) not in LOADING:
+            _check_instaboost(step)
             steps.append(copy.deepcopy(step))
         elif step.get("to_float32"):
             steps.append({"type": "ImageToFloat32"})
@@ -63,6 +77,14 @@ def pipeline_of(dataset: Any) -> list:
     inner = dataset.get("dataset", (dataset.get("datasets") or [None])[0])
     steps = pipeline_of(inner) if inner is not None else []
     return steps + copy.deepcopy(list(dataset.get("pipeline") or []))
+
+
+def oversample_threshold(dataset: Any) -> "float | None":
+    """Return the ``oversample_thr`` of a native dataset's ``ClassBalancedDataset``, ``None`` where it has none."""
+    if dataset.get("oversample_thr") is not None:
+        return float(dataset["oversample_thr"])
+    inner = dataset.get("dataset", (dataset.get("datasets") or [None])[0])
+    return None if inner is None else oversample_threshold(inner)
 
 
 def with_truth(pipeline: list) -> list:
@@ -98,6 +120,15 @@ def resize_batch_augments(augments: list, ratios: Ratios) -> None:
             low, high = augment["random_size_range"]
             factor = min(ratios.width, ratios.height)
             augment["random_size_range"] = tuple(max(divisor, _up(value * factor, divisor)) for value in (low, high))
+
+
+def _check_instaboost(step: Any) -> None:
+    actions = zip(step.get("action_candidate", ()), step.get("action_prob", ()), strict=False)
+    if _short(step) == "InstaBoost" and any(share > 0 for action, share in actions if action in FLIPS):
+        raise ConfigError(
+            f"the native pipeline's InstaBoost has action_prob {tuple(step['action_prob'])}: its package flips objects "
+            "without their masks; give 'horizontal' and 'vertical' a probability of 0."
+        )
 
 
 def _short(step: Any) -> str:

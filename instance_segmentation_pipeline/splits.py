@@ -6,6 +6,7 @@ from, so that a split for another folds_count, share, seed or dataset is never u
 
 import hashlib
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -102,12 +103,33 @@ def stratification_classes(dataset: Any) -> list[int]:
     decides = getattr(type(dataset.root()), "get_stratify_class", None) if hasattr(dataset, "root") else None
     if decides is not None and decides is not DataSet.get_stratify_class:
         return [int(dataset.get_stratify_class(number)) for number in range(len(dataset))]
-    labels = []
-    for number in tqdm(range(len(dataset)), "stratification classes", disable=None):
-        target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
-        labels.append({int(label) for label in target[0]})
+    labels = labels_of(dataset, range(len(dataset)))
     frequency = Counter(label for item in labels for label in item)
     return [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in labels]
+
+
+def labels_of(dataset: Any, indices: Sequence[int]) -> list[set[int]]:
+    """Return the set of labels in each of these items; every one of them is read."""
+    labels = []
+    for number in tqdm(indices, "labels of the dataset", disable=None):
+        target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
+        labels.append({int(label) for label in target[0]})
+    return labels
+
+
+def class_balanced(indices: Sequence[int], labels: Sequence[set[int]], threshold: float) -> list[int]:
+    """Repeat items that hold rare classes, by the factors of LVIS (Gupta et al., 2019, section 5).
+
+    Args:
+        indices: The items.
+        labels: The set of labels in each.
+        threshold: Classes in a smaller share ``f`` of the items than this count ``sqrt(threshold / f)`` times; an item
+            comes as often as its rarest class says, rounded up, as in MMEngine's ``ClassBalancedDataset``.
+    """
+    counts = Counter(label for item in labels for label in item)
+    factor = {label: max(1.0, math.sqrt(threshold * len(labels) / count)) for label, count in counts.items()}
+    repeats = [math.ceil(max((factor[label] for label in item), default=1.0)) for item in labels]
+    return [index for index, times in zip(indices, repeats, strict=True) for _ in range(times)]
 
 
 def read_split(path: Path, mark: str) -> Any:

@@ -10,6 +10,7 @@ from .errors import WeightsError
 from .files import StageFiles
 from .hooks import read_rows
 from .model_config import FinishedConfig, schedule
+from .splits import class_balanced, labels_of
 from .training import TrainingJob, train_detector
 
 
@@ -46,6 +47,8 @@ class DetectionStage:
         if ec.subsample < 1:
             count = max(1, round(len(train) * ec.subsample))
             train = random.Random(cfg.random_state).sample(list(train), count)
+        if model.oversample_threshold is not None:
+            train = class_balanced(train, labels_of(kf.ds, train), model.oversample_threshold)
         iterations = math.ceil(len(train) / cfg.imagesPerGpu)
         finished = schedule(model, self.epochs, iterations, self.lr)
         cfg.announce_once(ec.stage, finished.decisions)

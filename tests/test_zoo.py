@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets_for_tests import shapes
+from datasets_for_tests import Items, shapes, square
 from mmengine.config import Config
 
 from instance_segmentation_pipeline.checkpoints import class_dependent
@@ -16,8 +16,11 @@ from instance_segmentation_pipeline.class_count import native_class_count, set_c
 from instance_segmentation_pipeline.cli.models import main as models
 from instance_segmentation_pipeline.dataset import ItemReader, MusketDetectionDataset
 from instance_segmentation_pipeline.errors import ConfigError
+from instance_segmentation_pipeline.mmdet_parts import MODELS
 from instance_segmentation_pipeline.model_config import ModelRequest, prepare, schedule
 from instance_segmentation_pipeline.native_config import walk
+from instance_segmentation_pipeline.pipelines import without_loading
+from instance_segmentation_pipeline.splits import class_balanced
 from instance_segmentation_pipeline.zoo import catalogue, entry_of, successor_of, zoo_folder, zoo_names
 
 CLASSES = tuple(f"class {number}" for number in range(46))
@@ -177,6 +180,75 @@ def test_native_pipeline_can_be_left_out():
     name = "rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
     kinds = [step["type"] for step in prepare(request(name, native_pipeline=False)).train_pipeline]
     assert kinds == ["Resize", "Pad", "PackDetInputs"]
+
+
+def test_instaboost_moves_masks_with_their_objects():
+    """Background is black in these items, so that a moved object's pixels are found below its mask."""
+    pytest.importorskip("instaboostfast")
+    name = "instaboost/mask-rcnn_r50_fpn_instaboost-4x_coco.py"
+    finished = prepare(request(name))
+    assert [step["type"] for step in finished.train_pipeline][:2] == ["InstaBoost", "LoadAnnotations"]
+    steps = [dict(finished.train_pipeline[0], aug_ratio=1.0, color_prob=0.0), finished.train_pipeline[1]]
+    dataset = MusketDetectionDataset(
+        Items([square(80, 100, 30, 40, 20)]),
+        [0],
+        ItemReader(46, "yxyx", "dataset", True),
+        steps,
+        CLASSES,
+        training=True,
+    )
+    np.random.seed(1)  # noqa: NPY002 - the package draws from numpy's global state
+    moved = []
+    for _ in range(6):
+        data = dataset[0]
+        mask = data["gt_masks"].masks[0].astype(bool)
+        assert data["img"][mask].mean() > 150
+        moved.append(tuple(data["gt_bboxes"].tensor[0].round().int().tolist()))
+    assert len(set(moved)) > 1
+
+
+def test_instaboost_that_would_leave_masks_behind_is_refused():
+    with pytest.raises(ConfigError, match="flips objects without their masks"):
+        without_loading([{"type": "InstaBoost", "action_candidate": ("normal", "horizontal"), "action_prob": (0, 1)}])
+
+
+def test_class_balanced_datasets_repeat_rare_classes():
+    finished = prepare(request("lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py"))
+    assert finished.oversample_threshold == 1e-3
+    labels = [{1}, {1}, {1}, {1, 2}, set()]
+    assert class_balanced([10, 11, 12, 13, 14], labels, 0.8) == [10, 11, 12, 13, 13, 14]
+
+
+def test_mixed_precision_of_a_native_config_is_left_out_on_a_cpu():
+    wrapper = prepare(request("mask_rcnn/mask-rcnn_r50_fpn_amp-1x_coco.py")).config.optim_wrapper
+    assert wrapper.type == "OptimWrapper"
+    assert "loss_scale" not in wrapper
+
+
+def test_configs_in_pure_python(tmp_path):
+    """New-style configs: bases are imports, types are classes, and a module of the user's is imported."""
+    plain = Config.fromfile(str(zoo_folder() / "rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"))
+    plain.model.backbone.init_cfg = None
+    body = "\n".join(
+        f"{key} = {plain[key].to_dict() if hasattr(plain[key], 'to_dict') else plain[key]!r}"
+        for key in ("model", "train_dataloader", "val_dataloader", "optim_wrapper", "param_scheduler", "train_cfg")
+    )
+    (tmp_path / "base.py").write_text(body + "\n")
+    (tmp_path / "native.py").write_text(
+        "from mmengine.config import read_base\nwith read_base():\n    from .base import *\n"
+        "from mmdet.models.detectors.rtmdet import RTMDet\nfrom mmdet.models.necks import CSPNeXtPAFPN\n"
+        "model.update(type=RTMDet)\nmodel['neck'].update(type=CSPNeXtPAFPN)\n"
+    )
+    options = {"model.bbox_head.share_conv": True, "model.backbone.widen_factor": 0.375}
+    wanted = ModelRequest("native.py", tmp_path, CLASSES, shape=[128, 160], pretrained=False, options=options)
+    finished = schedule(prepare(wanted), 1, 4)
+    assert finished.config.model.bbox_head.num_classes == 46
+    assert finished.needs_masks
+    dataset = MusketDetectionDataset(
+        shapes(8), range(8), ItemReader(46, "yxyx", "dataset", True), finished.train_pipeline, CLASSES, training=True
+    )
+    assert dataset[0]["inputs"].shape[1:] == (128, 160)
+    assert type(MODELS.build(finished.config.model)).__name__ == "RTMDet"
 
 
 def test_copy_paste_takes_other_items_of_the_dataset():
