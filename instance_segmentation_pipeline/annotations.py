@@ -103,10 +103,15 @@ def from_musket(
 
 def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple:
     """Translate back: ``(labels, bboxes, masks)``, or ``(labels, bboxes)`` without masks; see ``from_musket``."""
-    bboxes = instances.bboxes if bbox_order == "xyxy" else instances.bboxes[:, _SWAP]
+    bboxes = instances.bboxes if bbox_order == "xyxy" else swapped(instances.bboxes)
     if instances.masks is None:
         return instances.labels + 1, bboxes
     return instances.labels + 1, bboxes, instances.masks.astype(bool)
+
+
+def swapped(bboxes: np.ndarray) -> np.ndarray:
+    """Return boxes ``(N, 4)`` in the other coordinate order: ``xyxy`` for ``yxyx``, and the other way round."""
+    return bboxes[:, _SWAP]
 
 
 def to_middle_format(instances: Instances, filename: str) -> dict:

@@ -4,6 +4,7 @@ Checkpoints are read with ``weights_only=True`` and MMEngine's allow-list, so lo
 """
 
 import copy
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmengine.runner.checkpoint import get_torch_safe_globals
 from .class_count import native_class_count, set_class_count
 from .errors import WeightsError
 from .fetching import HOW_TO_GO_WITHOUT, fetch, is_remote
+from .files import StageFiles
 from .native_config import is_pretrained, walk
 from .zoo import successor_of
 
@@ -85,6 +87,33 @@ def read_checkpoint(path: Path, trusted: bool = False) -> dict:
         raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, expected a dict of weights.")
     _refuse_first_generation(checkpoint, path)
     return checkpoint
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether a checkpoint of ours is complete: its zip's directory and the CRC-32 of each record agree."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError):
+        return False
+
+
+def last_checkpoint(files: StageFiles) -> "Path | None":
+    """Return the latest checkpoint of a stage that is whole, ``None`` where there is none to go on from.
+
+    Raises:
+        WeightsError: There are checkpoints, and all of them are damaged.
+    """
+    if not files.last_weights.exists():
+        return None
+    there = [path for path in (files.last_weights, files.previous_weights) if path.exists()]
+    for path in there:
+        if is_whole(path):
+            return path
+    raise WeightsError(
+        f"{files.last_weights} is damaged, and so is the one before it or there is none: delete it to train that stage "
+        "anew."
+    )
 
 
 def _refuse_first_generation(checkpoint: dict, path: Path) -> None:

@@ -5,57 +5,37 @@ instances need: dataset, folds, stages, weights, summary. Names of methods that 
 """
 
 import contextlib
-import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from musket_core import context, datasets
-from musket_core.generic_config import GenericImageTaskConfig
+from musket_core import context
+from musket_core.generic_config import FoldWork, GenericImageTaskConfig
 
 from .checkpoints import HeadPolicy, class_dependent, localize_initial_weights, resolve_weights
 from .data_sources import declared_dataset, project_modules
-from .dataset import ItemReader, MusketDetectionDataset, check_sample
+from .dataset import ItemReader, check_sample
 from .dialect import project_of
-from .errors import ConfigError, DatasetError, nearest
-from .files import ExperimentFiles, write_yaml
-from .hooks import read_rows
-from .launch.devices import choose_device
-from .launch.executor import Executor, InProcessExecutor
-from .metrics import metric_names
+from .errors import ConfigError, nearest
+from .files import ExperimentFiles, remove_unfinished, write_yaml
+from .folding import DetectionFolds, Folding, check_length, root_of
+from .launch.cluster import train_on_cluster
+from .launch.devices import devices_for, leases
+from .launch.executor import Executor, GroupExecutor, InProcessExecutor
+from .launch.lock import only_run
+from .launch.side_by_side import raise_failures, side_by_side
 from .model_config import FinishedConfig, ModelRequest, prepare
+from .predicting import Predicting
 from .properties import check_properties
-from .reporting.summary import best_row, stage_summary
-from .splits import (
-    Fold,
-    SplitRequest,
-    fingerprint,
-    make_folds,
-    make_holdout,
-    read_split,
-    stratification_classes,
-    write_split,
-)
+from .reporting.gallery import write_reports
+from .scoring import Scoring
 from .stage import DetectionStage
 
 
-class DetectionFolds(datasets.DefaultKFoldedDataSet):
-    """Folds as musket_core's ``FoldWork`` reads them: ``ds``, and ``indexes(fold, isTrain)`` into it."""
-
-    def __init__(self, ds: Any, folds: Sequence[Fold], batch: int) -> None:
-        self.ds = ds
-        self.folds = list(folds)
-        self.batchSize = batch
-        self.aug: list = []
-        self.transforms: list = []
-        self.maxEpochSize = None
-        self.positive: dict = {}
-
-
-class PipelineConfig(GenericImageTaskConfig):
+class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
     """An experiment of the MMDetection dialect; see ``reference.md`` for its properties.
 
     Made by ``musket_core.generic.parse``. ``fit`` trains every fold and stage and writes ``summary.yaml``.
@@ -66,6 +46,7 @@ class PipelineConfig(GenericImageTaskConfig):
 
     folds_count: int
     primary_metric: Any
+    canceled_by_timer: bool
     _dataset: Any
 
     def __init__(self, **properties: Any) -> None:
@@ -82,6 +63,10 @@ class PipelineConfig(GenericImageTaskConfig):
         self.expires: float | None = None
         self.refit = False
         self._split_of: tuple = ()
+        self._given = False
+        self.lease: list[str] = []
+        self.num_gpus = self.num_workers = 1
+        self.cluster: str | None = None
         self._announced: set = set()
 
     def _update_from_config(self, v: str, val: Any) -> Any:
@@ -167,13 +152,21 @@ class PipelineConfig(GenericImageTaskConfig):
             raise ConfigError(f"{self.path}: no dataset: give the property dataset, or call fit(dataset).")
         return super().get_dataset(dataSetName)
 
+    def _loaded(self) -> Any:
+        """Return the dataset, made now if it is declared and was not asked for yet; ``None`` where there is none."""
+        return self.get_dataset() if self._dataset is None and self.dataset is not None else self._dataset
+
+    def reading(self) -> contextlib.AbstractContextManager:
+        """Return a context in which items of a declared dataset find files by names relative to its folder."""
+        return contextlib.nullcontext() if self._given or self.dataset is None else self._in_data_folder()
+
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes: the dataset's own, else ``class 1``, ``class 2``, …"""
         return self._class_names
 
     @cached_property
     def _class_names(self) -> tuple[str, ...]:
-        known = known_class_names(self._dataset)
+        known = known_class_names(self._loaded())
         if self.classes is None:
             if known is None:
                 raise ConfigError(
@@ -191,125 +184,13 @@ class PipelineConfig(GenericImageTaskConfig):
 
     def reader(self) -> ItemReader:
         """Return how items of the dataset are read."""
-        xyxy = getattr(type(_root(self._dataset)), "gives_xyxy", False)
+        xyxy = getattr(type(root_of(self._loaded())), "gives_xyxy", False)
         return ItemReader(
             classes=len(self.class_names()),
             bbox_order=self.bboxOrder or ("xyxy" if xyxy else "yxyx"),
             bbox_source=self.bboxSource or "dataset",
             needs_masks=self.finished().needs_masks,
         )
-
-    # -- folds and holdout -----------------------------------------------------------------------------------
-
-    def kfold(self, ds: Any = None, indeces: Any = None, batch: Any = None) -> DetectionFolds:
-        """Return the folds of the dataset, the holdout left out; they are fixed on disk at the first call."""
-        train, _, folds = self._split(ds)
-        return DetectionFolds(train, folds, batch or self.imagesPerGpu)
-
-    def hasHoldout(self) -> bool:
-        """Say whether a part of the dataset is held out."""
-        return self.testSplit > 0 or self._given_holdout(self._dataset) is not None
-
-    def holdout(self, ds: Any = None) -> Any:
-        """Return the part of the dataset that is held out."""
-        held = self._split(ds)[1]
-        if held is None:
-            raise ConfigError(f"{self.path}: there is no holdout: set testSplit.")
-        return held
-
-    def train_without_holdout(self, ds: Any = None) -> Any:
-        """Return the dataset without the part that is held out."""
-        return self._split(ds)[0]
-
-    def validation(self, ds: Any = None, foldNum: Any = 0) -> Any:
-        """Return the validation part of a fold."""
-        return self._part(ds, foldNum, "validation", is_train=False)
-
-    def train(self, ds: Any = None, foldNum: Any = 0) -> Any:
-        """Return the training part of a fold."""
-        return self._part(ds, foldNum, "train", is_train=True)
-
-    def _part(self, ds: Any, fold: Any, name: str, is_train: bool) -> Any:
-        if isinstance(ds, int):
-            ds, fold = None, ds
-        number = fold[0] if isinstance(fold, list) else fold
-        folds = self.kfold(ds)
-        part = datasets.SubDataSet(folds.ds, folds.indexes(number, is_train))
-        part.name = f"{name}{number}"
-        return part
-
-    def _given_holdout(self, ds: Any) -> Any:
-        return self.holdoutArr if self.holdoutArr is not None else getattr(ds, "holdoutArr", None)
-
-    def _split(self, ds: Any = None) -> tuple[Any, Any, list[Fold]]:
-        """Return training dataset, holdout dataset or ``None``, and the folds as indices into the first."""
-        ds = self.get_dataset() if ds is None else ds
-        if self._split_of and self._split_of[0] is ds:
-            return self._split_of[1]
-        _check_length(ds)
-        given_folds, given_holdout = getattr(ds, "folds", None), self._given_holdout(ds)
-        request = SplitRequest(
-            self.folds_count if given_folds is None else len(given_folds),
-            self.validationSplit,
-            self.random_state,
-            self.stratified,
-            self.testSplit,
-            self.testSplitSeed,
-        )
-        mark = fingerprint(request, ds, [given_folds, given_holdout])
-        self._check_split(mark)
-        classes = stratification_classes(ds) if self.stratified and self._unknown_split(mark) else None
-        train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
-        if held is not None and classes is not None:
-            classes = [classes[index] for index in train.indexes]
-        folds = self._fold_split(train, request, mark, given_folds, given_holdout, classes)
-        self.folds_count = len(folds)
-        self._split_of = (ds, (train, held, folds))
-        return self._split_of[1]
-
-    def _check_split(self, mark: str) -> None:
-        """Refuse to mix weights trained on one split with another one."""
-        if self.files.folds_split.exists() and self._unknown_split(mark) and self.files.trained():
-            raise ConfigError(
-                f"{self.files.folds_split} was made for another dataset, folds_count, testSplit, validationSplit, "
-                "stratified or seed than the config has now, and weights were trained on it: put the config back, or "
-                "train anew without --allow_resume."
-            )
-
-    def _unknown_split(self, mark: str) -> bool:
-        return read_split(self.files.folds_split, mark) is None
-
-    def _holdout_split(self, ds: Any, request: SplitRequest, mark: str, given: Any, classes: Any) -> tuple[Any, Any]:
-        if not self.testSplit and given is None:
-            return ds, None
-        split = read_split(self.files.holdout_split, mark)
-        if split is None:
-            if given is not None:
-                held = {int(index) for index in given}
-                split = [index for index in range(len(ds)) if index not in held], sorted(held)
-            else:
-                split = make_holdout(len(ds), request, classes)
-            write_split(self.files.holdout_split, split, mark)
-        train, held_out = (datasets.SubDataSet(ds, indexes) for indexes in split)
-        held_out.name = "holdout"
-        if not len(train) or not len(held_out):
-            raise DatasetError(
-                f"testSplit {self.testSplit} of {len(ds)} items leaves {len(train)} to train on and {len(held_out)} "
-                "held out, expected at least one each: change testSplit, or add items."
-            )
-        return train, held_out
-
-    def _fold_split(
-        self, train: Any, request: SplitRequest, mark: str, given: Any, given_holdout: Any, classes: Any
-    ) -> list[Fold]:
-        split = read_split(self.files.folds_split, mark)
-        if split is None:
-            if given is not None:
-                split = _given_folds(given, train, given_holdout)
-            else:
-                split = make_folds(len(train), request, classes)
-            write_split(self.files.folds_split, split, mark)
-        return [(list(fold[0]), list(fold[1])) for fold in split]
 
     # -- model and weights -----------------------------------------------------------------------------------
 
@@ -336,17 +217,23 @@ class PipelineConfig(GenericImageTaskConfig):
                 options=self.configOptions,
                 amp=self.amp,
                 device=self.device,
+                world_size=self.gpus,
             )
         )
 
     @cached_property
     def device(self) -> str:
         """The device that trains: ``cuda:0`` where there is one, else ``cpu``."""
-        return choose_device(self.gpus)
+        return self.devices()[0]
+
+    def devices(self) -> list[str]:
+        """Return the devices that train one net: those of the lease, else the first ``gpus`` of the machine."""
+        return self.lease or devices_for(self.gpus)
 
     def executor(self) -> Executor:
         """Return what runs training jobs."""
-        return InProcessExecutor(self.device)
+        devices = self.devices()
+        return InProcessExecutor(devices[0]) if len(devices) == 1 else GroupExecutor(devices)
 
     def initial_weights(self) -> tuple["Path | None", HeadPolicy]:
         """Return the checkpoint that stage 0 starts from, and how its heads are taken."""
@@ -398,10 +285,10 @@ class PipelineConfig(GenericImageTaskConfig):
             UserError: What is wrong, in one sentence.
         """
         if dataset is not None and dataset is not self._dataset:
-            self._dataset = dataset
+            self._dataset, self._given = dataset, True
             self._split_of = ()
         dataset = self.get_dataset()
-        _check_length(dataset)
+        check_length(dataset)
         self._check_metrics()
         self.initial_weights()
         check_sample(dataset, range(len(dataset)), self.reader())
@@ -440,6 +327,8 @@ class PipelineConfig(GenericImageTaskConfig):
         if callable(dataset_) and not hasattr(dataset_, "__len__"):
             dataset_ = dataset_()
         with contextlib.ExitStack() as stack:
+            stack.enter_context(only_run(self.files.root))
+            remove_unfinished(self.files.root)
             if dataset_ is None:
                 self.get_dataset()
                 stack.enter_context(self._in_data_folder())
@@ -450,9 +339,52 @@ class PipelineConfig(GenericImageTaskConfig):
             if not self.resume and not start_from_stage:
                 self._make_room(foldsToExecute)
             self.kfold()
-            return super().fit(
-                self.get_dataset(), subsample, foldsToExecute, start_from_stage, drawingFunction, parallel=parallel
+            if parallel:
+                return super().fit(
+                    self.get_dataset(), subsample, foldsToExecute, start_from_stage, drawingFunction, parallel=True
+                )
+            self._train_folds(subsample, foldsToExecute, start_from_stage)
+            self.generateReports(foldsToExecute, subsample)
+            return None
+
+    def _train_folds(self, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int) -> None:
+        """Train folds one after the other or, where there are devices and workers for several, side by side."""
+        folds = self.kfold()
+        numbers = [number for number in range(len(folds.folds)) if not chosen or number in chosen]
+        works = {number: FoldWork(self, number, start_from_stage, subsample, None, folds) for number in numbers}
+        if self.cluster is not None:
+            self._on_cluster(list(works))
+            return
+        slots = leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
+        if len(slots) == 1 or len(works) == 1:
+            for work in works.values():
+                work()
+            return
+        outcomes = side_by_side([(f"fold {number}", self._leased(work)) for number, work in works.items()], slots)
+        raise_failures(outcomes)
+        self.canceled_by_timer = self.canceled_by_timer or any(outcome.result for outcome in outcomes)
+
+    def _on_cluster(self, folds: Sequence[int]) -> None:
+        if self._given or self.dataset is None:
+            raise ConfigError(
+                f"{self.path}: on a cluster the nodes make the dataset: declare it with dataset in the YAML."
             )
+        train_on_cluster(str(self.cluster), self.files.config, folds, self.gpus, self.cache)
+
+    def train_fold(self, fold: int) -> None:
+        """Train the stages of one fold, as a part of a run that another process began; no summary is written."""
+        with self._in_data_folder():
+            self.check()
+            FoldWork(self, fold, 0, 1.0, None, self.kfold())()
+
+    def _leased(self, work: Callable[[], Any]) -> Callable[[Sequence[str]], bool]:
+        def job(devices: Sequence[str]) -> bool:
+            self.lease = list(devices)
+            self.__dict__.pop("device", None)
+            work()
+            return bool(self.canceled_by_timer)
+
+        return job
 
     def generateReports(self, foldsToExecute: "Sequence[int] | None" = None, subsample: float = 1.0) -> None:
         """Compute the summary of the trained folds, then write it, whole."""
@@ -466,47 +398,8 @@ class PipelineConfig(GenericImageTaskConfig):
             "folds": folds,
             **self.createSummary(folds, subsample),
         }
+        write_reports(self, folds)
         write_yaml(self.files.summary, summary)
-
-    def createSummary(self, foldsToExecute: Sequence[int], subsample: float) -> dict:
-        """Return the metrics of each stage, and under ``allStages`` those of the last one, over the folds."""
-        stages = []
-        for number in range(len(self.stages)):
-            best = [best_row(self._rows(fold, number), self.primary_metric, self.better) for fold in foldsToExecute]
-            held_out = [self._on_holdout(fold, number) for fold in foldsToExecute] if self.hasHoldout() else []
-            stages.append(stage_summary(best, held_out))
-        return {"stages": stages, "allStages": {name: _copied(value) for name, value in stages[-1].items()}}
-
-    def _folds(self) -> list[int]:
-        """Return the folds whose last stage has weights."""
-        last = len(self.stages) - 1
-        count = self.folds_count
-        return [fold for fold in range(count) if self.files.stage(fold, last).best_weights.exists()]
-
-    def _rows(self, fold: int, stage: int) -> list:
-        rows = read_rows(self.files.stage(fold, stage).metrics)
-        if not rows:
-            raise ConfigError(
-                f"fold {fold} stage {stage} is not trained: {self.files.stage(fold, stage).metrics} has no epoch."
-            )
-        return rows
-
-    def _on_holdout(self, fold: int, stage: int) -> dict:
-        from .evaluation import evaluate, load_detector
-
-        finished, held = self.finished(), self.holdout()
-        dataset = MusketDetectionDataset(
-            held, range(len(held)), self.reader(), finished.val_pipeline, self.class_names(), training=False
-        )
-        weights = self.files.stage(fold, stage).best_weights
-
-        def job(device: str) -> dict:
-            detector = load_detector(finished.config, weights, device)
-            batch = self.inference_batch or self.imagesPerGpu
-            description = f"holdout, fold {fold} stage {stage}"
-            return evaluate(detector, dataset, batch, finished.needs_masks, description)
-
-        return self.executor().run(job)
 
     def _make_room(self, folds: "Sequence[int] | None") -> None:
         """Put what an earlier run of these folds trained aside, so that a fresh one never overwrites it."""
@@ -520,41 +413,6 @@ class PipelineConfig(GenericImageTaskConfig):
             if not 0 <= fold < self.folds_count:
                 raise ConfigError(f"fold {fold} was asked for, but there are folds 0 to {self.folds_count - 1}.")
 
-    # -- metrics ---------------------------------------------------------------------------------------------
-
-    def _check_metrics(self) -> None:
-        """Settle ``primary_metric`` and check the names of metrics, before anything trains."""
-        known = [*metric_names(self.finished().needs_masks), "loss"]
-        if self.primary_metric is None:
-            self.primary_metric = "val_coco_segm_mAP" if self.finished().needs_masks else "val_coco_bbox_mAP"
-        for key in ("primary_metric", "experiment_result"):
-            name = getattr(self, key)
-            if name is not None and name.removeprefix("val_").removesuffix("_holdout") not in known:
-                raise ConfigError(
-                    f"{self.path}: {key} {name!r} is not known{nearest(name, known)}: use one of {known}."
-                )
-        if not self.primary_metric.startswith("val_"):
-            self.primary_metric = f"val_{self.primary_metric}"
-
-    def better(self, first: float, second: float) -> bool:
-        """Say whether one value of the primary metric is better than another, as ``primary_metric_mode`` says."""
-        mode = self.primary_metric_mode
-        if mode == "auto":
-            mode = "min" if "loss" in self.primary_metric else "max"
-        return first < second if mode == "min" else first > second
-
-    def result_of(self, summary: dict) -> float:
-        """Return the number that stands for the whole experiment: ``experiment_result``, else the primary metric.
-
-        Of a metric that was also measured on the holdout, the holdout's value; else the mean over folds.
-        """
-        self.get_dataset()
-        self._check_metrics()
-        name = (self.experiment_result or self.primary_metric).removeprefix("val_")
-        values = summary["allStages"]
-        value = values.get(f"{name}_holdout", values.get(name, math.nan))
-        return float(value["mean"] if isinstance(value, dict) else value)
-
     # -- time ------------------------------------------------------------------------------------------------
 
     def expired(self) -> bool:
@@ -565,7 +423,7 @@ class PipelineConfig(GenericImageTaskConfig):
 
 def known_class_names(dataset: Any) -> "tuple[str, ...] | None":
     """Return the class names that a dataset's root gives in ``meta()["CLASSES"]``, ``None`` where it gives none."""
-    meta = getattr(_root(dataset), "meta", None)
+    meta = getattr(root_of(dataset), "meta", None)
     if meta is None or not callable(meta):
         return None
     try:
@@ -573,27 +431,3 @@ def known_class_names(dataset: Any) -> "tuple[str, ...] | None":
     except (TypeError, ValueError, AttributeError):
         return None  # musket_core's own DataSet.meta wants an item and raises
     return None if names is None else tuple(str(name) for name in names)
-
-
-def _root(dataset: Any) -> Any:
-    return dataset.root() if hasattr(dataset, "root") else dataset
-
-
-def _check_length(dataset: Any) -> None:
-    if not len(dataset):
-        raise DatasetError("the dataset is empty: expected at least one item to train on.")
-
-
-def _given_folds(given: Any, train: Any, holdout: Any) -> list[Fold]:
-    """Return folds that came with a dataset, as indices into what is left of it without the holdout."""
-    if holdout is None:
-        return [([int(i) for i in fold[0]], [int(i) for i in fold[1]]) for fold in given]
-    place = {index: position for position, index in enumerate(train.indexes)}
-    return [
-        ([place[int(i)] for i in fold[0] if int(i) in place], [place[int(i)] for i in fold[1] if int(i) in place])
-        for fold in given
-    ]
-
-
-def _copied(value: Any) -> Any:
-    return dict(value) if isinstance(value, dict) else value

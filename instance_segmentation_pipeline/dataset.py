@@ -43,6 +43,25 @@ class ItemReader:
         height, width = image.shape[:2]
         return str(item.id), image, self._instances(item, height, width)
 
+    def image(self, source: Any, index: int) -> tuple[str, np.ndarray]:
+        """Return id and image of item ``index``, whose target may be missing.
+
+        Raises:
+            DatasetError: The item cannot be read, or its image is not what it should be.
+        """
+        item = self.checked(source, index)
+        return str(item.id), item.x
+
+    def checked(self, source: Any, index: int) -> Any:
+        """Return item ``index``, whose image is what it should be.
+
+        Raises:
+            DatasetError: It cannot be read, or its image is not what it should be.
+        """
+        item = self._item(source, index)
+        check_image(item.x, item.id)
+        return item
+
     def check_order(self, source: Any, index: int) -> None:
         """Raise a ``DatasetError`` when the boxes of an item fit its masks in the other coordinate order only."""
         item = self._item(source, index)

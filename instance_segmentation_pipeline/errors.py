@@ -33,6 +33,14 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end; what is trained can be resumed."""
+
+    def __init__(self, number: int = 2) -> None:
+        super().__init__(number)
+        self.number = int(number)
+
+
 def nearest(name: str, known: Iterable[str], count: int = 1) -> str:
     """Return `` (did you mean 'x'?)`` for the known names closest to ``name``, or an empty string."""
     by_lower = {candidate.lower(): candidate for candidate in known}

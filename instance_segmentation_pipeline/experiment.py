@@ -66,6 +66,10 @@ def derive_experiment(upstream: type) -> type:
             common = Path(self.project.commonPath()) if self.project is not None else None
             cfg = generic.parse(str(self.files.config), str(common) if common and common.exists() else None)
             cfg.gpus = self.gpus
+            cfg.num_gpus = getattr(self, "num_gpus", self.gpus)
+            cfg.cluster = getattr(self, "cluster", None)
+            cfg.lease = list(getattr(self, "lease", []))
+            cfg.num_workers = 1 if cfg.lease else getattr(self, "num_workers", 1)
             cfg.setAllowResume(self.allowResume)
             cfg.cache = getattr(self, "cache", None)
             return cfg

@@ -4,11 +4,11 @@
 file in the same folder, fsync, rename.
 """
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 
-@contextmanager
+@contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` to write to; on success it is synced and renamed over ``path``."""
     path = Path(path)
@@ -27,8 +27,27 @@ def write_atomically(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder survive a power cut, where the file system knows how."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    with contextlib.suppress(OSError):
+        os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete the temporary files that processes which are gone left in a folder and below it."""
+    for path in folder.rglob(".*.tmp*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,6 +86,11 @@ class StageFiles:
         return self.root / "weights" / f"last-{self.fold}.{self.stage}.weights"
 
     @property
+    def previous_weights(self) -> Path:
+        """The checkpoint before the latest, for resuming when that one is damaged."""
+        return self.root / "weights" / f"last-{self.fold}.{self.stage}.previous"
+
+    @property
     def model_config(self) -> Path:
         """The finished MMDetection config that trained this stage."""
         return self.root / "weights" / f"config-{self.fold}.{self.stage}.py"
@@ -75,6 +99,11 @@ class StageFiles:
     def metrics(self) -> Path:
         """One CSV row an epoch."""
         return self.root / "metrics" / f"metrics-{self.fold}.{self.stage}.csv"
+
+    @property
+    def learning_curves(self) -> Path:
+        """Losses and metrics by epoch, as a picture."""
+        return self.metrics.with_suffix(".png")
 
     @property
     def logs(self) -> Path:
@@ -122,6 +151,15 @@ class ExperimentFiles:
         """The indices to train on and the indices held out."""
         return self.config.with_name(self.config.name + ".holdout_split")
 
+    def predictions(self, name: str, stages: Sequence[int], folds: Sequence[int], further: str = "") -> Path:
+        """Return the prediction store of a dataset for stages and folds; ``further`` tells variants apart."""
+        numbers = "-".join(("".join(f"s{stage}" for stage in stages), "".join(f"f{fold}" for fold in folds)))
+        return self.root / "predictions" / f"{name}-{numbers}{further and '-' + further}.sqlite"
+
+    def reports(self, name: str) -> Path:
+        """Return a picture or table of the finished experiment."""
+        return self.root / "reports" / name
+
     def stage(self, fold: int, stage: int) -> StageFiles:
         """Return the files of one stage of one fold."""
         return StageFiles(self.root, fold, stage)
@@ -129,6 +167,10 @@ class ExperimentFiles:
     def trained(self) -> bool:
         """Say whether any weights lie here."""
         return any((self.root / "weights").glob("*.weights"))
+
+    def forget_predictions(self) -> None:
+        """Delete what was predicted; the next question is answered anew."""
+        shutil.rmtree(self.root / "predictions", ignore_errors=True)
 
     def archive(self, folds: "Sequence[int] | None" = None) -> "Path | None":
         """Move what an earlier run left into ``previous/<time>/``.
@@ -155,7 +197,7 @@ class ExperimentFiles:
         """Return what a run of these folds writes, or all that any run writes."""
         once = [self.summary, self.error]
         if folds is None:
-            names = ("weights", "metrics", "examples", "predictions", "logs")
+            names = ("weights", "metrics", "examples", "predictions", "logs", "reports")
             return [*once, self.folds_split, self.holdout_split, *(self.root / name for name in names)]
         found = [path for fold in folds for path in (self.root / "weights").glob(f"*-{fold}.*")]
         found += [path for fold in folds for path in (self.root / "metrics").glob(f"*-{fold}.*")]
@@ -168,6 +210,17 @@ def _unused(path: Path) -> Path:
     while candidate.exists():
         candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
     return candidate
+
+
+def keep_beside(path: Path, kept: Path) -> None:
+    """Give a file a second name, which it keeps when another file takes its place; ``path`` is there all the time."""
+    temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without links
+        shutil.copy2(path, temporary)
+    temporary.replace(kept)
 
 
 def save_with(path: Path, save: Callable[[str], Any]) -> None:

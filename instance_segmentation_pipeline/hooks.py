@@ -12,13 +12,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import (
+    all_gather_object,
+    all_reduce_dict,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+    master_only,
+)
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from . import random_states
 from .annotations import Instances, decode_masks, from_middle_format
-from .errors import TrainingError
-from .files import StageFiles, save_with, write_text
+from .errors import TrainingError, one_line
+from .files import StageFiles, keep_beside, save_with, write_text
 from .metrics import to_prediction
 
 Row = dict[str, Any]
@@ -69,7 +78,9 @@ class LossWatch(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Finish the epoch's means."""
         self._look(runner)
-        self.means = {name: total / self._count for name, total in self._sums.items()}
+        means = {name: torch.tensor(total / self._count) for name, total in self._sums.items()}
+        all_reduce_dict(means, "mean")
+        self.means = {name: float(value) for name, value in means.items()}
 
     def _look(self, runner: Runner) -> None:
         for iteration, outputs in self._pending:
@@ -136,12 +147,17 @@ class WeightsKeeper(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
         """Save what has to be saved after this epoch."""
-        *earlier, now = [row.get(self.metric, math.nan) for row in self.log.rows] if is_main_process() else [math.nan]
+        states: list = all_gather_object(random_states.take())
+        if not is_main_process():
+            return
+        *earlier, now = [row.get(self.metric, math.nan) for row in self.log.rows]
         self.improved = not self.files.best_weights.exists() or all(self._beats(now, score) for score in earlier)
         meta = {"epoch": runner.epoch, "iter": runner.iter}
         if self.improved:
             self._save(runner, self.files.best_weights, {**meta, self.metric: now}, complete=False)
-        self._save(runner, self.files.last_weights, meta, complete=True)
+        if self.files.last_weights.exists():
+            keep_beside(self.files.last_weights, self.files.previous_weights)
+        self._save(runner, self.files.last_weights, {**meta, "random_states": states}, complete=True)
 
     def _beats(self, now: float, score: float) -> bool:
         return not math.isnan(now) and (math.isnan(score) or self.better(now, score))
@@ -157,7 +173,32 @@ class WeightsKeeper(Hook):
                 meta=dict(meta),
             )
 
-        save_with(path, save)
+        try:
+            save_with(path, save)
+        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+            raise TrainingError(
+                f"{path} cannot be written ({one_line(error)[:160]}): make room on the disk, or see to the rights of "
+                "the folder, and go on with --allow_resume true; earlier checkpoints are kept."
+            ) from error
+
+
+class RandomStates(Hook):
+    """Lets a resumed run draw the random numbers that an uninterrupted one would have drawn.
+
+    Args:
+        states: Those of each process, from the checkpoint; not used when there are more or fewer processes now.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, states: "list | None") -> None:
+        self.states = states
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Set the generators, before the first epoch."""
+        if self.states is not None and len(self.states) == get_world_size():
+            random_states.put(self.states[get_rank()])
+        self.states = None
 
 
 class SamplePictures(Hook):
@@ -170,7 +211,8 @@ class SamplePictures(Hook):
         self.dataset = dataset
         self.threshold = threshold
         spread = np.linspace(0, max(len(dataset) - 1, 0), min(count, len(dataset)))
-        self.positions = {int(position) for position in spread.round()}
+        world = get_world_size()  # this process sees every world-th item
+        self.positions = {int(position) // world * world for position in spread.round()}
         self._found: dict[int, tuple] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -219,7 +261,9 @@ class StopAfter(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
         """Ask the loop to stop, when it is time and epochs are left."""
-        if self.expired() and runner.epoch < runner.max_epochs:
+        decision = [self.expired()]
+        broadcast_object_list(decision)  # clocks differ, and all processes stop or none
+        if decision[0] and runner.epoch < runner.max_epochs:
             self.stopped = True
             runner.train_loop.stop_training = True
 
@@ -229,9 +273,15 @@ def read_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        rows = [{name: float(cell) if cell else math.nan for name, cell in row.items()} for row in csv.DictReader(file)]
-    for row in rows:
-        row["epoch"] = int(row["epoch"])
+        cells = list(csv.DictReader(file))
+    try:
+        if any(None in row or None in row.values() for row in cells):
+            raise ValueError("a row has not as many cells as the heading")
+        rows: list[Row] = [{name: float(cell) if cell else math.nan for name, cell in row.items()} for row in cells]
+        for row in rows:
+            row["epoch"] = int(row["epoch"])
+    except (ValueError, KeyError) as error:
+        raise TrainingError(f"{path} is damaged ({one_line(error)}): delete it, and train that stage anew.") from error
     return rows
 
 

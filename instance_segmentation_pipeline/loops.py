@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce_dict
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import LOOPS
 from mmengine.runner import Runner, ValLoop
 from mmengine.visualization import Visualizer
@@ -26,6 +27,12 @@ class StageRunner(Runner):
     def build_model(self, model: Any) -> torch.nn.Module:
         """Return the built model, completed."""
         return complete(super().build_model(model))
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: torch.nn.Module) -> torch.nn.Module:
+        """Return the model ready to train; what synchronises normalisation between devices does so on GPUs only."""
+        if not torch.cuda.is_available():
+            model = revert_sync_batchnorm(model)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def build_logger(self, log_level: Any = "INFO", log_file: "str | None" = None, **options: Any) -> MMLogger:
         """Return MMEngine's logger with its console handler silenced below errors."""

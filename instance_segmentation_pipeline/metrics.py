@@ -6,7 +6,8 @@
 import contextlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from .annotations import encode_masks
 
 STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 """The first six statistics of pycocotools' summary, in its order."""
+
+RECALLS = ("AR_1", "AR_10", "AR", "AR_s", "AR_m", "AR_l")
+"""The last six: average recall at 1, 10 and 100 detections an image, and by size."""
 
 MAX_DETECTIONS = (1, 10, 100)
 
@@ -43,15 +47,42 @@ def coco_metrics(truths: Sequence[dict], predictions: Sequence[dict], classes: i
         0.0 where nothing was found, NaN where there was nothing to find (pycocotools says -1 there).
     """
     results = dict.fromkeys(metric_names(with_masks), math.nan)
+    for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks).items():
+        results.update(named(kind, STATISTICS, evaluation.statistics[:6]))
+    return results
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What COCO's evaluation gives for boxes or for masks.
+
+    Attributes:
+        statistics: The twelve numbers of pycocotools' summary; -1 where there is nothing to find.
+        per_class: ``(classes,)`` AP at IoU .5:.95 of each class; -1 where it has no object.
+    """
+
+    statistics: list[float]
+    per_class: np.ndarray
+
+
+def named(kind: str, names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """Return COCO numbers under our names, NaN for pycocotools' -1."""
+    pairs = zip(names, values, strict=True)
+    return {f"coco_{kind}_{name}": math.nan if value < 0 else float(value) for name, value in pairs}
+
+
+def coco_evaluation(
+    truths: Sequence[dict], predictions: Sequence[dict], classes: int, with_masks: bool
+) -> dict[str, Evaluation]:
+    """Return COCO's whole evaluation for ``bbox`` and, with masks, ``segm``; empty where there is nothing to find.
+
+    The arguments are those of ``coco_metrics``.
+    """
     ground = _ground_truth(truths, classes, with_masks)
     if not ground["annotations"]:
-        return results
+        return {}
     found = _detections(predictions, with_masks)
-    for kind in ("bbox", "segm") if with_masks else ("bbox",):
-        statistics = _evaluate(ground, found, kind)
-        for name, value in zip(STATISTICS, statistics, strict=True):
-            results[f"coco_{kind}_{name}"] = math.nan if value < 0 else float(value)
-    return results
+    return {kind: _evaluate(ground, found, kind) for kind in (("bbox", "segm") if with_masks else ("bbox",))}
 
 
 def _ground_truth(truths: Sequence[dict], classes: int, with_masks: bool) -> dict:
@@ -102,7 +133,7 @@ def _detections(predictions: Sequence[dict], with_masks: bool) -> list[dict]:
     return found
 
 
-def _evaluate(ground: dict, found: list[dict], kind: str) -> list[float]:
+def _evaluate(ground: dict, found: list[dict], kind: str) -> Evaluation:
     from faster_coco_eval import COCO, COCOeval_faster
 
     if not found:
@@ -113,7 +144,10 @@ def _evaluate(ground: dict, found: list[dict], kind: str) -> list[float]:
         evaluation = COCOeval_faster(truth, detections, iouType=kind, print_function=lambda *_: None)
         evaluation.params.maxDets = list(MAX_DETECTIONS)
         evaluation.run()
-    return [float(value) for value in evaluation.stats[:6]]
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, class
+    defined = (precision > -1).any(axis=(0, 1))
+    mean = np.where(defined, np.where(precision > -1, precision, 0).mean(axis=(0, 1)), -1.0)
+    return Evaluation([float(value) for value in evaluation.stats[:12]], mean)
 
 
 def _of_kind(detection: dict, kind: str) -> dict:
@@ -122,22 +156,29 @@ def _of_kind(detection: dict, kind: str) -> dict:
     return {key: value for key, value in detection.items() if key != other}
 
 
-def _nothing_found(ground: dict) -> list[float]:
-    """Return 0 where there are objects of the size, -1 where there are none."""
+def _nothing_found(ground: dict) -> Evaluation:
+    """Return 0 where there are objects of the size or the class, -1 where there are none."""
     areas = np.array([annotation["area"] for annotation in ground["annotations"]])
-    bounds = [(0, 1e10)] * 3 + [(0, 32**2), (32**2, 96**2), (96**2, 1e10)]
-    return [0.0 if ((areas >= low) & (areas <= high)).any() else -1.0 for low, high in bounds]
+    sizes = [(0, 32**2), (32**2, 96**2), (96**2, 1e10)]
+    by_size = [0.0 if ((areas >= low) & (areas <= high)).any() else -1.0 for low, high in sizes]
+    present = {annotation["category_id"] for annotation in ground["annotations"]}
+    per_class = [0.0 if entry["id"] in present else -1.0 for entry in ground["categories"]]
+    return Evaluation([0.0] * 3 + by_size + [0.0] * 3 + by_size, np.array(per_class))
 
 
 @METRICS.register_module()
 class InstanceMetric(BaseMetric):
-    """MMEngine metric that evaluates with ``coco_metrics`` on the truth that each sample carries."""
+    """MMEngine metric that evaluates with ``coco_metrics`` on the truth that each sample carries.
+
+    ``further`` is asked, with the same truths and predictions, for metrics beyond those.
+    """
 
     default_prefix = None
 
-    def __init__(self, with_masks: bool = True, **options: Any) -> None:
+    def __init__(self, with_masks: bool = True, further: "Callable[..., dict] | None" = None, **options: Any) -> None:
         super().__init__(**options)
         self.with_masks = with_masks
+        self.further = further
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep truth and prediction of each sample, masks as RLE."""
@@ -147,7 +188,10 @@ class InstanceMetric(BaseMetric):
     def compute_metrics(self, results: list) -> dict:
         """Return ``coco_metrics`` of all that was collected."""
         truths, predictions = [truth for truth, _ in results], [prediction for _, prediction in results]
-        return coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks)
+        metrics = coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks)
+        if self.further is not None:
+            metrics.update(self.further(truths, predictions))
+        return metrics
 
 
 def to_prediction(instances: Any, with_masks: bool) -> dict:
@@ -161,4 +205,16 @@ def to_prediction(instances: Any, with_masks: bool) -> dict:
         masks = instances["masks"]
         masks = masks.cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
         prediction["masks"] = encode_masks(masks.astype(np.uint8, copy=False))
+        _boxes_from_masks(prediction)
     return prediction
+
+
+def _boxes_from_masks(prediction: dict) -> None:
+    """Give objects without a box of their own, as SOLO's have none, the tight box of their mask."""
+    bboxes = prediction["bboxes"]
+    flat = np.flatnonzero((bboxes[:, 2:] <= bboxes[:, :2]).any(axis=1))
+    if len(flat):
+        from pycocotools import mask as coco_mask
+
+        tight = coco_mask.toBbox([prediction["masks"][row] for row in flat])
+        bboxes[flat] = np.concatenate([tight[:, :2], tight[:, :2] + tight[:, 2:]], axis=1)

@@ -211,7 +211,7 @@ def _undo_freezing(model: ConfigDict) -> list[str]:
 
 def _set_norms(config: Config, request: ModelRequest, decisions: list[str]) -> None:
     """One process has nothing to synchronise, and SyncBN does not run on a CPU."""
-    if request.world_size > 1:
+    if request.world_size > 1 and request.device.startswith("cuda"):
         return
     changed = False
     for _, node in walk(config.model):
@@ -219,7 +219,8 @@ def _set_norms(config: Config, request: ModelRequest, decisions: list[str]) -> N
             node["type"] = "BN"
             changed = True
     if changed:
-        decisions.append("SyncBN: BN, for a single process")
+        why = "for a single process" if request.world_size == 1 else "since it needs CUDA devices"
+        decisions.append(f"SyncBN: BN, {why}")
 
 
 def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) -> tuple[list, list]:
@@ -265,6 +266,10 @@ def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) 
             known = list(OPTIMIZERS.module_dict)
             raise ConfigError(f"optimizer {wanted['type']!r} is not known{nearest(wanted['type'], known)}: correct it.")
         wrapper.optimizer = ConfigDict({"lr": DEFAULT_LR, **wanted})
+        if wrapper.get("paramwise_cfg"):
+            wrapper.optimizer.setdefault(
+                "weight_decay", 0.0
+            )  # what it is multiplied by for single layers must be there
     else:
         if request.lr is None and "lr" not in (wanted or {}):
             _scale_lr(config, request, decisions)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ConfigError, nearest
+from .fusion import METHODS
+from .views import views_of
 
 Check = Callable[[Any], Any]
 
@@ -118,6 +120,13 @@ def _stages(value: Any) -> list:
     return stages
 
 
+def _augmentation(value: Any) -> Any:
+    views_of(value)
+    return value
+
+
+TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, or a mapping with flips and scales"
+
 STAGE_PROPERTIES = (
     Property("epochs", "a whole number of 1 or more", _integer(1), None, "how many epochs the stage trains", True),
     Property("lr", "a number above 0", _number(0, open_low=True), None, "learning rate of this stage"),
@@ -156,6 +165,10 @@ PROPERTIES = (
     Property("storage_threshold", "a number from 0 to 1", _number(0, 1), 0.05, "lowest score that is predicted"),
     Property("primary_metric", "a metric's name", _text, None, "what the best weights are chosen by"),
     Property("primary_metric_mode", "auto, max or min", _one_of("auto", "max", "min"), "auto", "which is better"),
+    Property("final_metrics", "a metric's name or a list of names", _names, None, "metrics of the summary"),
+    Property("fusion", "weighted, wbf, nms or soft_nms", _one_of(*METHODS), "weighted", "how predictions blend"),
+    Property("fusionIou", "a number between 0 and 1", _number(0, 1, open_low=True, open_high=True), 0.55, "IoU"),
+    Property("testTimeAugmentation", TTA, _augmentation, None, "views of an image that are predicted and fused"),
     Property("experiment_result", "a metric's name", _text, None, "what stands for the whole experiment"),
 )
 
@@ -176,7 +189,6 @@ FROM_MUSKET = frozenset(
         "dumpPredictionsToCSV",
         "encoder_weights",
         "extra_train_data",
-        "final_metrics",
         "freeze_encoder",
         "gpus",
         "groupFunc",
@@ -191,7 +203,6 @@ FROM_MUSKET = frozenset(
         "preprocessing",
         "pretrain_transform",
         "run_tasks",
-        "testTimeAugmentation",
         "transforms",
         "verbose",
     }

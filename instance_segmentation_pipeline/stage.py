@@ -4,12 +4,15 @@ import math
 import random
 from typing import Any
 
-from .checkpoints import HeadPolicy, read_checkpoint
+from musket_core.datasets import SubDataSet
+
+from .checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
 from .dataset import MusketDetectionDataset
 from .errors import WeightsError
 from .files import StageFiles
 from .hooks import read_rows
 from .model_config import FinishedConfig, schedule
+from .reporting.plots import draw_learning_curves
 from .splits import class_balanced, labels_of
 from .training import TrainingJob, train_detector
 
@@ -40,7 +43,7 @@ class DetectionStage:
             callbacks: Not used: MMEngine's hooks take their place.
         """
         cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
-        resume = cfg.resume and files.last_weights.exists()
+        resume = cfg.resume and last_checkpoint(files) is not None
         if cfg.canceled_by_timer or (resume and self._finished(files)):
             return
         train = kf.indexes(ec.fold, True)
@@ -49,11 +52,12 @@ class DetectionStage:
             train = random.Random(cfg.random_state).sample(list(train), count)
         if model.oversample_threshold is not None:
             train = class_balanced(train, labels_of(kf.ds, train), model.oversample_threshold)
-        iterations = math.ceil(len(train) / cfg.imagesPerGpu)
+        iterations = math.ceil(len(train) / (cfg.imagesPerGpu * cfg.gpus))
         finished = schedule(model, self.epochs, iterations, self.lr)
         cfg.announce_once(ec.stage, finished.decisions)
         job = self._job(finished, kf, train, ec, resume)
-        result = cfg.executor().run(lambda device: train_detector(job, device))
+        result = cfg.executor().train(lambda device: train_detector(job, device))
+        draw_learning_curves(files, job.label)
         cfg.canceled_by_timer = cfg.canceled_by_timer or result.stopped
 
     def _job(self, finished: FinishedConfig, kf: Any, train: Any, ec: Any, resume: bool) -> TrainingJob:
@@ -77,6 +81,7 @@ class DetectionStage:
             policy=policy,
             resume=resume,
             expired=cfg.expired,
+            further=cfg.further_metrics(SubDataSet(kf.ds, kf.indexes(ec.fold, False)), ec.fold, ec.stage),
         )
 
     def _start(self, ec: Any) -> tuple:
@@ -94,4 +99,5 @@ class DetectionStage:
     def _finished(self, files: StageFiles) -> bool:
         if not files.best_weights.exists() or len(read_rows(files.metrics)) < self.epochs:
             return False
-        return read_checkpoint(files.last_weights).get("meta", {}).get("epoch", 0) >= self.epochs
+        last = last_checkpoint(files)
+        return last is not None and read_checkpoint(last).get("meta", {}).get("epoch", 0) >= self.epochs

@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import get_torch_safe_globals
 
-from .checkpoints import HeadPolicy, LoadReport, load_into, read_checkpoint
-from .errors import UserError
+from .checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint
+from .errors import TrainingError, UserError, one_line
 from .files import StageFiles, save_with
-from .hooks import LossWatch, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
+from .hooks import LossWatch, RandomStates, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
 from .loops import StageRunner, experiment_name, forget_afterwards
 from .native_config import is_pretrained, walk
 from .reporting.progress import ProgressLine
@@ -46,6 +47,7 @@ class TrainingJob:
         policy: What happens to tensors of ``start`` that depend on the number of classes.
         resume: Go on from ``files.last_weights``.
         expired: Asked after each epoch; true ends the training there, to be resumed later.
+        further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
     """
 
     config: Config
@@ -62,6 +64,7 @@ class TrainingJob:
     policy: HeadPolicy = field(default_factory=HeadPolicy)
     resume: bool = False
     expired: "Callable[[], bool] | None" = None
+    further: "Callable[[list, list], dict] | None" = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,9 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     init_default_scope(job.config.default_scope)
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-    if not job.resume:
-        job.files.best_weights.unlink(missing_ok=True)
-    save_with(job.files.model_config, job.config.dump)
+    if is_main_process():
+        _prepare_files(job)
+    barrier()
     watch = LossWatch(job.label)
     log = TrainingLog(job.files.metrics, watch)
     keeper = WeightsKeeper(job.files, log, job.primary_metric, job.better)
@@ -101,16 +104,31 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     with forget_afterwards(name), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
         try:
-            runner = _runner(job, name)
-            for hook in [_StartWeights(job), *hooks]:
+            runner = _runner(job, name, device)
+            states = _states_of(runner) if runner._resume else None
+            for hook in [_StartWeights(job), *hooks, RandomStates(states)]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with torch.serialization.safe_globals(get_torch_safe_globals()):
                 runner.train()
         except UserError as error:
             raise _from_worker(error) from error
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"{job.label}: the memory of {device} ran out ({one_line(error)[:120]}): lower imagesPerGpu or shape, "
+                "or set amp: true."
+            ) from error
         finally:
             progress.close()
     return TrainingResult(log.rows, stop.stopped)
+
+
+def _prepare_files(job: TrainingJob) -> None:
+    """Clear what an earlier start of the stage left, unless it is resumed, and write its config."""
+    if not job.resume:
+        for path in (job.files.best_weights, job.files.last_weights, job.files.previous_weights):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(job.files.logs, ignore_errors=True)
+    save_with(job.files.model_config, job.config.dump)
 
 
 def _from_worker(error: UserError) -> UserError:
@@ -121,27 +139,37 @@ def _from_worker(error: UserError) -> UserError:
     return type(error)(lines[-1].partition(": ")[2])
 
 
-def _runner(job: TrainingJob, name: str) -> Runner:
+def _runner(job: TrainingJob, name: str, device: str) -> Runner:
     config = job.config
     config.experiment_name = name
     config.work_dir = str(job.files.logs)
-    config.randomness = {"seed": job.seed}
-    if job.resume:
-        read_checkpoint(job.files.last_weights)
-        config.load_from, config.resume = str(job.files.last_weights), True
-    else:
-        shutil.rmtree(job.files.logs, ignore_errors=True)
+    distributed = is_distributed()
+    config.randomness = {"seed": job.seed, "diff_rank_seed": distributed}
+    config.train_dataloader.sampler.seed = job.seed
+    if distributed:
+        config.launcher = "pytorch"
+        wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "find_unused_parameters": True}
+        config.model_wrapper_cfg = wrapper if device.startswith("cuda") else {**wrapper, "device_ids": None}
+    start = last_checkpoint(job.files) if job.resume else None
+    if start is not None:
+        config.load_from, config.resume = str(start), True
     fields = {key: config.get(key) for key in ("train_cfg", "val_cfg", "optim_wrapper", "param_scheduler")}
     runner: Runner = StageRunner(
         model=config.model,
         work_dir=config.work_dir,
         train_dataloader={**config.train_dataloader, "dataset": job.train_dataset},
         val_dataloader={**config.val_dataloader, "dataset": job.val_dataset},
-        val_evaluator={**config.val_evaluator, "with_masks": job.with_masks},
+        val_evaluator={
+            **config.val_evaluator,
+            "with_masks": job.with_masks,
+            "further": job.further,
+            "collect_dir": str(job.files.logs / "collect"),
+        },
         default_hooks=config.default_hooks,
         custom_hooks=config.get("custom_hooks"),
         load_from=config.load_from,
         resume=config.resume,
+        launcher=config.launcher,
         env_cfg=config.get("env_cfg") or {"dist_cfg": {"backend": "nccl"}},
         log_processor=config.get("log_processor"),
         visualizer=config.visualizer,
@@ -152,6 +180,12 @@ def _runner(job: TrainingJob, name: str) -> Runner:
         **fields,
     )
     return runner
+
+
+def _states_of(runner: Runner) -> "list | None":
+    """Return the random states in the checkpoint that a Runner resumes from."""
+    states = read_checkpoint(Path(runner._load_from)).get("meta", {}).get("random_states")
+    return None if states is None else list(states)
 
 
 class _StartWeights(Hook):
@@ -172,7 +206,7 @@ class _StartWeights(Hook):
         if self.job.start is not None:
             self.report = load_into(model, self.job.start, self.job.policy)
             runner.logger.info(f"{self.job.start}: {self.report}")
-            if self.job.files.stage == 0:
+            if self.job.files.stage == 0 and is_main_process():
                 print(f"  {self.job.label}: {self.job.start.name}: {self.report}")  # noqa: T201
 
 

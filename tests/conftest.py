@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as the smallest machine has cores
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHAPES = REPOSITORY / "examples" / "shapes"
 SMALL_CONFIG = REPOSITORY / "configs" / "rtmdet-ins_tiny_small-images.py"
@@ -71,7 +74,7 @@ def run():
     """Return a function that runs a command and gives back the completed process, output as text."""
 
     def call(*command, cwd=None, env=None, timeout=240):
-        environment = {**os.environ, "OMP_NUM_THREADS": "2", **(env or {})}
+        environment = {"OMP_NUM_THREADS": "2", **os.environ, **(env or {})}
         return subprocess.run(
             [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
         )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import FAST, REPOSITORY, SMALL_CONFIG
 
-from instance_segmentation_pipeline.cli import fit, models
+from instance_segmentation_pipeline.cli import analize, fit, models, predict, task
 from instance_segmentation_pipeline.properties import PROPERTIES
 
 REFERENCE = (REPOSITORY / "reference.md").read_text()
@@ -152,6 +152,15 @@ def test_links_lead_somewhere(name):
         "fitpy-num_workers",
         "fitpy-cache",
         "fit-script-arguments",
+        "taskpy-project",
+        "taskpy-name",
+        "taskpy-num_gpus",
+        "taskpy-gpus_per_net",
+        "taskpy-num_workers",
+        "taskpy-cache",
+        "task-script-arguments",
+        "analyzepy-inputfolder",
+        "analyze-script-arguments",
         "configpath",
         "classes",
         "shape",
@@ -205,7 +214,13 @@ def test_every_example_of_the_reference_is_accepted():
 
 
 def test_every_flag_is_in_the_reference():
-    for script, program, until in (("fit", fit, "models script arguments"), ("models", models, "Models")):
+    for script, program, until in (
+        ("fit", fit, "task script arguments"),
+        ("task", task, "predict script arguments"),
+        ("predict", predict, "analyze script arguments"),
+        ("analyze", analize, "models script arguments"),
+        ("models", models, "Models"),
+    ):
         documented = sections(f"{script} script arguments", until)
         flags = {action.dest for action in program.parser()._actions if action.dest != "help"}
         assert {title.removeprefix(f"{script}.py ") for title in documented} == flags
@@ -221,7 +236,15 @@ def test_the_files_of_the_reference_are_those_that_are_written():
     files = ExperimentFiles(Path("/e/config.yaml"))
     stage = files.stage(0, 1)
     paths = [files.summary, files.error, files.in_progress, files.folds_split, files.holdout_split]
-    paths += [stage.best_weights, stage.last_weights, stage.model_config, stage.metrics, stage.example(7)]
+    paths += [
+        stage.learning_curves,
+        files.reports("confusion.png"),
+        stage.best_weights,
+        stage.last_weights,
+        stage.model_config,
+        stage.metrics,
+        stage.example(7),
+    ]
     for path in paths:
         name = path.relative_to("/e").as_posix()
         pattern = name.replace("0.1.", "<fold>.<stage>.").replace("0/1/7", "<fold>/<stage>/<epoch>")

@@ -63,9 +63,6 @@ def check(name: str, classes: int, size: tuple[int, int]) -> None:
     from musket_core import generic
     from shapes import Shapes
 
-    from instance_segmentation_pipeline.dataset import MusketDetectionDataset
-    from instance_segmentation_pipeline.evaluation import evaluate, load_detector
-
     dataset = Shapes(4, 96, 1)
     dataset.meta = dict
     dataset.folds = [([0, 1, 2, 3], [0, 1, 2, 3])]
@@ -77,12 +74,7 @@ def check(name: str, classes: int, size: tuple[int, int]) -> None:
         )
         cfg = generic.parse(str(path))
         cfg.fit(dataset)
-        finished, weights = cfg.finished(), cfg.files.stage(0, 0).best_weights
-        detector = load_detector(finished.config, weights)
-        again = MusketDetectionDataset(
-            dataset, range(4), cfg.reader(), finished.val_pipeline, cfg.class_names(), training=False
-        )
-        evaluate(detector, again, 2, finished.needs_masks, name)
+        cfg.load_model().predict([dataset[number].x for number in range(4)])
 
 
 def main() -> int:

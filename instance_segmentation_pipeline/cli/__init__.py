@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "fit": "train the experiments of a project",
+    "task": "run tasks on experiments",
+    "predict": "predict on the images of a folder",
+    "analize": "compare the finished experiments of a project (also: analyze)",
     "models": "list the models of MMDetection's zoo",
 }
+ALIASES = {"analyze": "analize"}
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
@@ -21,6 +25,7 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         print(f"instance_segmentation_pipeline {__version__}")  # noqa: T201
         return 0
     command = arguments[0]
+    command = ALIASES.get(command, command)
     if command not in COMMANDS:
         print(f"musket: {command!r} is no command: use one of {', '.join(COMMANDS)}.", file=sys.stderr)  # noqa: T201
         return 2

@@ -35,6 +35,11 @@ def fold_numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of fold numbers such as 0,2") from None
 
 
+def numbers_or_all(text: str) -> "list[int] | str":
+    """Return the numbers of a list such as ``0,2``; ``all`` and ``last`` as they are."""
+    return text if text in ("all", "last") else fold_numbers(text)
+
+
 def project_around(folder: Path) -> tuple["Path | None", list[str]]:
     """Return the project that a folder is, or lies in, and the experiment in it that the folder is.
 

@@ -1,15 +1,16 @@
 """``musket fit``: train the experiments of a project. ``python -m musket_core.fit`` is the same program."""
 
 import argparse
-import os
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, UserError, nearest, one_line
-from .arguments import boolean, fold_numbers, names, positive, project_around
+from ..errors import Stopped, UserError, one_line
+from .arguments import boolean, fold_numbers
+from .selection import add_common, chosen, prepare_experiment
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,18 +20,14 @@ def parser() -> argparse.ArgumentParser:
         description="Train the experiments of a project, and write their metrics, pictures and summaries.",
         epilog="Inside an experiment's folder --project and --name are not needed.",
     )
+    add_common(fit, "all that are not finished")
     add = fit.add_argument
-    add("--project", type=Path, help="root of the project; by default the one around the current folder")
-    add("--name", type=names, help="experiments to train, separated by commas; by default all that are not finished")
-    add("--num_gpus", type=positive, default=1, help="GPUs to use at all (default 1; without a GPU, the CPU trains)")
-    add("--gpus_per_net", type=positive, default=1, help="GPUs to use for one net at most (default 1)")
-    add("--num_workers", type=positive, default=1, help="nets to train at the same time (default 1)")
-    add("--cache", type=Path, help="folder for temporary data and downloaded weights")
     add("--folds", type=fold_numbers, help="folds to train, such as 0,2 (default all)")
     add("--allow_resume", type=boolean, default=False, help="go on where an earlier run stopped (default false)")
-    add("--force_recalc", type=boolean, default=False, help="compute the summaries anew, without training")
+    add("--force_recalc", type=boolean, default=False, help="predict and compute summaries anew, without training")
     add("--only_report", type=boolean, default=False, help="only compute the summaries of what is trained")
     add("--launch_tasks", type=boolean, default=False, help="run the project's tasks after training (default false)")
+    add("--cluster", help="Ray cluster to train the folds on: auto, or its address (default: this machine)")
     add("--time", type=int, default=-1, help="seconds after which training ends, at the end of an epoch")
     return fit
 
@@ -39,10 +36,17 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     """Train; return 0, or 1 when an experiment failed, or 2 when nothing could be started."""
     options = parser().parse_args(arguments)
     try:
-        experiments = _chosen(options)
+        slots = _slots(options)
+        experiments = chosen(options, lambda one: options.only_report or options.force_recalc or not one.isCompleted())
     except UserError as error:
         return _say(f"musket fit: {error}", 2)
-    failed = [experiment.name() for experiment in experiments if not _fit(experiment, options)]
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        failed = _fit_all(experiments, options, slots)
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", signal.SIGINT)
+        name = signal.Signals(number).name
+        return _say(f"musket fit: stopped by {name}; --allow_resume true goes on.", 128 + number)
     if failed:
         count = len(experiments)
         return _say(f"musket fit: {len(failed)} of {count} experiments failed: {', '.join(failed)}.", 1)
@@ -51,59 +55,52 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     return 0
 
 
-def _chosen(options: argparse.Namespace) -> list:
-    """Return the experiments to train, in the order given."""
-    root, wanted = options.project, options.name
-    if root is None:
-        root, here = project_around(Path.cwd())
-        wanted = wanted or here
-        if root is None:
-            raise ConfigError("--project is missing, and the current folder is in no project: give --project.")
-    root = root.absolute()
-    if not (root / "experiments").is_dir():
-        raise ConfigError(f"--project {root} is no project: it has no folder experiments.")
-    if options.cache is not None:
-        _use_cache(options)
-    project = _project(root)
-    found = {experiment.name(): experiment for experiment in project.experiments()}
-    if not found:
-        raise ConfigError(f"--project {root} has no experiment: none of the folders in experiments has a config.yaml.")
-    if not wanted:
-        return [experiment for experiment in found.values() if options.only_report or not experiment.isCompleted()]
-    for name in wanted:
-        if name not in found:
-            known = ", ".join(sorted(found))
-            raise ConfigError(f"--name {name!r} is no experiment of {root}{nearest(name, found)}; there are: {known}.")
-    return [found[name] for name in wanted]
+def _stop(number: int, frame: Any) -> None:
+    raise Stopped(number)
 
 
-def _use_cache(options: argparse.Namespace) -> None:
-    options.cache = options.cache.absolute()
-    options.cache.mkdir(parents=True, exist_ok=True)
-    from musket_core import caches
+def _slots(options: argparse.Namespace) -> list[list[str]]:
+    """Return the devices of each net that trains at the same time; nothing heavy is loaded where there is one."""
+    if options.cluster or min(options.num_workers, options.num_gpus // options.gpus_per_net) < 2:
+        return [[]]
+    from ..launch.devices import leases
 
-    caches.CACHE_DIR = str(options.cache)
+    return leases(options.num_gpus, options.gpus_per_net, options.num_workers)
 
 
-def _project(root: Path) -> Any:
-    from musket_core.projects import Project
+def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: list[list[str]]) -> list[str]:
+    """Train experiments, side by side where there are several and devices for them; return the names that failed."""
+    if len(slots) == 1 or len(experiments) == 1:
+        return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
+    from ..launch.side_by_side import side_by_side
 
-    return Project(str(root))
+    def job(experiment: Any) -> Callable[[Sequence[str]], bool]:
+        def train(devices: Sequence[str]) -> bool:
+            experiment.lease = list(devices)
+            return _fit(experiment, options)
+
+        return train
+
+    outcomes = side_by_side([(experiment.name(), job(experiment)) for experiment in experiments], slots)
+    for outcome in outcomes:
+        if outcome.error:
+            _say(f"{outcome.label}: {outcome.error}", 1)
+    return [outcome.label for outcome in outcomes if not outcome.result]
 
 
 def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     """Train one experiment; say what went wrong, and whether it went well."""
     experiment.allowResume = options.allow_resume
-    experiment.gpus = options.gpus_per_net
     experiment.onlyReports = options.only_report or options.force_recalc
     experiment.folds = options.folds
     experiment.time = options.time
-    experiment.cache = options.cache
+    experiment.cluster = options.cluster
     began = time.monotonic()
     print(f"{experiment.name()}: {experiment.files.root}", flush=True)  # noqa: T201
     try:
-        if not experiment.ours:
-            raise ConfigError(f"{experiment.files.config} does not begin with #%Musket MMDetection 1.0: add that line.")
+        prepare_experiment(experiment, options)
+        if options.force_recalc:
+            experiment.files.forget_predictions()
         experiment.fit()
     except UserError as error:
         _say(f"{experiment.name()}: {error}", 1)
@@ -132,19 +129,15 @@ def _report(experiment: Any, seconds: float) -> None:
 
 
 def _run_tasks(experiments: Sequence[Any]) -> int:
-    """Run every task of the project on each experiment, as ``musket_core.task`` would with ``--task all``."""
-    for experiment in experiments:
-        for task in experiment.project.get_tasks():
-            here = Path.cwd()
-            for todo in task.createTodo(experiment, None, experiment.project):
-                try:
-                    todo.func(todo)
-                except Exception as error:
-                    words = " ".join(str(error).split())
-                    return _say(f"{experiment.name()}: task {task.name} failed: {words}", 1)
-                finally:
-                    os.chdir(here)
-    return 0
+    """Run the project's tasks on each experiment, as ``musket task --task all`` does."""
+    from ..running_tasks import choose_tasks, run_all
+
+    try:
+        tasks = choose_tasks(Path(experiments[0].project.path), ["all"]) if experiments else {}
+    except UserError as error:
+        return _say(f"musket fit: {error}", 1)
+    failures = run_all(experiments, tasks, {})
+    return _say("\n".join(failures), 1) if failures else 0
 
 
 def _say(message: str, status: int) -> int:

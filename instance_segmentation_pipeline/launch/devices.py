@@ -1,4 +1,4 @@
-"""The devices of this machine that can train."""
+"""The devices of this machine, and which of them a net gets."""
 
 import os
 
@@ -9,24 +9,35 @@ from ..errors import ConfigError
 
 def gpu_count() -> int:
     """Return how many CUDA devices this process can use."""
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # counting must not begin to use CUDA: groups fork
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def choose_device(gpus_per_net: int = 1) -> str:
-    """Return the device for a net: the first CUDA device where there is one, else ``cpu``.
+def devices_for(gpus_per_net: int, first: int = 0) -> list[str]:
+    """Return the devices of a net: ``cuda:<n>`` from number ``first`` on, or ``cpu`` as often as there is no GPU.
 
     Raises:
-        ConfigError: No device, or more than one, was asked for.
+        ConfigError: None, or more than there are, were asked for.
     """
     if gpus_per_net < 1:
         raise ConfigError(f"gpus_per_net is {gpus_per_net}, expected 1 or more: without a GPU, 1 stands for the CPU.")
-    if gpus_per_net > 1:
+    count = gpu_count()
+    if not count:
+        return ["cpu"] * gpus_per_net
+    if first + gpus_per_net > count:
         raise ConfigError(
-            f"gpus_per_net is {gpus_per_net}, but this version trains a net on one device: use gpus_per_net 1."
+            f"gpus_per_net is {gpus_per_net}, but this machine has {count} CUDA devices: ask for {count} at most."
         )
-    return "cuda:0" if gpu_count() else "cpu"
+    return [f"cuda:{number}" for number in range(first, first + gpus_per_net)]
 
 
-def cpu_count() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def leases(num_gpus: int, gpus_per_net: int, num_workers: int) -> list[list[str]]:
+    """Return the lists of devices of the nets that train at the same time: ``num_workers`` of them at most.
+
+    Raises:
+        ConfigError: ``num_gpus`` is less than ``gpus_per_net``, or more than there are.
+    """
+    if num_gpus < gpus_per_net:
+        raise ConfigError(f"num_gpus is {num_gpus}, less than gpus_per_net {gpus_per_net}: raise it.")
+    count = max(1, min(num_workers, num_gpus // gpus_per_net))
+    return [devices_for(gpus_per_net, slot * gpus_per_net) for slot in range(count)]

@@ -18,7 +18,7 @@ from types import CodeType, ModuleType
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib costs 10 ms at start-up
 
 PACKAGES = frozenset({"musket_core", "imgaug"})
-PROGRAMS = {"musket_core.fit": "fit.py"}
+PROGRAMS = {f"musket_core.{name}": f"{name}.py" for name in ("fit", "task", "analize")}
 """Upstream's command-line modules that are served from ``legacy/programs`` instead."""
 
 

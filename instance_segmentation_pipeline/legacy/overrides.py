@@ -40,9 +40,31 @@ def _image_datasets(module: Any) -> None:
     module.InstanceSegmentationDataSet = derive_instance_segmentation(module)
 
 
+def _datasets(module: Any) -> None:
+    from ..upstream_predictions import derive_blend
+
+    for name in ("PredictionBlend", "WeightedBlend", "MeanDataSet"):
+        setattr(module, name, derive_blend(getattr(module, name)))
+
+
+def _predictions(module: Any) -> None:
+    from ..upstream_predictions import derive_prediction
+
+    module.Prediction = derive_prediction(module.Prediction)
+
+
+def _tools(module: Any) -> None:
+    from ..upstream_predictions import derive_model_spec
+
+    module.ModelSpec = derive_model_spec(module.ModelSpec)
+
+
 _ADDITIONS: dict[str, Callable[[Any], None]] = {
     "musket_core.configloader": _configloader,
+    "musket_core.datasets": _datasets,
     "musket_core.generic": _generic,
     "musket_core.experiment": _experiment,
     "musket_core.image_datasets": _image_datasets,
+    "musket_core.predictions": _predictions,
+    "musket_core.tools": _tools,
 }

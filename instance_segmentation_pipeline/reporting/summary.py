@@ -26,17 +26,3 @@ def over_folds(values: Sequence[float]) -> dict[str, float]:
         return dict.fromkeys(("mean", "max", "min", "std"), math.nan)
     statistics: dict[str, Any] = {"mean": np.mean, "max": np.max, "min": np.min, "std": np.std}
     return {name: round(float(function(defined)), 6) for name, function in statistics.items()}
-
-
-def stage_summary(best: Sequence[Row], held_out: Sequence[Row]) -> dict[str, Any]:
-    """Return a stage's metrics over folds, and the mean over folds of those on the holdout as ``<metric>_holdout``.
-
-    Args:
-        best: The best row of each fold's CSV.
-        held_out: The metrics of each fold's best weights on the holdout; empty without one.
-    """
-    names = [name for name in best[0] if name.startswith("val_")]
-    summary: dict[str, Any] = {name[4:]: over_folds([row.get(name, math.nan) for row in best]) for name in names}
-    for name in held_out[0] if held_out else ():
-        summary[f"{name}_holdout"] = over_folds([row[name] for row in held_out])["mean"]
-    return summary

@@ -1,0 +1,83 @@
+"""``musket analize`` (or ``analyze``): compare the finished experiments of a project.
+
+``python -m musket_core.analize`` is the same program.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, one_line
+from .arguments import boolean
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    analize = argparse.ArgumentParser(
+        prog="musket analize",
+        description="Compare the finished experiments of a project: a table, report.csv and report.html.",
+    )
+    add = analize.add_argument
+    add("--inputFolder", type=Path, default=Path(), help="folder to search for experiments (default: this one)")
+    add(
+        "--output",
+        type=Path,
+        help="CSV to write (default: report.csv in inputFolder); report.html is written beside it",
+    )
+    add("--onlyMetric", default="", help="report this metric only, and sort by it")
+    add("--sortBy", default="", help="metric to sort by (default: mask AP, else box AP)")
+    add("--html", type=boolean, default=True, help="write report.html (default true)")
+    return analize
+
+
+def main(arguments: "Sequence[str] | None" = None) -> int:
+    """Analyse; return 0, or 1 when something had to be skipped, or 2 when there is nothing to analyse."""
+    options = parser().parse_args(arguments)
+    from ..reporting.analysis import analyse, table_rows, write_csv
+    from ..reporting.columns import table
+    from ..reporting.page import main_metrics
+
+    output = options.output or options.inputFolder / "report.csv"
+    try:
+        analysis = analyse(options.inputFolder, options.sortBy, options.onlyMetric)
+    except UserError as error:
+        print(f"musket analize: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    write_csv(output, analysis)
+    print(table(table_rows(analysis, main_metrics(analysis), ".3f")))  # noqa: T201
+    print(f"{len(analysis.experiments)} experiments, sorted by {analysis.sorted_by}: {output}")  # noqa: T201
+    if options.html:
+        page = output.with_suffix(".html")
+        _write_page(page, analysis, f"Experiments of {options.inputFolder.absolute().name}")
+        print(f"  page {page}")  # noqa: T201
+    for line in analysis.skipped:
+        print(f"musket analize: {line}", file=sys.stderr)  # noqa: T201
+    return 1 if analysis.skipped else 0
+
+
+def _write_page(path: Path, analysis: Any, title: str) -> None:
+    from tqdm import tqdm
+
+    from ..files import write_text
+    from ..reporting.page import page
+
+    bar = tqdm(analysis.experiments, "drawing", unit="experiment", leave=False, disable=None)
+    write_text(path, page(analysis, [_gallery(one) for one in bar], title))
+
+
+def _gallery(one: Any) -> Any:
+    """Return the pictures of an experiment, or a sentence that says why there are none."""
+    from ..dialect import project_of
+    from ..reporting.gallery import gallery_of
+    from .selection import project_at
+
+    try:
+        from musket_core.experiment import Experiment
+
+        root = project_of(one.files.config)
+        project = None if root is None else project_at(Path(root))
+        return gallery_of(Experiment(str(one.files.root), project=project).parse_config(), one.folds)
+    except Exception as error:
+        return f"No pictures: {one_line(error)}"

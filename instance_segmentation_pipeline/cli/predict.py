@@ -1,0 +1,51 @@
+"""``musket predict``: find objects in the images of a folder with a trained experiment."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import ConfigError, UserError
+from .arguments import numbers_or_all
+from .selection import add_common, chosen, prepare_experiment
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    predict = argparse.ArgumentParser(
+        prog="musket predict",
+        description="Find objects in the images of a folder: predictions.json (COCO) and a picture of each image.",
+    )
+    add_common(predict, "the only one that is finished")
+    add = predict.add_argument
+    add("--input", type=Path, required=True, help="folder with images")
+    add("--output", type=Path, required=True, help="folder to write to")
+    add("--folds", type=numbers_or_all, default="all", help="folds to ask, such as 0,2 (default all that are trained)")
+    add("--stages", type=numbers_or_all, default="last", help="stages to ask: 0,1, last or all (default last)")
+    add("--tta", help="test-time augmentation: Horizontal, Vertical, Horizontal_and_vertical or All")
+    return predict
+
+
+def main(arguments: "Sequence[str] | None" = None) -> int:
+    """Predict; return 0, or 1 when a file was no readable image, or 2 when nothing could be started."""
+    options = parser().parse_args(arguments)
+    words = {"all": None, "last": -1}
+    folds, stages = (
+        words.get(value, value) if isinstance(value, str) else value for value in (options.folds, options.stages)
+    )
+    try:
+        experiments = chosen(options, lambda experiment: experiment.isCompleted())
+        if len(experiments) != 1:
+            names = ", ".join(experiment.name() for experiment in experiments) or "none"
+            raise ConfigError(f"one experiment is to predict, but {len(experiments)} are meant ({names}): give --name.")
+        prepare_experiment(experiments[0], options)
+        cfg = experiments[0].parse_config()
+        cfg.kfold()
+        skipped = cfg.predict_to_directory(
+            str(options.input.absolute()), str(options.output.absolute()), folds, stages, ttflips=options.tta
+        )
+    except UserError as error:
+        print(f"musket predict: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    print(f"predictions {options.output / 'predictions.json'}")  # noqa: T201
+    return 1 if skipped else 0

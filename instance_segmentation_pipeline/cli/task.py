@@ -1,0 +1,70 @@
+"""``python -m musket_core.task``, and ``musket task``: run tasks on the experiments of a project."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, UserError
+from .arguments import boolean, names, numbers_or_all
+from .selection import add_common, chosen, prepare_experiment
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    task = argparse.ArgumentParser(
+        prog="musket task",
+        description="Run tasks (functions marked @tasks.task) on the experiments of a project.",
+        epilog="Tasks of every project: export_predictions, draw_dataset, confusion_matrix.",
+    )
+    add_common(task, "all that are finished")
+    add = task.add_argument
+    add("--task", type=names, default=["all"], help="tasks, separated by commas; all: those of the project (default)")
+    add("--parameters", default="{}", help="arguments of the tasks, such as '{dataset: holdout}'")
+    add("--folds", type=numbers_or_all, help="folds that the model stands for, such as 0,2 (default all)")
+    add("--stages", type=numbers_or_all, help="stages that the model stands for: 0,1, last or all (default all)")
+    add("--allow_resume", type=boolean, default=False, help="accepted, as fit has it; tasks train nothing")
+    add("--force_recalc", type=boolean, default=False, help="forget stored predictions first (default false)")
+    add("--launch_tasks", type=boolean, default=False, help="accepted, as fit has it")
+    return task
+
+
+def main(arguments: "Sequence[str] | None" = None) -> int:
+    """Run the tasks; return 0, or 1 when one failed, or 2 when nothing could be started."""
+    options = parser().parse_args(arguments)
+    try:
+        given = _given(options)
+        experiments = chosen(options, lambda experiment: experiment.isCompleted())
+        if not experiments:
+            raise ConfigError("no experiment of the project is finished: train one, or name one with --name.")
+        for experiment in experiments:
+            prepare_experiment(experiment, options)
+        from ..running_tasks import choose_tasks, run_all
+
+        tasks = choose_tasks(Path(experiments[0].project.path), options.task)
+        if not tasks:
+            raise ConfigError("the project has no task: mark a function of its modules with @tasks.task.")
+    except UserError as error:
+        print(f"musket task: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    if options.force_recalc:
+        for experiment in experiments:
+            experiment.files.forget_predictions()
+    failures = run_all(experiments, tasks, given)
+    for failure in failures:
+        print(failure, file=sys.stderr)  # noqa: T201
+    return 1 if failures else 0
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    import yaml
+
+    try:
+        given = yaml.safe_load(options.parameters) or {}
+    except yaml.YAMLError:
+        given = None
+    if not isinstance(given, dict):
+        raise ConfigError(f"--parameters {options.parameters!r} is no mapping such as '{{dataset: holdout}}'.")
+    chosen_parts = {"folds": options.folds, "stages": options.stages}
+    return {**given, **{key: value for key, value in chosen_parts.items() if value is not None}}

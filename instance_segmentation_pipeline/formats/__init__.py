@@ -1,0 +1,1 @@
+"""Formats that predictions and datasets are written in; one module a format."""

@@ -1,0 +1,6 @@
+"""Served in place of ``musket_core.analize``: the same program as ``musket analize``."""
+
+from instance_segmentation_pipeline.cli.analize import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

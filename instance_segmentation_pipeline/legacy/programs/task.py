@@ -1,0 +1,6 @@
+"""Served in place of ``musket_core.task``: the same program as ``musket task``."""
+
+from instance_segmentation_pipeline.cli.task import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

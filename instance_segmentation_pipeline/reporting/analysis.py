@@ -1,0 +1,221 @@
+"""Project analysis: finished experiments side by side, by what differs between them and by their metrics."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..dialect import common_of, is_ours, read_config
+from ..errors import ConfigError, UserError, nearest, one_line
+from ..files import ExperimentFiles, read_yaml, write_text
+from ..hooks import read_rows
+
+IGNORED = ("epoch", "lr")
+"""Columns of the metrics CSV that are no metrics."""
+
+FAVOURITES = ("coco_segm_mAP", "coco_bbox_mAP", "val_loss")
+"""What a report is sorted by, where it has it."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished experiment.
+
+    Attributes:
+        name: Its folder below ``experiments``, or below the folder that was searched.
+        files: Its files.
+        folds: The folds that were trained.
+        parameters: Its YAML, flattened to dotted keys and text.
+        metrics: The mean over folds of each metric; of those on the holdout, the value.
+        summary: Its ``summary.yaml``.
+    """
+
+    name: str
+    files: ExperimentFiles
+    folds: list[int]
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    summary: dict[str, Any]
+
+
+@dataclass
+class Analysis:
+    """Experiments, best first; the parameters that differ; what was skipped, a sentence each."""
+
+    experiments: list[Finished]
+    skipped: list[str] = field(default_factory=list)
+    sorted_by: str = ""
+
+    @property
+    def parameters(self) -> list[str]:
+        """The keys whose values are not the same in all experiments."""
+        keys = dict.fromkeys(key for one in self.experiments for key in one.parameters)
+        return [key for key in keys if len({one.parameters.get(key, "") for one in self.experiments}) > 1]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of all metrics but those of single classes."""
+        names = dict.fromkeys(name for one in self.experiments for name in one.metrics)
+        return [name for name in names if "_class_" not in name]
+
+
+def analyse(folder: Path, sort_by: str = "", only: str = "") -> Analysis:
+    """Read the finished experiments below a folder.
+
+    Args:
+        folder: The folder, typically a project's.
+        sort_by: Metric to sort by; losses ascend, all others descend.
+        only: The one metric to report, and to sort by.
+
+    Raises:
+        ConfigError: There is no such folder, no finished experiment in it, or no such metric.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"--inputFolder {folder} is no folder: give the root of a project.")
+    found: list[Finished] = []
+    skipped: list[str] = []
+    unfinished = 0
+    for path in sorted(folder.rglob("config.yaml")):
+        if "previous" in path.relative_to(folder).parts or not is_ours(path):
+            continue
+        files = ExperimentFiles(path.absolute())
+        try:
+            if not _is_finished(files):
+                unfinished += 1
+                continue
+            found.append(_read(files, folder.absolute(), skipped))
+        except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+            skipped.append(f"{path.parent}: skipped, since it cannot be read: {one_line(error)}")
+    if not found:
+        hints = "".join(f"; {line}" for line in skipped)
+        raise ConfigError(
+            f"{folder} has no finished experiment ({unfinished} are not finished{hints}): train one first."
+        )
+    analysis = Analysis(found, skipped)
+    analysis.sorted_by = _sort(analysis, only or sort_by, "--onlyMetric" if only else "--sortBy")
+    if only:
+        analysis.experiments = [_with_only(one, analysis.sorted_by) for one in analysis.experiments]
+    return analysis
+
+
+def _is_finished(files: ExperimentFiles) -> bool:
+    if not files.summary.exists():
+        return False
+    summary = read_yaml(files.summary)
+    if not isinstance(summary, dict):
+        raise ValueError(f"{files.summary.name} holds no mapping")
+    return bool(summary.get("completed"))
+
+
+def _read(files: ExperimentFiles, folder: Path, skipped: list[str]) -> Finished:
+    summary = read_yaml(files.summary)
+    folds = [int(fold) for fold in summary["folds"]]
+    parameters = flatten(read_config(files.config, common_of(files.config)))
+    metrics: dict[str, float] = {"fold_count": float(len(folds))}
+    for name, value in summary["allStages"].items():
+        if isinstance(value, dict):
+            metrics[name] = float(value["mean"])
+            if "pooled" in value:
+                metrics[f"{name}_pooled"] = float(value["pooled"])
+        else:
+            metrics[name] = float(value)
+    metrics.update(_of_epochs(files, folds, len(summary["stages"]), skipped))
+    parts = files.root.parts
+    below = parts[len(parts) - parts[::-1].index("experiments") :] if "experiments" in parts else ()
+    name = "/".join(below) or files.root.relative_to(folder).as_posix()
+    return Finished(name, files, folds, parameters, metrics, summary)
+
+
+def _of_epochs(files: ExperimentFiles, folds: Sequence[int], stages: int, skipped: list[str]) -> dict[str, float]:
+    """Return the best value of each column of the metrics CSVs, over epochs and stages, averaged over folds."""
+    per_fold = []
+    for fold in folds:
+        rows: list[dict] = []
+        for stage in range(stages):
+            path = files.stage(fold, stage).metrics
+            try:
+                rows += read_rows(path)
+            except (UserError, OSError) as error:
+                skipped.append(f"{path}: skipped, since it cannot be read: {one_line(error)}")
+        names = dict.fromkeys(name for row in rows for name in row if name not in IGNORED)
+        per_fold.append({name: _best(name, [row.get(name, math.nan) for row in rows]) for name in names})
+    names = dict.fromkeys(name for values in per_fold for name in values)
+    return {name: _mean([values.get(name, math.nan) for values in per_fold]) for name in names}
+
+
+def is_loss(name: str) -> bool:
+    """Say whether the lower a metric is the better."""
+    return "loss" in name
+
+
+def _best(name: str, values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return (min if is_loss(name) else max)(defined, default=math.nan)
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
+
+
+def flatten(mapping: dict, prefix: str = "") -> dict[str, str]:
+    """Return a nested mapping as dotted keys and text; entries of lists of mappings are numbered."""
+    flat: dict[str, str] = {}
+    for key, value in mapping.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{name}."))
+        elif isinstance(value, list) and any(isinstance(entry, (dict, list)) for entry in value):
+            flat.update(flatten(dict(enumerate(value)), f"{name}."))
+        else:
+            flat[name] = "" if value is None else str(value)
+    return flat
+
+
+def _sort(analysis: Analysis, wanted: str, flag: str) -> str:
+    known = analysis.metrics
+    if wanted and wanted not in known:
+        raise ConfigError(
+            f"{flag} {wanted!r} is no metric of these experiments{nearest(wanted, known)}: use one of {known}."
+        )
+    name = wanted or next((name for name in FAVOURITES if name in known), known[0])
+
+    def key(one: Finished) -> tuple:
+        value = one.metrics.get(name, math.nan)
+        return math.isnan(value), value if is_loss(name) else -value, one.name
+
+    analysis.experiments.sort(key=key)
+    return name
+
+
+def _with_only(one: Finished, name: str) -> Finished:
+    kept = {key: value for key, value in one.metrics.items() if key in ("fold_count", name)}
+    return Finished(one.name, one.files, one.folds, one.parameters, kept, one.summary)
+
+
+def table_rows(analysis: Analysis, metrics: Sequence[str], form: str = ".6g") -> list[list[str]]:
+    """Return a heading and a row an experiment: its name, the parameters that differ, and metrics as text.
+
+    ``form`` is how numbers are written, as Python's ``format`` takes it.
+    """
+    rows = [["experiment", *analysis.parameters, *metrics]]
+    for one in analysis.experiments:
+        values = (one.metrics.get(name, math.nan) for name in metrics)
+        numbers = ["" if math.isnan(value) else format(value, form) for value in values]
+        rows.append([one.name, *(one.parameters.get(key, "") for key in analysis.parameters), *numbers])
+    return rows
+
+
+def write_csv(path: Path, analysis: Analysis) -> None:
+    """Write the analysis as CSV, atomically: path, parameters that differ, all metrics."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    heading, *rows = table_rows(analysis, analysis.metrics)
+    writer.writerow(["path", *heading])
+    writer.writerows([str(one.files.config), *row] for one, row in zip(analysis.experiments, rows, strict=True))
+    write_text(path, buffer.getvalue())

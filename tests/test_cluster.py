@@ -1,0 +1,72 @@
+"""Folds on a real Ray cluster of several nodes on this machine; one node dies."""
+
+import threading
+import time
+
+import pytest
+import yaml
+from datasets_for_tests import shapes
+from musket_core import generic
+
+from instance_segmentation_pipeline.cli import fit
+from instance_segmentation_pipeline.errors import ConfigError
+from instance_segmentation_pipeline.hooks import read_rows
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+
+@pytest.fixture
+def cluster():
+    """Return a cluster with a head that trains nothing; nodes are added by the test."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80_000_000})
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def node(cluster):
+    return cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+
+
+def test_a_fold_whose_node_is_lost_goes_on_from_its_last_checkpoint(cluster, add_experiment, capfd):
+    path = add_experiment(extra="folds_count: 2\n", replace=[("  - epochs: 1\n", "  - epochs: 12\n")])
+    first, _ = node(cluster), node(cluster)
+    seen = {}
+
+    def lose_a_node():
+        files = generic.parse(str(path)).files.stage(0, 0)
+        while not files.last_weights.exists() or len(read_rows(files.metrics)) < 3:
+            time.sleep(0.1)
+        seen["epochs"] = len(read_rows(files.metrics))
+        cluster.remove_node(first, allow_graceful=False)
+
+    threading.Thread(target=lose_a_node, daemon=True).start()
+    status = fit.main(["--project", str(path.parents[2]), "--cluster", cluster.address])
+    out, err = capfd.readouterr()
+    assert status == 0, err
+    assert seen["epochs"] >= 3
+    for fold in (0, 1):
+        assert f"fold {fold}: trained on" in out
+        rows = read_rows(generic.parse(str(path)).files.stage(fold, 0).metrics)
+        assert [row["epoch"] for row in rows] == list(range(12))
+    assert yaml.safe_load((path.parent / "summary.yaml").read_text())["folds"] == [0, 1]
+
+
+def test_what_a_cluster_cannot_do_is_told(cluster, add_experiment, project, capsys):
+    node(cluster)
+    path = add_experiment()
+    arguments = ["--project", str(project), "--cluster", cluster.address]
+    assert fit.main([*arguments, "--gpus_per_net", "4"]) == 1
+    assert "its largest node has 1 CPUs, but gpus_per_net is 4" in capsys.readouterr().err
+    cfg = generic.parse(str(path))
+    cfg.cluster = cluster.address
+    with pytest.raises(ConfigError, match="declare it with dataset in the YAML"):
+        cfg.fit(shapes(12))
+
+
+def test_no_cluster(add_experiment, project, capsys):
+    add_experiment()
+    assert fit.main(["--project", str(project), "--cluster", "localhost:1"]) == 1
+    assert "no Ray cluster answers" in capsys.readouterr().err
