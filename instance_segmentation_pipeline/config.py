@@ -355,7 +355,7 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         if self.cluster is not None:
             self._on_cluster(list(works))
             return
-        slots = leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
+        slots = [self.lease] if self.lease else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
         if len(slots) == 1 or len(works) == 1:
             for work in works.values():
                 work()

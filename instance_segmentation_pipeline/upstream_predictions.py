@@ -7,7 +7,6 @@ class here is a subclass that hands on whatever is not ours.
 from typing import Any
 
 from .detections import is_musket_prediction
-from .prediction_store import Blend
 
 
 def derive_blend(upstream: type) -> type:
@@ -21,6 +20,8 @@ def derive_blend(upstream: type) -> type:
             return list(self.predictions if hasattr(self, "predictions") else self.components)
 
         def _blend(self) -> Any:
+            from .prediction_store import Blend  # it needs musket_core.datasets, which is being loaded
+
             if self._fused is None:
                 members = self._members
                 sparse = all(hasattr(member, "detections") for member in members)

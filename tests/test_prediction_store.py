@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -117,6 +118,12 @@ def test_a_damaged_item_is_told(tmp_path):
     store = PredictionStore(source(), path, fingerprint="a")
     with pytest.raises(DatasetError, match="delete that file"):
         [store.detections(number) for number in range(3)]
+
+
+def test_our_modules_can_be_the_first_to_be_imported(run):
+    for name in ("prediction_store", "scoring", "launch.cluster", "tasks"):
+        done = run(sys.executable, "-c", f"import instance_segmentation_pipeline.{name}")
+        assert done.returncode == 0, done.stderr
 
 
 def _length(store):

@@ -61,18 +61,22 @@ def _stop(number: int, frame: Any) -> None:
 
 def _slots(options: argparse.Namespace) -> list[list[str]]:
     """Return the devices of each net that trains at the same time; nothing heavy is loaded where there is one."""
-    if options.cluster or min(options.num_workers, options.num_gpus // options.gpus_per_net) < 2:
+    if options.cluster or (options.num_gpus == 1 and options.gpus_per_net == 1):
         return [[]]
     from ..launch.devices import leases
 
-    return leases(options.num_gpus, options.gpus_per_net, options.num_workers)
+    return leases(max(options.num_gpus, options.gpus_per_net), options.gpus_per_net, options.num_workers)
 
 
 def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: list[list[str]]) -> list[str]:
     """Train experiments, side by side where there are several and devices for them; return the names that failed."""
-    if len(slots) == 1 or len(experiments) == 1:
+    if len(experiments) == 1 or (options.num_gpus == 1 and options.gpus_per_net == 1):
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
+    from ..launch.devices import gpu_count
     from ..launch.side_by_side import side_by_side
+
+    if len(slots) == 1 and not gpu_count():
+        return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
 
     def job(experiment: Any) -> Callable[[Sequence[str]], bool]:
         def train(devices: Sequence[str]) -> bool:
@@ -81,6 +85,7 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
 
         return train
 
+    # with GPUs, also one after the other: a process that has used CUDA for predictions cannot fork another group
     outcomes = side_by_side([(experiment.name(), job(experiment)) for experiment in experiments], slots)
     for outcome in outcomes:
         if outcome.error:
