@@ -20,6 +20,7 @@ READY := $(ENVIRONMENT)/.instance_segmentation_pipeline
 .PHONY: demo test lint format clean
 demo: $(READY)
 	$(BIN)/musket fit --project examples/coins --name coins --allow_resume true
+	$(BIN)/musket task --project examples/coins --name coins --task confusion_matrix
 	$(BIN)/musket analize --inputFolder examples/coins
 
 test: lint

@@ -1,11 +1,12 @@
 """Fusing what several nets, or one net in several views, found in the same image.
 
 Pure functions on ``Detections``. ``weighted`` follows Weighted Boxes Fusion (Solovyev, Wang and Gabruseva, 2021),
-with the IoU of masks in place of that of boxes, and votes on the pixels of the mask.
+with the IoU of masks in place of that of boxes, and averages outlines of masks as it does boxes.
 """
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -14,6 +15,9 @@ from .detections import Detections, box_iou, none_found, overlaps
 
 DEFAULT_IOU = 0.55
 """IoU from which two objects of a class are taken for one."""
+
+VERSION = 2
+"""Changes whenever the same members would be fused to something else; stored blends are then made anew."""
 
 SOFT_SIGMA = 0.5
 """Width of the Gaussian by which ``soft_nms`` lowers scores, as in Bodla et al., 2017."""
@@ -29,7 +33,7 @@ def fuse(
 
     Args:
         members: What each found; all of the same image.
-        method: ``weighted`` (objects matched by mask IoU, masks voted on by score), ``wbf`` (matched by box IoU, boxes
+        method: ``weighted`` (objects matched by mask IoU, outlines averaged by score), ``wbf`` (by box IoU, boxes
             averaged, the mask of the surest), ``nms`` (the surest of each group stays as it is) or ``soft_nms`` (all
             stay, scores of overlapping ones are lowered).
         iou_threshold: From which IoU objects of the same class are one.
@@ -92,7 +96,7 @@ def _groups(joined: Detections, owners: np.ndarray, threshold: float, by_boxes: 
 
 
 def _fused(
-    joined: Detections, owners: np.ndarray, shares: np.ndarray, groups: list[list[int]], vote: bool
+    joined: Detections, owners: np.ndarray, shares: np.ndarray, groups: list[list[int]], average: bool
 ) -> Detections:
     labels, scores, bboxes, masks = [], [], [], []
     for group in groups:
@@ -102,7 +106,7 @@ def _fused(
         bboxes.append(np.average(joined.bboxes[group], axis=0, weights=np.maximum(power, 1e-9)))
         if joined.masks is not None:
             chosen = [joined.masks[row] for row in group]
-            masks.append(_voted(chosen, power) if vote and len(group) > 1 else chosen[0])
+            masks.append(_averaged(chosen, power) if average and len(group) > 1 else chosen[0])
     return Detections(
         joined.height,
         joined.width,
@@ -113,19 +117,33 @@ def _fused(
     )
 
 
-def _voted(masks: Sequence[dict], power: np.ndarray) -> dict:
-    """Return the mask of the pixels that at least half of the confidence has; the surest's, where none has."""
-    dense = coco_mask.decode(list(masks)).astype(np.float32)
-    voted = dense @ (power / max(power.sum(), 1e-9)).astype(np.float32) >= 0.5
-    return encode_masks(voted[None].astype(np.uint8))[0] if voted.any() else masks[0]
+def _averaged(masks: Sequence[dict], power: np.ndarray) -> dict:
+    """Return the mask whose outline lies between those of the masks, nearer to surer ones.
+
+    The signed distances to their outlines are averaged (shape-based averaging, Rohlfing and Maurer, 2007): a vote on
+    single pixels would give two masks' outline to the surer one. Where nothing is left, the surest mask is.
+    """
+    dense = coco_mask.decode(list(masks))
+    rows, columns = (np.flatnonzero(dense.any(axis=(axis, 2))) for axis in (1, 0))
+    if not len(rows):
+        return masks[0]
+    window = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    total = np.zeros(dense[..., 0][window].shape, np.float32)
+    for number, share in enumerate(power / max(power.sum(), 1e-9)):
+        inside = np.pad(dense[..., number][window], 1)
+        distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+        total += float(share) * distance[1:-1, 1:-1]
+    fused = np.zeros(dense.shape[:2], np.uint8)
+    fused[window] = total > 0
+    return encode_masks(fused[None])[0] if fused.any() else masks[0]
 
 
 def _weighted(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
-    return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=False), vote=True)
+    return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=False), average=True)
 
 
 def _wbf(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
-    return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=True), vote=False)
+    return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=True), average=False)
 
 
 def _nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:

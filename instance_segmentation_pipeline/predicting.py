@@ -19,7 +19,7 @@ from .directories import Directory
 from .errors import ConfigError, WeightsError
 from .files import write_text
 from .formats.coco import to_coco
-from .fusion import fuse
+from .fusion import VERSION, fuse
 from .model_config import FinishedConfig
 from .prediction_store import Answers, Joined, Predictions, PredictionStore, writing
 from .views import View, views_of
@@ -313,7 +313,10 @@ class Predicting:
         if len(folds) * len(stages) == 1:
             return self._single(source, folds[0], stages[0], ttflips, batch_size, path)
         members = [self._single(source, fold, stage, ttflips, batch_size) for fold in folds for stage in stages]
-        made_from = {"fusion": [self.fusion, self.fusionIou], "members": [member.fingerprint for member in members]}
+        made_from = {
+            "fusion": [self.fusion, self.fusionIou, VERSION],
+            "members": [member.fingerprint for member in members],
+        }
         store = self._store(source, folds, stages, ttflips, made_from, path)
         if not store.is_current():
             with writing(store):
@@ -337,7 +340,7 @@ class Predicting:
             "model": _digest(self.finished().config.model.to_dict(), self.finished().val_pipeline),
             "classes": list(self.class_names()),
             "views": str(views),
-            "fusion": [self.fusion, self.fusionIou] if len(views) > 1 else None,
+            "fusion": [self.fusion, self.fusionIou, VERSION] if len(views) > 1 else None,
             "storage_threshold": self.storage_threshold,
         }
         with self.reading():

@@ -34,8 +34,15 @@ def test_what_all_members_find_is_averaged():
     assert fused.scores[0] == pytest.approx(0.7)
     np.testing.assert_allclose(fused.bboxes[0], [10 + 2 * 0.5 / 1.4, 10, 20 + 2 * 0.5 / 1.4, 20], rtol=1e-5)
     mask = decode_masks(fused.masks, HEIGHT, WIDTH)[0]
-    assert mask[10:20, 10:20].all()  # the surer member has more than half of the say
-    assert mask.sum() == 100
+    assert np.flatnonzero(mask[15]).tolist() == list(range(11, 21))  # between 10 and 12, nearer to the surer one
+    assert np.flatnonzero(mask[:, 15]).tolist() == list(range(10, 20))
+
+
+def test_an_outline_between_two_of_different_size():
+    fused = fuse([found((0, 0.8, 10, 10, 30, 30)), found((0, 0.8, 14, 14, 26, 26))], iou_threshold=0.3)
+    rows = np.flatnonzero(decode_masks(fused.masks, HEIGHT, WIDTH)[0].any(axis=1))
+    assert 11 <= rows[0] <= 13
+    assert 27 <= rows[-1] + 1 <= 29
 
 
 def test_a_members_silence_lowers_the_score():
