@@ -8,6 +8,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from .data_sources import declared_dataset, project_modules
 from .dataset import ItemReader, check_sample
 from .dialect import project_of
 from .errors import ConfigError, nearest
-from .files import ExperimentFiles, remove_unfinished, write_yaml
+from .files import ExperimentFiles, remove_unfinished, write_text, write_yaml
 from .folding import DetectionFolds, Folding, check_length, root_of
 from .launch.cluster import train_on_cluster
 from .launch.devices import devices_for, leases
 from .launch.executor import Executor, GroupExecutor, InProcessExecutor
 from .launch.lock import only_run
 from .launch.side_by_side import raise_failures, side_by_side
+from .launch.torchrun import Joined, joined
 from .model_config import FinishedConfig, ModelRequest, prepare
 from .predicting import Predicting
 from .properties import check_properties
@@ -58,7 +60,8 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         self.flipPred = False
         self.needsSessionForPrediction = False
         self.dataset_clazz = DetectionFolds
-        self.gpus = 1
+        self.joined = joined()
+        self.gpus = 1 if self.joined is None else self.joined.place.size
         self.cache: Path | None = None
         self.expires: float | None = None
         self.refit = False
@@ -227,11 +230,15 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         return self.devices()[0]
 
     def devices(self) -> list[str]:
-        """Return the devices that train one net: those of the lease, else the first ``gpus`` of the machine."""
+        """Return the devices of this machine that train one net: those of the lease, else the first ``gpus``."""
+        if self.joined is not None:
+            return [self.joined.device]
         return self.lease or devices_for(self.gpus)
 
     def executor(self) -> Executor:
         """Return what runs training jobs."""
+        if self.joined is not None:
+            return self.joined
         devices = self.devices()
         return InProcessExecutor(devices[0]) if len(devices) == 1 else GroupExecutor(devices)
 
@@ -327,6 +334,12 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         if callable(dataset_) and not hasattr(dataset_, "__len__"):
             dataset_ = dataset_()
         with contextlib.ExitStack() as stack:
+            if self.joined is not None:
+                stack.enter_context(self.joined.telling())
+                self._join(self.joined)
+                if not self.joined.place.is_first:
+                    self._follow(self.joined, dataset_, subsample, foldsToExecute, start_from_stage)
+                    return None
             stack.enter_context(only_run(self.files.root))
             remove_unfinished(self.files.root)
             if dataset_ is None:
@@ -339,13 +352,50 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
             if not self.resume and not start_from_stage:
                 self._make_room(foldsToExecute)
             self.kfold()
+            if self.joined is not None:
+                write_text(self.files.torchrun, self.joined.place.agent)
+                self.joined.tell("prepared", "resume" if self.resume else "anew")
             if parallel:
                 return super().fit(
                     self.get_dataset(), subsample, foldsToExecute, start_from_stage, drawingFunction, parallel=True
                 )
             self._train_folds(subsample, foldsToExecute, start_from_stage)
             self.generateReports(foldsToExecute, subsample)
+            if self.joined is not None:
+                self.files.torchrun.unlink(missing_ok=True)
+                self.joined.tell("reported")
             return None
+
+    def _join(self, joined: Joined) -> None:
+        """Begin a run of the processes that torchrun started; one that it has started again goes on."""
+        if self.gpus != joined.place.size or self.num_gpus > joined.place.size or self.cluster is not None:
+            raise ConfigError(
+                f"torchrun started {joined.place.size} processes, which train one net together: leave gpus_per_net, "
+                "num_gpus and cluster out."
+            )
+        restarted = joined.begin()
+        mark = self.files.torchrun
+        if joined.place.is_first and (restarted or (mark.exists() and mark.read_text() == joined.place.agent)):
+            self.setAllowResume(True)
+
+    def _follow(
+        self, joined: Joined, dataset: Any, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int
+    ) -> None:
+        """Train as a process that torchrun started beside the first, which prepares, writes and reports."""
+        self.setAllowResume(joined.hear("prepared") == "resume")
+        if not self.files.folds_split.exists():
+            raise ConfigError(
+                f"this machine does not see {self.files.folds_split}, which the first process wrote: put the project "
+                "on storage that all machines share."
+            )
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+            if dataset is None:
+                self.get_dataset()
+                stack.enter_context(self._in_data_folder())
+            self.check(dataset)
+            self._train_folds(subsample, chosen, start_from_stage)
+        joined.hear("reported", timedelta(days=1))
 
     def _train_folds(self, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int) -> None:
         """Train folds one after the other or, where there are devices and workers for several, side by side."""
@@ -355,7 +405,8 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         if self.cluster is not None:
             self._on_cluster(list(works))
             return
-        slots = [self.lease] if self.lease else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
+        alone = self.lease or self.joined is not None
+        slots = [self.lease] if alone else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
         if len(slots) == 1 or len(works) == 1:
             for work in works.values():
                 work()

@@ -28,6 +28,10 @@ class TrainingError(UserError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
+class GroupLost(TrainingError):
+    """Another process of the group that trains one net is gone; that one knows why."""
+
+
 def one_line(error: BaseException) -> str:
     """Return an exception's kind and words in one line, for a sentence that says what went wrong."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .dialect import is_ours, read_config
-from .errors import UserError
+from .errors import GroupLost, UserError
 from .files import ExperimentFiles, read_yaml, write_yaml
+from .launch.place import leads
 
 
 def derive_experiment(upstream: type) -> type:
@@ -65,7 +66,7 @@ def derive_experiment(upstream: type) -> type:
 
             common = Path(self.project.commonPath()) if self.project is not None else None
             cfg = generic.parse(str(self.files.config), str(common) if common and common.exists() else None)
-            cfg.gpus = self.gpus
+            cfg.gpus = max(self.gpus, cfg.gpus)  # more than 1 already where torchrun started this process
             cfg.num_gpus = getattr(self, "num_gpus", self.gpus)
             cfg.cluster = getattr(self, "cluster", None)
             cfg.lease = list(getattr(self, "lease", []))
@@ -94,15 +95,20 @@ def derive_experiment(upstream: type) -> type:
             if not self.ours:
                 return super().fit(reporter)
             files = self.files
-            write_yaml(files.in_progress, True)
+            is_first = leads()
+            if is_first:
+                write_yaml(files.in_progress, True)
             try:
                 self._fit(reporter)
-                files.error.unlink(missing_ok=True)
+                if is_first:
+                    files.error.unlink(missing_ok=True)
             except Exception as error:
-                write_yaml(files.error, {"errors": [_record(error)]})
+                if not isinstance(error, GroupLost):
+                    write_yaml(files.error, {"errors": [_record(error)]})
                 raise
             finally:
-                files.in_progress.unlink(missing_ok=True)
+                if is_first:
+                    files.in_progress.unlink(missing_ok=True)
             return []
 
         def _fit(self, reporter: Any) -> None:

@@ -142,6 +142,11 @@ class ExperimentFiles:
         return self.root / "inProgress.yaml"
 
     @property
+    def torchrun(self) -> Path:
+        """Which torchrun trains here; it is gone when the run is finished."""
+        return self.root / "torchrun.txt"
+
+    @property
     def folds_split(self) -> Path:
         """Pairs of train and validation indices, one per fold."""
         return self.config.with_name(self.config.name + ".folds_split")

@@ -8,7 +8,7 @@ import torch
 
 
 def take() -> dict[str, Any]:
-    """Return the states of Python's, NumPy's, torch's and each CUDA device's generator."""
+    """Return the states of Python's, NumPy's and torch's generators, and that of the CUDA device in use."""
     version, numbers, gauss = random.getstate()
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - transforms draw from the global generator
     states = {
@@ -17,7 +17,7 @@ def take() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        states["cuda"] = torch.cuda.get_rng_state_all()
+        states["cuda"] = torch.cuda.get_rng_state()
     return states
 
 
@@ -30,4 +30,4 @@ def put(states: dict[str, Any]) -> None:
     np.random.set_state((kind, keys, int(position), int(has_gauss), float(cached)))  # noqa: NPY002
     torch.set_rng_state(states["torch"].to(torch.uint8).cpu())
     if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+        torch.cuda.set_rng_state(states["cuda"].to(torch.uint8).cpu())

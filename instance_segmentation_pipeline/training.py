@@ -102,7 +102,8 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     progress = ProgressLine(job.label, job.primary_metric, keeper, log)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
     with forget_afterwards(name), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
+        for known in ("torch.meshgrid", "`broadcast_buffers` is deprecated", "Setting MKL_NUM_THREADS"):
+            warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
         try:
             runner = _runner(job, name, device)
             states = _states_of(runner) if runner._resume else None
@@ -149,7 +150,8 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
     if distributed:
         config.launcher = "pytorch"
         wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "find_unused_parameters": True}
-        config.model_wrapper_cfg = wrapper if device.startswith("cuda") else {**wrapper, "device_ids": None}
+        index = torch.device(device).index
+        config.model_wrapper_cfg = {**wrapper, "device_ids": None if index is None else [index]}
     start = last_checkpoint(job.files) if job.resume else None
     if start is not None:
         config.load_from, config.resume = str(start), True

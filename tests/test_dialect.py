@@ -107,7 +107,7 @@ def provider(project, text):
 
 
 def test_a_provider_without_arguments(add_experiment, project):
-    provider(project, "@dataset_provider()\ndef getTrain2():\n    return Shapes(7, 32, 0)\n")
+    provider(project, "@dataset_provider\ndef getTrain2():\n    return Shapes(7, 32, 0)\n")
     path = add_experiment(replace=[("get_shapes: {count: 12, size: 64}", "getTrain2:")])
     assert len(generic.parse(str(path)).get_dataset()) == 7
 

@@ -110,8 +110,9 @@ def main() -> int:
                 process.wait()
                 kills += 1
                 weights = sorted((killed.root / "weights").glob("*")) if (killed.root / "weights").exists() else []
-                torn = [path.name for path in weights if path.suffix == ".weights" and not is_whole(path)]
                 left = [path.name for path in weights if path.name.startswith(".")]
+                whole_ones = [path for path in weights if path.suffix == ".weights" and path.name not in left]
+                torn = [path.name for path in whole_ones if not is_whole(path)]
                 print(f"kill {kills}: {len(weights)} files, torn {torn}, unfinished {left}", flush=True)
                 if torn:
                     return 1

@@ -1,6 +1,7 @@
 """``musket fit``: train the experiments of a project. ``python -m musket_core.fit`` is the same program."""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Stopped, UserError, one_line
+from ..launch.place import leads, place
 from .arguments import boolean, fold_numbers
 from .selection import add_common, chosen, prepare_experiment
 
@@ -41,6 +43,10 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     except UserError as error:
         return _say(f"musket fit: {error}", 2)
     signal.signal(signal.SIGTERM, _stop)
+    if options.gpus_per_net > 1 or place() is not None:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else each process says that all parameters are used
+    if not leads():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
     try:
         failed = _fit_all(experiments, options, slots)
     except KeyboardInterrupt as stop:
@@ -50,7 +56,7 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     if failed:
         count = len(experiments)
         return _say(f"musket fit: {len(failed)} of {count} experiments failed: {', '.join(failed)}.", 1)
-    if options.launch_tasks:
+    if options.launch_tasks and leads():
         return _run_tasks(experiments)
     return 0
 
@@ -61,7 +67,7 @@ def _stop(number: int, frame: Any) -> None:
 
 def _slots(options: argparse.Namespace) -> list[list[str]]:
     """Return the devices of each net that trains at the same time; nothing heavy is loaded where there is one."""
-    if options.cluster or (options.num_gpus == 1 and options.gpus_per_net == 1):
+    if options.cluster or place() is not None or (options.num_gpus == 1 and options.gpus_per_net == 1):
         return [[]]
     from ..launch.devices import leases
 
@@ -70,6 +76,8 @@ def _slots(options: argparse.Namespace) -> list[list[str]]:
 
 def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: list[list[str]]) -> list[str]:
     """Train experiments, side by side where there are several and devices for them; return the names that failed."""
+    if place() is not None:
+        return next(([experiment.name()] for experiment in experiments if not _fit(experiment, options)), [])
     if len(experiments) == 1 or (options.num_gpus == 1 and options.gpus_per_net == 1):
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
     from ..launch.devices import gpu_count
@@ -113,7 +121,8 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     except Exception as error:
         _say(f"{experiment.name()}: {one_line(error)} (see {experiment.files.error})", 1)
         return False
-    _report(experiment, time.monotonic() - began)
+    if leads():
+        _report(experiment, time.monotonic() - began)
     return True
 
 

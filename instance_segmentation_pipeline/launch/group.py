@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from ..errors import ConfigError, Stopped, TrainingError, UserError, one_line
+from .place import RUN_PREFIX
 
 TIMEOUT = timedelta(minutes=float(os.environ.get("MUSKET_MMDETECTION_GROUP_TIMEOUT", "30")))
 """How long a process waits for the others."""
@@ -53,7 +54,7 @@ def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=len(devices),
-            run_id=uuid.uuid4().hex,
+            run_id=f"{RUN_PREFIX}{uuid.uuid4().hex}",
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             max_restarts=0,
@@ -110,13 +111,13 @@ def _first_error(folder: Path, error: Any) -> UserError:
             f"process {rank} of {len(error.failures) or 1} that trained one net was killed by {name}: often memory ran "
             "out; lower imagesPerGpu, shape or workersPerGpu, and go on with --allow_resume true."
         )
-    elif records and all(_is_lost_connection(one["message"]) for one in records):
+    elif records and all(is_lost_connection(one["message"]) for one in records):
         found = TrainingError(
             "a process of the group that trained one net died without a word: often memory ran out; lower "
             "imagesPerGpu, shape or workersPerGpu, and go on with --allow_resume true."
         )
     elif records:
-        first = next(one for one in records if not _is_lost_connection(one["message"]))
+        first = next(one for one in records if not is_lost_connection(one["message"]))
         words = first["message"] if first["expected"] else f"process {first['rank']} failed: {first['message']}"
         found = TrainingError(words)
         found.__cause__ = RuntimeError(f"\n{first['trace']}")
@@ -125,7 +126,7 @@ def _first_error(folder: Path, error: Any) -> UserError:
     return found
 
 
-def _is_lost_connection(message: str) -> bool:
+def is_lost_connection(message: str) -> bool:
     """Say whether an error only tells that another process is gone."""
     return "onnection reset" in message or "onnection closed" in message or "ncclRemoteError" in message
 

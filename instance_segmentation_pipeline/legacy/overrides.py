@@ -3,6 +3,7 @@ upstream's faults away from its users. Each is a subclass or a wrapper that hand
 ours on to the original.
 """
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -45,6 +46,20 @@ def _datasets(module: Any) -> None:
 
     for name in ("PredictionBlend", "WeightedBlend", "MeanDataSet"):
         setattr(module, name, derive_blend(getattr(module, name)))
+    module.dataset_provider = _with_or_without_brackets(module.dataset_provider)
+
+
+def _with_or_without_brackets(upstream: Callable) -> Callable:
+    """Return ``dataset_provider`` that marks a function with ``@dataset_provider`` too, as ``@tasks.task`` does.
+
+    Upstream's needs ``@dataset_provider()``; without brackets it replaces the function by its own inner one.
+    """
+
+    @functools.wraps(upstream)
+    def dataset_provider(origin: Any = None, kind: Any = None) -> Any:
+        return upstream()(origin) if callable(origin) else upstream(origin, kind)
+
+    return dataset_provider
 
 
 def _predictions(module: Any) -> None:

@@ -1,0 +1,53 @@
+"""The place of this process among those that ``torchrun`` started, as the environment tells it."""
+
+import os
+import socket
+from dataclasses import dataclass
+
+VARIABLES = ("TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE")
+"""What torchrun tells the processes that it starts."""
+
+RUN_PREFIX = "musket-"
+"""What the run ids of groups begin with that this package starts itself: their processes run jobs, not commands."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the processes that torchrun started.
+
+    Attributes:
+        rank: Number of the process among all.
+        local_rank: Its number on this machine.
+        local_size: How many processes there are on this machine.
+        size: How many there are at all.
+        restarts: How often torchrun has started those of this machine again after one of them died.
+        agent: What torchrun's own process on this machine is known by.
+    """
+
+    rank: int
+    local_rank: int
+    local_size: int
+    size: int
+    restarts: int = 0
+    agent: str = ""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process does what is done once: splits, files, the summary, words."""
+        return self.rank == 0
+
+
+def place() -> "Place | None":
+    """Return this process's place among those that torchrun started, ``None`` where it did not start this one."""
+    if not all(name in os.environ for name in VARIABLES) or os.environ[VARIABLES[0]].startswith(RUN_PREFIX):
+        return None
+    rank, local_rank, local_size, size = (int(os.environ[name]) for name in VARIABLES[1:])
+    agent = f"{os.environ[VARIABLES[0]]} of process {os.getppid()} on {socket.gethostname()}"
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return Place(rank, local_rank, local_size, size, restarts, agent)
+
+
+def leads() -> bool:
+    """Say whether this process writes and reports: any that torchrun did not start, and the first of those it did."""
+    joined = place()
+    return joined is None or joined.is_first
