@@ -1,9 +1,12 @@
 """musket_core's ``InstanceSegmentationDataSet`` without its faults.
 
 Upstream's class reads one RLE mask a CSV row. It crashes on class names, numbers integer classes by their
-value, pads boxes by 10 pixels and gives arrays of the wrong rank for images without objects.
+value, pads boxes by 10 pixels, gives arrays of the wrong rank for images without objects, and fails outside a project.
 """
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,10 @@ def derive_instance_segmentation(module: Any) -> type:
     """
 
     class InstanceSegmentationDataSet(module.InstanceSegmentationDataSet):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            with _some_project():
+                super().__init__(*arguments, **options)
+
         def get_mask(self, image: Any, imShape: Any) -> list:
             """Return pairs of a mask ``(height, width)`` and the class's index, counted from 0."""
             rows = self.get_all_about(image)
@@ -46,6 +53,19 @@ def derive_instance_segmentation(module: Any) -> type:
     InstanceSegmentationDataSet.__doc__ = derive_instance_segmentation.__doc__
     InstanceSegmentationDataSet.gives_xyxy = True
     return InstanceSegmentationDataSet
+
+
+@contextlib.contextmanager
+def _some_project() -> Iterator[None]:
+    """Let upstream look for files in the current folder where no project is known: it fails without one."""
+    from musket_core.context import context, get_current_project_path
+
+    before = get_current_project_path()
+    context.projectPath = before or os.getcwd()
+    try:
+        yield
+    finally:
+        context.projectPath = before
 
 
 def _class_name(name: Any) -> Any:

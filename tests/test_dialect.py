@@ -295,10 +295,12 @@ def test_no_device_is_refused(add_experiment):
 
 
 @pytest.fixture
-def instance_dataset(tmp_path):
+def instance_dataset(tmp_path, monkeypatch):
     """Return a function that builds musket_core's InstanceSegmentationDataSet over two small images."""
     import imageio
     from musket_core.image_datasets import InstanceSegmentationDataSet
+
+    monkeypatch.setattr(context, "projectPath", None, raising=False)
 
     def make(cells):
         folder = tmp_path / "images"
