@@ -5,8 +5,8 @@ value, pads boxes by 10 pixels, gives arrays of the wrong rank for images withou
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def _some_project() -> Iterator[None]:
     from musket_core.context import context, get_current_project_path
 
     before = get_current_project_path()
-    context.projectPath = before or os.getcwd()
+    context.projectPath = before or str(Path.cwd())
     try:
         yield
     finally:
