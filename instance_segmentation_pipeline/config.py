@@ -21,7 +21,7 @@ from .data_sources import declared_dataset, project_modules
 from .dataset import ItemReader, check_sample
 from .dialect import project_of
 from .errors import ConfigError, nearest
-from .files import ExperimentFiles, remove_unfinished, write_text, write_yaml
+from .files import ExperimentFiles, read_yaml, remove_unfinished, write_text, write_yaml
 from .folding import DetectionFolds, Folding, check_length, root_of
 from .launch.cluster import train_on_cluster
 from .launch.devices import devices_for, leases
@@ -34,10 +34,11 @@ from .predicting import Predicting
 from .properties import check_properties
 from .reporting.gallery import write_reports
 from .scoring import Scoring
+from .seeds import Seeding, label, summary_of_seeds
 from .stage import DetectionStage
 
 
-class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
+class PipelineConfig(Folding, Seeding, Predicting, Scoring, GenericImageTaskConfig):
     """An experiment of the MMDetection dialect; see ``reference.md`` for its properties.
 
     Made by ``musket_core.generic.parse``. ``fit`` trains every fold and stage and writes ``summary.yaml``.
@@ -102,13 +103,13 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         project = project_of(self.files.config)
         if project is None:
             above = (folder for folder in self.files.config.parents if (folder / "modules").is_dir())
-            project = next(above, self.files.root)
+            project = next(above, self.files.base)
         return str(project)
 
     def get_default_dataset_folder(self) -> str:
         """Return the folder that dataset providers run in."""
         if self.datasets_path is not None:
-            return str((self.files.root / self.datasets_path).resolve())
+            return str((self.files.base / self.datasets_path).resolve())
         return str(Path(self.get_project_path()) / "data")
 
     @contextlib.contextmanager
@@ -206,7 +207,7 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         return prepare(
             ModelRequest(
                 config_path=self.configPath,
-                base=self.files.root,
+                base=self.files.base,
                 class_names=self.class_names(),
                 shape=self.shape,
                 images_per_gpu=self.imagesPerGpu,
@@ -252,7 +253,7 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         if self.weightsPath is None:
             localize_initial_weights(config, self.cache)
             return None, HeadPolicy()
-        path = resolve_weights(self.weightsPath, self.files.root, self.cache)
+        path = resolve_weights(self.weightsPath, self.files.base, self.cache)
         layout = class_dependent(config)
         return path, HeadPolicy(layout, self.resetHeads, self.class_names(), self.trustWeights)
 
@@ -352,6 +353,14 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
             if not self.resume and not start_from_stage:
                 self._make_room(foldsToExecute)
             self.kfold()
+            for member in self.members():
+                if member is not self:
+                    stack.enter_context(only_run(member.files.root))
+                    remove_unfinished(member.files.root)
+                    if not self.resume and not start_from_stage:
+                        member._make_room(foldsToExecute)
+                    member.check()
+                    member.kfold()
             if self.joined is not None:
                 write_text(self.files.torchrun, self.joined.place.agent)
                 self.joined.tell("prepared", "resume" if self.resume else "anew")
@@ -394,24 +403,32 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
                 self.get_dataset()
                 stack.enter_context(self._in_data_folder())
             self.check(dataset)
+            for member in self.members():
+                member.check()
             self._train_folds(subsample, chosen, start_from_stage)
         joined.hear("reported", timedelta(days=1))
 
     def _train_folds(self, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int) -> None:
         """Train folds one after the other or, where there are devices and workers for several, side by side."""
-        folds = self.kfold()
-        numbers = [number for number in range(len(folds.folds)) if not chosen or number in chosen]
-        works = {number: FoldWork(self, number, start_from_stage, subsample, None, folds) for number in numbers}
+        works = []
+        for member in self.members():
+            folds = member.kfold()
+            numbers = [number for number in range(len(folds.folds)) if not chosen or number in chosen]
+            if self.cluster is not None:
+                member._on_cluster(numbers)
+            for number in numbers:
+                works.append((member, FoldWork(member, number, start_from_stage, subsample, None, folds)))
         if self.cluster is not None:
-            self._on_cluster(list(works))
             return
         alone = self.lease or self.joined is not None
         slots = [self.lease] if alone else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
         if len(slots) == 1 or len(works) == 1:
-            for work in works.values():
+            for member, work in works:
                 work()
+                self.canceled_by_timer = self.canceled_by_timer or member.canceled_by_timer
             return
-        outcomes = side_by_side([(f"fold {number}", self._leased(work)) for number, work in works.items()], slots)
+        jobs = [(f"{label(member)}fold {work.num}", member._leased(work)) for member, work in works]
+        outcomes = side_by_side(jobs, slots)
         raise_failures(outcomes)
         self.canceled_by_timer = self.canceled_by_timer or any(outcome.result for outcome in outcomes)
 
@@ -442,12 +459,18 @@ class PipelineConfig(Folding, Predicting, Scoring, GenericImageTaskConfig):
         if self.canceled_by_timer:
             return
         folds = list(foldsToExecute) if foldsToExecute else self._folds()
+        members = [member for member in self.members() if member is not self]
+        for member in members:
+            member.generateReports(folds, subsample)
+        if members:
+            of_seeds = summary_of_seeds([read_yaml(member.files.summary) for member in members])
         summary = {
             "completed": True,
             "cfgName": self.files.config.name,
             "subsample": subsample,
             "folds": folds,
-            **self.createSummary(folds, subsample),
+            **({"seeds": [member.seed for member in members]} if members else {}),
+            **(of_seeds if members else self.createSummary(folds, subsample)),
         }
         write_reports(self, folds)
         write_yaml(self.files.summary, summary)

@@ -13,6 +13,7 @@ from .dialect import is_ours, read_config
 from .errors import GroupLost, UserError
 from .files import ExperimentFiles, read_yaml, write_yaml
 from .launch.place import leads
+from .seeds import concrete_config
 
 
 def derive_experiment(upstream: type) -> type:
@@ -24,12 +25,12 @@ def derive_experiment(upstream: type) -> type:
         @property
         def ours(self) -> bool:
             """Whether this experiment's YAML has our header."""
-            return is_ours(Path(self.getConfigYamlPath()))
+            return is_ours(self.files.config)
 
         @property
         def files(self) -> ExperimentFiles:
             """Names of the experiment's files."""
-            return ExperimentFiles(Path(self.getConfigYamlPath()).absolute())
+            return ExperimentFiles(concrete_config(Path(self.path)).absolute())
 
         def name(self) -> str:
             """Return the folder below ``experiments``, with ``/`` between its parts."""
@@ -74,6 +75,19 @@ def derive_experiment(upstream: type) -> type:
             cfg.setAllowResume(self.allowResume)
             cfg.cache = getattr(self, "cache", None)
             return cfg
+
+        def apply(self, all: bool = False) -> list:
+            """Return the experiments of the seeds, those that are not finished or all, or this one."""
+            if not self.ours:
+                return super().apply(all)
+            members = self.parse_config().members()
+            found = [self if member.files == self.files else self._of(member) for member in members]
+            return [one for one in found if all or one is self or not one.isCompleted()]
+
+        def _of(self, member: Any) -> Any:
+            one = type(self)(str(member.files.root), self.allowResume, self.project)
+            one.gpus, one.onlyReports, one.launchTasks = self.gpus, self.onlyReports, self.launchTasks
+            return one
 
         def result(self, forseRecalc: bool = False, use_primary_metric: bool = False) -> Any:
             """Return the number that stands for the experiment, ``None`` while it is not finished."""

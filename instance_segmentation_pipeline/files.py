@@ -121,10 +121,26 @@ class ExperimentFiles:
 
     config: Path
 
+    CONCRETE = "config_concrete.yaml"
+
     @property
     def root(self) -> Path:
         """The experiment's folder."""
         return self.config.parent
+
+    @property
+    def is_of_seed(self) -> bool:
+        """Whether this is one of the trainings of ``num_seeds``."""
+        return self.config.name == self.CONCRETE
+
+    @property
+    def base(self) -> Path:
+        """The folder that paths in the YAML are relative to."""
+        return self.root.parent if self.is_of_seed else self.root
+
+    def of_seed(self, number: int) -> "ExperimentFiles":
+        """Return the files of one of the trainings of ``num_seeds``."""
+        return ExperimentFiles(self.root / str(number) / self.CONCRETE)
 
     @property
     def summary(self) -> Path:
@@ -175,7 +191,8 @@ class ExperimentFiles:
 
     def forget_predictions(self) -> None:
         """Delete what was predicted; the next question is answered anew."""
-        shutil.rmtree(self.root / "predictions", ignore_errors=True)
+        for folder in (self.root, *(path.parent for path in self.root.glob(f"*/{self.CONCRETE}"))):
+            shutil.rmtree(folder / "predictions", ignore_errors=True)
 
     def archive(self, folds: "Sequence[int] | None" = None) -> "Path | None":
         """Move what an earlier run left into ``previous/<time>/``.

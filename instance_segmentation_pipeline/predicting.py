@@ -72,6 +72,7 @@ class Predicting:
     executor: Callable[[], Any]
     get_dataset: Callable[..., Any]
     kfold: Callable[..., Any]
+    members: Callable[[], list]
     validation: Callable[..., Any]
     train: Callable[..., Any]
     holdout: Callable[..., Any]
@@ -93,7 +94,7 @@ class Predicting:
 
     def createNetForInference(self, fold: int = 0, stage: int = -1) -> Any:
         """Return MMDetection's own net with trained weights, ready for ``mmdet.apis.inference_detector``."""
-        weights = self._weights(*self._folds_of(fold)[:1], *self._stages_of(stage)[:1])
+        weights = self.members()[0]._weights(*self._folds_of(fold)[:1], *self._stages_of(stage)[:1])
         return for_inference(self.finished(), weights, self.class_names(), self.device)
 
     def _fusion(self) -> Fusion:
@@ -106,7 +107,8 @@ class Predicting:
             raise ConfigError(f"{self.path}: ttflips: {error}: see testTimeAugmentation.") from None
 
     def _model(self, folds: Sequence[int], stages: Sequence[int], views: Sequence[View], device: str) -> Any:
-        members = [self._detector(fold, stage, views, device) for fold in folds for stage in stages]
+        each = [(member, fold, stage) for member in self.members() for fold in folds for stage in stages]
+        members = [member._detector(fold, stage, views, device) for member, fold, stage in each]
         return members[0] if len(members) == 1 else Ensemble(members, self._fusion())
 
     def _detector(self, fold: int, stage: int, views: Sequence[View], device: str) -> Detector:
@@ -127,8 +129,12 @@ class Predicting:
     def _folds(self) -> list[int]:
         """Return the folds whose last stage has weights."""
         last = len(self.stages) - 1
-        count = self.folds_count
-        return [fold for fold in range(count) if self.files.stage(fold, last).best_weights.exists()]
+        all_files = [member.files for member in self.members()]
+        return [
+            fold
+            for fold in range(self.folds_count)
+            if all(files.stage(fold, last).best_weights.exists() for files in all_files)
+        ]
 
     def _folds_of(self, fold: Any) -> list[int]:
         self.kfold()  # a dataset's own folds decide how many there are
@@ -310,9 +316,10 @@ class Predicting:
         path: "Path | None" = None,
     ) -> Predictions:
         """Return the store of what folds and stages find together; each of them has a store of its own."""
-        if len(folds) * len(stages) == 1:
+        each = [(member, fold, stage) for member in self.members() for fold in folds for stage in stages]
+        if each == [(self, folds[0], stages[0])]:
             return self._single(source, folds[0], stages[0], ttflips, batch_size, path)
-        members = [self._single(source, fold, stage, ttflips, batch_size) for fold in folds for stage in stages]
+        members = [member._single(source, fold, stage, ttflips, batch_size) for member, fold, stage in each]
         made_from = {
             "fusion": [self.fusion, self.fusionIou, VERSION],
             "members": [member.fingerprint for member in members],

@@ -13,6 +13,7 @@ from .files import StageFiles
 from .hooks import read_rows
 from .model_config import FinishedConfig, schedule
 from .reporting.plots import draw_learning_curves
+from .seeds import label
 from .splits import class_balanced, labels_of
 from .training import TrainingJob, train_detector
 
@@ -71,12 +72,12 @@ class DetectionStage:
                 kf.ds, kf.indexes(ec.fold, False), reader, finished.val_pipeline, names, training=False
             ),
             files=files,
-            label=f"fold {ec.fold} stage {ec.stage}",
+            label=f"{label(cfg)}fold {ec.fold} stage {ec.stage}",
             primary_metric=cfg.primary_metric,
             better=cfg.better,
             with_masks=finished.needs_masks,
             threshold=cfg.threshold,
-            seed=cfg.random_state,
+            seed=cfg.random_state + cfg.seed,
             start=start,
             policy=policy,
             resume=resume,

@@ -61,7 +61,7 @@ def derive_model_spec(upstream: type) -> type:
     """Return a subclass of ``tools.ModelSpec`` that chooses folds and stages as it says.
 
     ``folds`` is ``ALL`` or ``MANUAL`` with ``folds_numbers``; ``stages`` is ``LAST_STAGE``, ``ALL``, or ``MANUAL`` with
-    ``stages_numbers``.
+    ``stages_numbers``; with several seeds (``hasSeeds``) ``seeds`` is ``ALL``, or ``MANUAL`` with ``seed_numbers``.
     """
 
     class ModelSpec(upstream):
@@ -71,7 +71,7 @@ def derive_model_spec(upstream: type) -> type:
 
             if not isinstance(m, Predicting):
                 return super().wrap(m, e)
-            from musket_core.model import FoldsAndStages
+            from musket_core.model import AverageBlend, FoldsAndStages
 
             folds = self.folds_numbers if self.folds == "MANUAL" else m._folds_of(None)
             stages: Any = len(m.stages) - 1
@@ -79,7 +79,11 @@ def derive_model_spec(upstream: type) -> type:
                 stages = self.stages_numbers
             elif self.stages == "ALL":
                 stages = list(range(len(m.stages)))
-            return FoldsAndStages(m, list(folds), stages)
+            members = m.members() if self.hasSeeds and self.seeds == "MANUAL" else [m]
+            if len(members) > 1 or members != [m]:
+                members = [members[number] for number in self.seed_numbers]
+            chosen = [FoldsAndStages(member, list(folds), stages) for member in members]
+            return chosen[0] if len(chosen) == 1 else AverageBlend(chosen)
 
     return _named(ModelSpec, upstream)
 

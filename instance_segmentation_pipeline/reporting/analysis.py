@@ -14,6 +14,7 @@ from ..dialect import common_of, is_ours, read_config
 from ..errors import ConfigError, UserError, nearest, one_line
 from ..files import ExperimentFiles, read_yaml, write_text
 from ..hooks import read_rows
+from ..seeds import folders_of
 
 IGNORED = ("epoch", "lr")
 """Columns of the metrics CSV that are no metrics."""
@@ -124,17 +125,19 @@ def _read(files: ExperimentFiles, folder: Path, skipped: list[str]) -> Finished:
                 metrics[f"{name}_pooled"] = float(value["pooled"])
         else:
             metrics[name] = float(value)
-    metrics.update(_of_epochs(files, folds, len(summary["stages"]), skipped))
+    stages = len(summary["stages"])
+    trained = [(one, fold) for _, one in folders_of(files, summary) for fold in folds]
+    metrics.update(_of_epochs(trained, stages, skipped))
     parts = files.root.parts
     below = parts[len(parts) - parts[::-1].index("experiments") :] if "experiments" in parts else ()
     name = "/".join(below) or files.root.relative_to(folder).as_posix()
     return Finished(name, files, folds, parameters, metrics, summary)
 
 
-def _of_epochs(files: ExperimentFiles, folds: Sequence[int], stages: int, skipped: list[str]) -> dict[str, float]:
+def _of_epochs(trained: Sequence[tuple[ExperimentFiles, int]], stages: int, skipped: list[str]) -> dict[str, float]:
     """Return the best value of each column of the metrics CSVs, over epochs and stages, averaged over folds."""
     per_fold = []
-    for fold in folds:
+    for files, fold in trained:
         rows: list[dict] = []
         for stage in range(stages):
             path = files.stage(fold, stage).metrics

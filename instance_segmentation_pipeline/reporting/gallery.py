@@ -1,5 +1,6 @@
 """What a report shows of one experiment: curves, confusion, its best and its worst images."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from ..detections import Detections, overlaps, truth_of
 from ..hooks import read_rows
 from ..matching import confusion, curve, greedy, match
+from ..seeds import label
 from .pictures import comparison
 from .plots import confusion_figure, learning_figure, png_of, precision_recall_figure, shown_metrics, write_figure
 
@@ -84,11 +86,11 @@ def write_reports(cfg: Any, folds: Sequence[int]) -> None:
 def learning_curves(cfg: Any, folds: Sequence[int]) -> list[tuple[str, bytes]]:
     """Return title and PNG of the learning curves of each fold and stage."""
     curves = []
-    for fold in folds:
+    for member, fold in itertools.product(cfg.members(), folds):
         for stage in range(len(cfg.stages)):
-            rows = read_rows(cfg.files.stage(fold, stage).metrics)
+            rows = read_rows(member.files.stage(fold, stage).metrics)
             if rows:
-                title = f"fold {fold} stage {stage}"
+                title = f"{label(member)}fold {fold} stage {stage}"
                 curves.append((title, png_of(learning_figure(rows, shown_metrics(rows), title))))
     return curves
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..files import ExperimentFiles
 from ..hooks import read_rows
+from ..seeds import folders_of
 from .columns import table
 from .summary import best_row
 
@@ -18,11 +19,11 @@ def experiment_table(
     names = [name for name in ("coco_bbox_mAP", "coco_segm_mAP", "coco_segm_mAP_50", "loss") if name in stages[0]]
     rows = [["fold", "stage", "epochs", *(f"val {name}" for name in names)]]
     for stage, values in enumerate(stages):
-        for fold in summary["folds"]:
-            epochs = read_rows(files.stage(fold, stage).metrics)
+        for label, fold, one in _trained(files, summary):
+            epochs = read_rows(one.stage(fold, stage).metrics)
             best = best_row(epochs, metric, better)
             numbers = (best.get(f"val_{name}", math.nan) for name in names)
-            rows.append([str(fold), str(stage), str(len(epochs)), *(f"{value:.3f}" for value in numbers)])
+            rows.append([f"{label}{fold}", str(stage), str(len(epochs)), *(f"{value:.3f}" for value in numbers)])
         rows.append(["mean", str(stage), "", *(f"{values[name]['mean']:.3f}" for name in names)])
     return table(rows)
 
@@ -31,7 +32,12 @@ def last_pictures(files: ExperimentFiles, summary: dict[str, Any]) -> list[str]:
     """Return the paths of each fold's last sample picture."""
     stage = len(summary["stages"]) - 1
     paths = []
-    for fold in summary["folds"]:
-        epochs = read_rows(files.stage(fold, stage).metrics)
-        paths.append(str(files.stage(fold, stage).example(int(epochs[-1]["epoch"]))))
+    for _, fold, one in _trained(files, summary):
+        epochs = read_rows(one.stage(fold, stage).metrics)
+        paths.append(str(one.stage(fold, stage).example(int(epochs[-1]["epoch"]))))
     return paths
+
+
+def _trained(files: ExperimentFiles, summary: dict[str, Any]) -> list[tuple[str, int, ExperimentFiles]]:
+    """Return label, number and files of each fold that was trained, with each seed."""
+    return [(label, fold, one) for label, one in folders_of(files, summary) for fold in summary["folds"]]
