@@ -437,7 +437,9 @@ class PipelineConfig(Folding, Seeding, Predicting, Scoring, GenericImageTaskConf
             raise ConfigError(
                 f"{self.path}: on a cluster the nodes make the dataset: declare it with dataset in the YAML."
             )
-        train_on_cluster(str(self.cluster), self.files.config, folds, self.gpus, self.cache)
+        train_on_cluster(
+            str(self.cluster), Path(self.get_project_path()), self.files.config, folds, self.gpus, self.cache
+        )
 
     def train_fold(self, fold: int) -> None:
         """Train the stages of one fold, as a part of a run that another process began; no summary is written."""

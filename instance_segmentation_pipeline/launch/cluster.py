@@ -1,7 +1,7 @@
 """Folds on a Ray cluster: each trains on a gang of devices of one node, and goes on elsewhere when that node is lost.
 
-Ray schedules; a fold that is started again finds its last complete checkpoint, since the project lies on storage that
-all nodes share.
+Ray schedules; a fold that is started again finds its last complete checkpoint: the project lies on storage that all
+nodes share, or it is copied to each node, and what is trained there comes back after each epoch.
 """
 
 import socket
@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, TrainingError, UserError, one_line
+from .carrying import Courier, carried
+from .lock import NAME as LOCK
 
 RETRIES = 3
 """How often a fold is started again after its node or its process was lost."""
 
 
-def train_on_cluster(address: str, config: Path, folds: Sequence[int], devices: int, cache: "Path | None") -> None:
+def train_on_cluster(
+    address: str, project: Path, config: Path, folds: Sequence[int], devices: int, cache: "Path | None"
+) -> None:
     """Train folds of an experiment on a Ray cluster, as many at a time as it has room for.
 
     Args:
         address: ``auto`` for the cluster that this machine is part of, or ``host:port``.
-        config: The experiment's YAML, on storage that all nodes share.
+        project: The folder that is copied to nodes which do not see it.
+        config: The experiment's YAML, below it.
         folds: The folds to train.
         devices: Devices for each: GPUs where the cluster has any, else CPUs.
         cache: Folder for downloads.
@@ -39,22 +44,27 @@ def train_on_cluster(address: str, config: Path, folds: Sequence[int], devices: 
         )
     train = ray.remote(num_cpus=0, max_retries=RETRIES)(_train_fold)
     gangs = {fold: ray.util.placement_group([{kind: devices}], strategy="STRICT_PACK") for fold in folds}
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    courier = ray.remote(num_cpus=0)(Courier).options(scheduling_strategy=here).remote(str(project), str(config))
+    lock = _lock_of(config)
     running = {}
     for fold, gang in gangs.items():
         resources = {"num_gpus": devices} if kind == "GPU" else {"num_cpus": devices}
         place = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(gang)
-        arguments = (str(config), fold, devices, kind == "GPU", None if cache is None else str(cache))
+        arguments = (str(config), lock, courier, fold, devices, kind == "GPU", None if cache is None else str(cache))
         running[train.options(scheduling_strategy=place, **resources).remote(*arguments)] = fold
     failures = []
     while running:
         (finished,), _ = ray.wait(list(running), num_returns=1)
         fold = running.pop(finished)
         try:
-            host, seconds = ray.get(finished)
-            print(f"  fold {fold}: trained on {host} in {seconds:.0f} s")  # noqa: T201
+            print(f"  fold {fold}: {ray.get(finished)}")  # noqa: T201
         except ray.exceptions.RayError as error:
             failures.append(f"fold {fold}: {_words(error)}")
         ray.util.remove_placement_group(gangs[fold])
+    ray.kill(courier)
     if failures:
         raise TrainingError("; ".join(failures))
 
@@ -84,22 +94,53 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _train_fold(config: str, fold: int, devices: int, on_gpus: bool, cache: "str | None") -> tuple[str, float]:
-    """Train a fold on the node that this runs on; return the host's name and how many seconds it took."""
+def _lock_of(config: Path) -> str:
+    """Return what tells this run's folder from any other of the same name; empty where no run holds it."""
+    try:
+        return (config.parent / LOCK).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _train_fold(
+    config: str, lock: str, courier: Any, fold: int, devices: int, on_gpus: bool, cache: "str | None"
+) -> str:
+    """Train a fold on the node that this runs on; return a sentence about it."""
+    began = time.monotonic()
+    if lock and _lock_of(Path(config)) == lock:
+        before = _train_here(Path(config), fold, devices, on_gpus, cache)
+    else:
+        before = _train_copy(courier, fold, devices, on_gpus, cache)
+    how = "" if lock and _lock_of(Path(config)) == lock else ", on a copy of the project"
+    start = f", from epoch {before}" if before else ""
+    return f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{how}{start}"
+
+
+def _train_copy(courier: Any, fold: int, devices: int, on_gpus: bool, cache: "str | None") -> int:
+    import ray
+
+    try:
+        pack, where = ray.get([courier.pack.remote(), courier.where.remote()])
+    except ray.exceptions.RayTaskError as error:
+        raise ConfigError(_words(error)) from None
+    with carried(pack, where, lambda name, content: ray.get(courier.take.remote(name, content))) as path:
+        return _train_here(path, fold, devices, on_gpus, cache)
+
+
+def _train_here(config: Path, fold: int, devices: int, on_gpus: bool, cache: "str | None") -> int:
+    """Train a fold of a project in this place; return how many epochs there were already."""
     from musket_core import generic
 
-    began = time.monotonic()
-    if not Path(config).is_file():
-        raise ConfigError(
-            f"node {socket.gethostname()} does not see {config}: put the project on storage that all nodes share."
-        )
-    cfg = generic.parse(config)
+    from ..hooks import read_rows
+
+    cfg = generic.parse(str(config))
     cfg.setAllowResume(True)
     cfg.cache = None if cache is None else Path(cache)
     cfg.gpus = devices
     cfg.lease = [f"cuda:{number}" for number in range(devices)] if on_gpus else ["cpu"] * devices
+    before = sum(len(read_rows(cfg.files.stage(fold, stage).metrics)) for stage in range(len(cfg.stages)))
     cfg.train_fold(fold)
-    return socket.gethostname(), time.monotonic() - began
+    return before
 
 
 def _words(error: Any) -> str:
