@@ -148,3 +148,20 @@ def for_inference(finished: FinishedConfig, weights: Path, class_names: Sequence
     net.cfg = config
     net.dataset_meta = {"classes": tuple(class_names)}
     return net
+
+
+@dataclass
+class PredictedBatch:
+    """Some images and what was found in them.
+
+    Attributes:
+        data: The items' ids.
+        images: Images ``(height, width, 3)`` uint8 RGB, of any sizes.
+        results: Musket's prediction tuple of each; see ``detections.Detections.to_musket``.
+        ground_truth: Targets of the items, as the dataset has them; empty where they were not asked for.
+    """
+
+    data: list
+    images: list
+    results: list
+    ground_truth: list = field(default_factory=list)

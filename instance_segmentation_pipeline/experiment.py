@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .dialect import is_ours, read_config
-from .errors import GroupLost, UserError
-from .files import ExperimentFiles, read_yaml, write_yaml
+from .errors import ConfigError, GroupLost, UserError
+from .files import ExperimentFiles, not_writable, read_yaml, write_yaml
 from .launch.place import leads
 from .seeds import concrete_config
 
@@ -110,8 +110,11 @@ def derive_experiment(upstream: type) -> type:
                 return super().fit(reporter)
             files = self.files
             is_first = leads()
-            if is_first:
-                write_yaml(files.in_progress, True)
+            try:
+                if is_first:
+                    write_yaml(files.in_progress, True)
+            except OSError as error:
+                raise ConfigError(not_writable(files.root, error)) from error
             try:
                 self._fit(reporter)
                 if is_first:

@@ -32,6 +32,11 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def not_writable(folder: Path, error: OSError) -> str:
+    """Return the sentence about a folder in which nothing can be written."""
+    return f"{folder} cannot be written to ({error.strerror}): make room on the disk, or see to the folder's rights."
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in a folder survive a power cut, where the file system knows how."""
     try:

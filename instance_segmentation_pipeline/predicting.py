@@ -1,11 +1,8 @@
 """Asking trained folds and stages: predictions on datasets and folders, kept in stores, blended, and evaluated."""
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +11,20 @@ from musket_core.datasets import SubDataSet
 from tqdm import tqdm
 
 from .dataset import ItemReader
-from .detector import Detector, Ensemble, Fusion, for_inference, load_net
-from .directories import Directory
+from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .errors import ConfigError, WeightsError
-from .files import write_text
-from .formats.coco import to_coco
+from .fingerprints import dataset_mark, digest, digest_of_file
+from .folder_predicting import FolderPredicting
 from .fusion import VERSION, fuse
 from .model_config import FinishedConfig
 from .prediction_store import Answers, Joined, Predictions, PredictionStore, writing
 from .views import View, views_of
 
-SAMPLE = 16
-"""Items whose pixels stand for a dataset in a store's fingerprint."""
+WORDS = {"all": None, "last": -1}
+"""What a command line calls all folds or stages, and the last stage."""
 
 
-@dataclass
-class PredictedBatch:
-    """Some images and what was found in them.
-
-    Attributes:
-        data: The items' ids.
-        images: Images ``(height, width, 3)`` uint8 RGB, of any sizes.
-        results: Musket's prediction tuple of each; see ``detections.Detections.to_musket``.
-        ground_truth: Targets of the items, as the dataset has them; empty where they were not asked for.
-    """
-
-    data: list
-    images: list
-    results: list
-    ground_truth: list = field(default_factory=list)
-
-
-class Predicting:
+class Predicting(FolderPredicting):
     """The part of ``PipelineConfig`` that answers questions; the methods' names and defaults are musket_core's.
 
     ``fold`` and ``stage`` are a number or a list of numbers; several are fused as ``fusion`` and ``fusionIou`` say.
@@ -137,6 +116,7 @@ class Predicting:
         ]
 
     def _folds_of(self, fold: Any) -> list[int]:
+        fold = WORDS.get(fold, fold) if isinstance(fold, str) else fold
         self.kfold()  # a dataset's own folds decide how many there are
         if fold is None:
             folds = self._folds()
@@ -147,6 +127,7 @@ class Predicting:
         return self._checked("fold", folds, self.folds_count)
 
     def _stages_of(self, stage: Any) -> list[int]:
+        stage = WORDS.get(stage, stage) if isinstance(stage, str) else stage
         if stage is None:
             return list(range(len(self.stages)))
         wanted = stage if isinstance(stage, (list, tuple, range)) else [stage]
@@ -343,8 +324,8 @@ class Predicting:
     ) -> PredictionStore:
         views = self._views(ttflips)
         made_from: dict[str, Any] = {
-            "weights": _digest_of_file(*_state(self._weights(fold, stage))),
-            "model": _digest(self.finished().config.model.to_dict(), self.finished().val_pipeline),
+            "weights": digest_of_file(self._weights(fold, stage)),
+            "model": digest(self.finished().config.model.to_dict(), self.finished().val_pipeline),
             "classes": list(self.class_names()),
             "views": str(views),
             "fusion": [self.fusion, self.fusionIou, VERSION] if len(views) > 1 else None,
@@ -367,7 +348,7 @@ class Predicting:
         path: "Path | None",
     ) -> PredictionStore:
         augmentation = ttflips or self.testTimeAugmentation
-        further = "" if not augmentation else f"tta-{_digest(augmentation)[:6]}"
+        further = "" if not augmentation else f"tta-{digest(augmentation)[:6]}"
         path = path or self.files.predictions(_label(source), stages, folds, further)
         return PredictionStore(source, path, self.reader().bbox_order, json.dumps(made_from, sort_keys=True))
 
@@ -392,87 +373,6 @@ class Predicting:
     def load_writeable_dataset(self, ds: Any, path: str) -> PredictionStore:
         """Return a store that is on disk."""
         return PredictionStore(ds, Path(path), self.reader().bbox_order)
-
-    # -- folders ---------------------------------------------------------------------------------------------
-
-    def predict_on_directory(
-        self,
-        path: str,
-        fold: Any = 0,
-        stage: Any = 0,
-        limit: int = -1,
-        batch_size: "int | None" = None,
-        ttflips: Any = False,
-    ) -> Iterator[PredictedBatch]:
-        """Predict on the images in a folder, a batch at a time; ``data`` has their file names.
-
-        Files that are no readable image are skipped, and named at the end; ``directories.Directory`` counts them.
-        """
-        return self._on_directory(Directory(path), fold, stage, limit, batch_size, ttflips)
-
-    def _on_directory(
-        self, folder: Directory, fold: Any, stage: Any, limit: int, batch_size: "int | None", ttflips: Any
-    ) -> Iterator[PredictedBatch]:
-        model = self._cached_model(fold, stage, ttflips, False)
-        order = self.reader().bbox_order
-        size = batch_size or self.inference_batch or self.imagesPerGpu
-        for batch in folder.batches(size, limit):
-            images = [image for _, image in batch]
-            yield PredictedBatch([name for name, _ in batch], images, model.predict(images, order))
-
-    def predict_in_directory(
-        self,
-        spath: str,
-        fold: Any,
-        stage: Any,
-        cb: Callable[[str, tuple, Any], Any],
-        data: Any,
-        limit: int = -1,
-        batch_size: "int | None" = None,
-        ttflips: Any = False,
-    ) -> list[str]:
-        """Call ``cb(file name, prediction, data)`` for each image of a folder; return the files that were skipped."""
-        folder = Directory(spath)
-        with tqdm(total=len(folder), desc="predicting", unit="image", disable=None) as bar:
-            for batch in self._on_directory(folder, fold, stage, limit, batch_size, ttflips):
-                for name, result in zip(batch.data, batch.results, strict=True):
-                    cb(name, result, data)
-                bar.update(len(batch.data))
-        return folder.skipped
-
-    def predict_to_directory(
-        self,
-        spath: str,
-        tpath: str,
-        fold: Any = 0,
-        stage: Any = 0,
-        limit: int = -1,
-        batch_size: "int | None" = None,
-        ttflips: Any = False,
-    ) -> list[str]:
-        """Predict on the images in a folder; write ``predictions.json`` (COCO) and a picture of each to another.
-
-        Pictures show what has a score of ``threshold`` or more.
-
-        Returns:
-            The files that were skipped, since they are no readable image.
-        """
-        from .reporting.pictures import draw_instances, write_jpeg
-
-        folder, target = Directory(spath), Path(tpath)
-        entries: list[tuple] = []
-        with tqdm(total=len(folder), desc="predicting", unit="image", disable=None) as bar:
-            model = self._cached_model(fold, stage, ttflips, False)
-            for batch in folder.batches(batch_size or self.inference_batch or self.imagesPerGpu, limit):
-                answers = model.detect([image for _, image in batch])
-                for (name, image), found in zip(batch, answers, strict=True):
-                    entries.append((name, found))
-                    shown = found.above(self.threshold)
-                    drawn = draw_instances(image, shown.instances(), self.class_names(), shown.scores)
-                    write_jpeg(target / f"{name}.jpg", drawn)
-                bar.update(len(batch))
-        write_text(target / "predictions.json", json.dumps(to_coco(entries, self.class_names())))
-        return folder.skipped
 
     # -- evaluating ------------------------------------------------------------------------------------------
 
@@ -500,17 +400,6 @@ class Predicting:
             yield PredictedBatch([str(item.id) for item in items], images, model.predict(images, order), truth)
 
 
-def dataset_mark(source: Any, reader: ItemReader) -> str:
-    """Return what stands for a dataset in a fingerprint: its length, and ids and pixels of ``SAMPLE`` items."""
-    count = len(source)
-    digest = hashlib.sha256(str(count).encode())
-    for number in sorted({round(place) for place in np.linspace(0, count - 1, min(SAMPLE, count))}) if count else ():
-        name, image = reader.image(source, int(number))
-        digest.update(f"{name}{image.shape}".encode())
-        digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()[:16]
-
-
 def in_memory(source: Any, found: Sequence[Any], reader: ItemReader) -> Answers:
     """Return predictions that were just made as a dataset."""
     return Answers(source, found, reader.bbox_order)
@@ -520,22 +409,3 @@ def _label(source: Any) -> str:
     """Return a dataset's name as part of a file name."""
     name = getattr(source, "name", None) or type(source).__name__
     return re.sub(r"[^\w.]+", "_", str(name)).strip("_") or "dataset"
-
-
-def _digest(*values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _state(path: Path) -> tuple[str, int, int]:
-    found = path.stat()
-    return str(path), found.st_size, found.st_mtime_ns
-
-
-@lru_cache(maxsize=256)
-def _digest_of_file(path: str, size: int, modified: int) -> str:
-    """Return the SHA-256 of a file; the other arguments tell when it has to be read again."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

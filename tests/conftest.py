@@ -35,6 +35,10 @@ dataset:
 {extra}"""
 
 
+TWO_BY_TWO = "folds_count: 2\ntestSplit: 0.2\n"
+TWO_STAGES = [("  - epochs: 1\n", "  - epochs: 2\n    lr: 0.002\n  - epochs: 1\n    lr: 0.0005\n")]
+
+
 @pytest.fixture(autouse=True)
 def _stay_in_place():
     """Bring the working directory back after each test."""
@@ -67,6 +71,21 @@ def add_experiment(project):
         return folder / "config.yaml"
 
     return add
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A project whose experiment was trained once: two folds, two stages, a holdout."""
+    from musket_core.projects import Project
+
+    root = tmp_path_factory.mktemp("trained")
+    shutil.copytree(SHAPES / "modules", root / "modules", ignore=shutil.ignore_patterns("__pycache__"))
+    path = root / "experiments" / "exp01" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    text = FAST.format(config=SMALL_CONFIG, extra=TWO_BY_TWO)
+    path.write_text(text.replace(*TWO_STAGES[0]))
+    assert Project(str(root)).byName("exp01").fit() == []
+    return path
 
 
 @pytest.fixture

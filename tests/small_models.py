@@ -1,5 +1,6 @@
 """Configs of the zoo made small enough to train in a second: same parts, fewer channels, layers and queries."""
 
+import yaml
 from mmengine.config import Config
 
 from instance_segmentation_pipeline.native_config import walk
@@ -86,3 +87,41 @@ def _shrink_queries(config):
             node["embed_dims"] = 32
         if "aspp_out_channels" in node:
             node["aspp_out_channels"] = 8
+
+
+SLIM = {
+    "model.backbone.depth": 18,
+    "model.backbone.base_channels": 8,
+    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.out_channels": 16,
+    "model.rpn_head.in_channels": 16,
+    "model.rpn_head.feat_channels": 16,
+    "model.roi_head.bbox_roi_extractor.out_channels": 16,
+    "model.roi_head.bbox_head.in_channels": 16,
+    "model.roi_head.bbox_head.fc_out_channels": 32,
+    "model.train_cfg.rpn_proposal.nms_pre": 100,
+    "model.train_cfg.rpn_proposal.max_per_img": 50,
+    "model.test_cfg.rpn.nms_pre": 100,
+    "model.test_cfg.rpn.max_per_img": 50,
+}
+SLIM_MASK = {
+    "model.roi_head.mask_roi_extractor.out_channels": 16,
+    "model.roi_head.mask_head.in_channels": 16,
+    "model.roi_head.mask_head.conv_out_channels": 16,
+    "model.roi_head.mask_head.num_convs": 1,
+}
+
+
+def two_stage(config, options, extra=""):
+    """Return the YAML of an experiment with a two-stage model of the zoo."""
+    lines = {
+        "configPath": f"mmdet::{config}",
+        "pretrained": False,
+        "classes": 3,
+        "shape": [64, 64],
+        "imagesPerGpu": 2,
+        "configOptions": options,
+        "stages": [{"epochs": 1}],
+        "dataset": {"get_shapes": {"count": 8, "size": 64}},
+    }
+    return f"#%Musket MMDetection 1.0\n{yaml.safe_dump(lines)}{extra}"

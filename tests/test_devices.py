@@ -325,6 +325,12 @@ def test_a_second_run_is_refused_and_a_stale_lock_is_not(add_experiment, tmp_pat
         raise AssertionError
 
 
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no folder here that even root cannot write to")
+def test_a_folder_that_cannot_be_written_to():
+    with pytest.raises(ConfigError, match=r"/sys/kernel cannot be written to \(.+\): make room"):
+        lock._take(Path("/sys/kernel") / lock.NAME, {})
+
+
 def test_a_full_disk_is_one_sentence_and_costs_nothing(add_experiment):
     """No file may grow beyond 100 kB: a checkpoint cannot be written."""
     path = add_experiment(replace=[("  - epochs: 1\n", "  - epochs: 2\n")])

@@ -29,10 +29,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Predict; return 0, or 1 when a file was no readable image, or 2 when nothing could be started."""
     options = parser().parse_args(arguments)
-    words = {"all": None, "last": -1}
-    folds, stages = (
-        words.get(value, value) if isinstance(value, str) else value for value in (options.folds, options.stages)
-    )
     try:
         experiments = chosen(options, lambda experiment: experiment.isCompleted())
         if len(experiments) != 1:
@@ -41,9 +37,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         prepare_experiment(experiments[0], options)
         cfg = experiments[0].parse_config()
         cfg.kfold()
-        skipped = cfg.predict_to_directory(
-            str(options.input.absolute()), str(options.output.absolute()), folds, stages, ttflips=options.tta
-        )
+        folders = str(options.input.absolute()), str(options.output.absolute())
+        skipped = cfg.predict_to_directory(*folders, options.folds, options.stages, ttflips=options.tta)
     except UserError as error:
         print(f"musket predict: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..files import not_writable
 
 NAME = "fit.lock"
 
@@ -17,7 +18,7 @@ def only_run(folder: Path) -> Iterator[None]:
     """Hold the lock of an experiment's folder.
 
     Raises:
-        ConfigError: Another run holds it; its process and host are named.
+        ConfigError: Another run holds it; its process and host are named. Or the folder cannot be written to.
     """
     path = folder / NAME
     own = {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
@@ -32,7 +33,10 @@ def only_run(folder: Path) -> Iterator[None]:
 def _take(path: Path, own: dict) -> None:
     for _ in range(2):
         temporary = path.with_name(f".{NAME}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(own), encoding="utf-8")
+        try:
+            temporary.write_text(json.dumps(own), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(not_writable(path.parent, error)) from error
         try:
             os.link(temporary, path)  # fails where the lock is there already, and is never half-written
         except FileExistsError:
