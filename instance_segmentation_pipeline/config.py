@@ -33,6 +33,7 @@ from .model_config import FinishedConfig, ModelRequest, prepare
 from .predicting import Predicting
 from .properties import check_properties
 from .reporting.gallery import write_reports
+from .reporting.progress import Display
 from .scoring import Scoring
 from .seeds import Seeding, label, summary_of_seeds
 from .stage import DetectionStage
@@ -428,7 +429,7 @@ class PipelineConfig(Folding, Seeding, Predicting, Scoring, GenericImageTaskConf
                 self.canceled_by_timer = self.canceled_by_timer or member.canceled_by_timer
             return
         jobs = [(f"{label(member)}fold {work.num}", member._leased(work)) for member, work in works]
-        outcomes = side_by_side(jobs, slots)
+        outcomes = side_by_side(jobs, slots, Display(once=True))
         raise_failures(outcomes)
         self.canceled_by_timer = self.canceled_by_timer or any(outcome.result for outcome in outcomes)
 

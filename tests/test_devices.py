@@ -1,12 +1,18 @@
 """Several processes for one net, folds side by side, resuming and sudden death: real processes on the CPU."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import pty
+import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -201,6 +207,57 @@ def test_one_that_fails_leaves_the_others_alone():
     assert "killed by SIGKILL" in outcomes[2].error
     with pytest.raises(TrainingError, match=r"b: ValueError: not this one \(and c failed too\)"):
         raise_failures(outcomes)
+
+
+class Shown:
+    """A display that remembers."""
+
+    def __init__(self):
+        self.words = []
+
+    def begin(self, send):
+        send("line", f"begun by {os.getpid()}")
+
+    def show(self, slot, kind, value):
+        self.words.append((slot, kind, value))
+
+    def end(self, slot):
+        self.words.append((slot, "end", None))
+
+
+def test_what_jobs_show_is_shown_by_one_process():
+    shown = Shown()
+    side_by_side([(name, lambda devices: 1) for name in "abc"], [["cpu"], ["cpu"]], shown)
+    assert len({words for _, kind, words in shown.words if kind == "line"}) == 3
+    assert [kind for _, kind, _ in shown.words].count("end") == 3
+    assert {slot for slot, _, _ in shown.words} == {0, 1}
+
+
+def test_folds_side_by_side_on_a_terminal(add_experiment):
+    """Both folds move a bar of their own, and what both say is said once."""
+    path = add_experiment(extra="folds_count: 2\n", replace=[("  - epochs: 1\n", "  - epochs: 3\n")])
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 150, 0, 0))
+    command = [Path(sys.executable).parent / "musket", "fit", "--project", path.parents[2], "--num_gpus", 2]
+    process = subprocess.Popen(
+        [str(part) for part in (*command, "--num_workers", 2)],
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    os.close(follower)
+    pieces = []
+    with contextlib.suppress(OSError):  # Linux says so when the other side is closed
+        while piece := os.read(leader, 4096):
+            pieces.append(piece)
+    os.close(leader)
+    text = b"".join(pieces).decode()
+    assert process.wait(120) == 0, text
+    assert text.count("classes: 3 in model.bbox_head") == 1
+    for fold in (0, 1):
+        assert re.search(rf"fold {fold} stage 0 epoch \d/3 iteration \d/\d loss \d", text)
+        assert f"fold {fold} stage 0 epoch 3/3: loss" in text
+    assert "\x1b[A" in text  # bars below each other
 
 
 def test_leases():

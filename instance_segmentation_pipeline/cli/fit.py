@@ -82,6 +82,7 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
     from ..launch.devices import gpu_count
     from ..launch.side_by_side import side_by_side
+    from ..reporting.progress import Display
 
     if len(slots) == 1 and not gpu_count():
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
@@ -94,7 +95,7 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
         return train
 
     # with GPUs, also one after the other: a process that has used CUDA for predictions cannot fork another group
-    outcomes = side_by_side([(experiment.name(), job(experiment)) for experiment in experiments], slots)
+    outcomes = side_by_side([(experiment.name(), job(experiment)) for experiment in experiments], slots, Display())
     for outcome in outcomes:
         if outcome.error:
             _say(f"{outcome.label}: {outcome.error}", 1)
