@@ -1,9 +1,15 @@
 """Images per second of ``cfg.fit`` beside plain MMDetection's Runner with its CocoDataset.
 
-Both train the same net on the same images with the same batch, pipeline and optimizer, by turns, in one process.
-Only the training epochs count, the first of each run left out (it fills caches). Usage:
+Both train the same net on the same images with the same batch, pipeline and optimizer, by turns, in one process, on
+the first GPU where there is one. Only the training epochs count, the first of each run left out (it fills caches).
+Usage:
 
-    python benchmarks/train_overhead.py [--images 96] [--size 192] [--epochs 4] [--rounds 3] [--workers 0]
+    python benchmarks/train_overhead.py [--images 96] [--height 192] [--width 192] [--epochs 4] [--rounds 3]
+
+On a GPU, what a paper trains:
+
+    python benchmarks/train_overhead.py --config mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py --height 800 --width 1333 \\
+        --batch 2 --workers 4 --images 200
 """
 
 import argparse
@@ -15,16 +21,20 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from musket_core import generic
+from musket_core.datasets import DataSet, PredictionItem
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "rtmdet-ins_tiny_small-images.py"
 sys.path.insert(0, str(ROOT / "examples" / "shapes" / "modules"))
 EPOCHS: list = []
+MEMORY: dict = {}
 
 
 @HOOKS.register_module()
@@ -40,6 +50,40 @@ class EpochTimer(Hook):
     def after_train_epoch(self, runner):
         """Stop."""
         EPOCHS.append(time.perf_counter() - self.began)
+
+
+class Wide(DataSet):
+    """The shapes project's images, repeated to the right until they are as wide as asked for."""
+
+    def __init__(self, count, height, width):
+        from shapes import Shapes
+
+        super().__init__()
+        self.square, self.width = Shapes(count, height, 0), width
+
+    def meta(self):
+        """Return the names of the classes."""
+        return self.square.meta()
+
+    def __len__(self):
+        return len(self.square)
+
+    def __getitem__(self, number):
+        item = self.square[number]
+        labels, bboxes, masks = item.y
+        times = -(-self.width // item.x.shape[1])
+        image = np.tile(item.x, (1, times, 1))[:, : self.width]
+        masks = np.tile(masks, (1, 1, times))[:, :, : self.width]
+        return PredictionItem(item.id, np.ascontiguousarray(image), (labels, bboxes, masks))
+
+
+def native(options):
+    """Return the path of the native config."""
+    if options.config is None:
+        return CONFIG
+    from instance_segmentation_pipeline.zoo import zoo_folder
+
+    return zoo_folder() / options.config
 
 
 def write_coco(dataset, folder):
@@ -71,37 +115,43 @@ def write_coco(dataset, folder):
     (folder / "annotations.json").write_text(json.dumps(content))
 
 
+def settings(folder, options, path):
+    """Write an experiment's YAML, and return its config."""
+    (folder / "config.yaml").write_text(
+        "#%Musket MMDetection 1.0\n"
+        f"configPath: {path}\npretrained: false\nclasses: 3\nshape: [{options.height}, {options.width}]\n"
+        f"imagesPerGpu: {options.batch}\nworkersPerGpu: {options.workers}\nbboxSource: masks\n"
+        f"stages:\n  - epochs: {options.epochs}\n"
+    )
+    return generic.parse(str(folder / "config.yaml"))
+
+
 def ours(dataset, folder, options):
     """Train with ``cfg.fit``; return seconds of each epoch."""
     own = folder / "timed.py"
     own.write_text(
-        f"_base_ = {str(CONFIG)!r}\ncustom_hooks = [dict(type='EpochTimer')]\n"
+        f"_base_ = {str(native(options))!r}\ncustom_hooks = [dict(type='EpochTimer')]\n"
         "custom_imports = dict(imports=[], allow_failed_imports=False)\n"
-    )
-    (folder / "config.yaml").write_text(
-        "#%Musket MMDetection 1.0\n"
-        f"configPath: {own}\npretrained: false\nclasses: 3\nshape: [{options.size}, {options.size}]\n"
-        f"imagesPerGpu: {options.batch}\nworkersPerGpu: {options.workers}\nstages:\n  - epochs: {options.epochs}\n"
     )
     EPOCHS.clear()
     dataset.folds = [(list(range(options.images)), [0])]
-    generic.parse(str(folder / "config.yaml")).fit(dataset)
+    settings(folder, options, own).fit(dataset)
     return list(EPOCHS)
 
 
-def plain(folder, options):
+def plain(dataset, folder, options):
     """Train with MMDetection's Runner alone; return seconds of each epoch."""
-    config = Config.fromfile(CONFIG)
+    config = Config.fromfile(native(options))
     pipeline = [dict(step) for step in config.train_dataloader.dataset.pipeline]
     for step in pipeline:
         for key in ("scale", "size", "crop_size"):
             if key in step:
-                step[key] = (options.size, options.size)
-    model = config.model
-    model.backbone.init_cfg = None
-    model.bbox_head.num_classes = 3
-    for part in (model.backbone, model.neck, model.bbox_head):
-        part.norm_cfg.type = "BN"
+                step[key] = (options.width, options.height)
+    asked = folder / "asked"
+    asked.mkdir(exist_ok=True)
+    same = settings(asked, options, native(options))  # the net with its classes set, and nothing else of ours
+    same.get_dataset, same._dataset = (lambda *_: dataset), dataset
+    model = same.finished().config.model
     EPOCHS.clear()
     runner = Runner(
         model=model,
@@ -135,12 +185,12 @@ def plain(folder, options):
 def main():
     """Compare, and print images per second and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("images", 96), ("size", 192), ("batch", 8), ("epochs", 4), ("rounds", 3), ("workers", 0)):
+    numbers = {"images": 96, "height": 192, "width": 192, "batch": 8, "epochs": 4, "rounds": 3, "workers": 0}
+    for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--config", help="config of MMDetection's zoo (default: the small one of this repository)")
     options = parser.parse_args()
-    from shapes import Shapes
-
-    dataset = Shapes(options.images, options.size, 0)
+    dataset = Wide(options.images, options.height, options.width)
     speeds: dict = {"cfg.fit": [], "plain Runner": []}
     with tempfile.TemporaryDirectory() as temporary:
         coco = Path(temporary) / "coco"
@@ -149,13 +199,17 @@ def main():
         for number in range(options.rounds):
             mine = Path(temporary) / f"ours{number}"
             mine.mkdir()
-            for name, seconds in (
-                ("plain Runner", plain(coco, options)),
-                ("cfg.fit", ours(dataset, mine, options)),
+            for name, train in (
+                ("plain Runner", lambda: plain(dataset, coco, options)),
+                ("cfg.fit", lambda folder=mine: ours(dataset, folder, options)),
             ):
-                speeds[name] += [options.images / second for second in seconds[1:]]
+                speeds[name] += [options.images / second for second in train()[1:]]
+                if torch.cuda.is_available():
+                    MEMORY[name] = torch.cuda.max_memory_allocated() / 2**30
+                    torch.cuda.reset_peak_memory_stats()
     for name, values in speeds.items():
-        print(f"{name:13} {statistics.median(values):7.2f} images/s (median of {len(values)} epochs)")
+        memory = f", {MEMORY[name]:.2f} GiB of GPU memory" if name in MEMORY else ""
+        print(f"{name:13} {statistics.median(values):7.2f} images/s (median of {len(values)} epochs){memory}")
     ratio = statistics.median(speeds["cfg.fit"]) / statistics.median(speeds["plain Runner"])
     print(f"ratio         {ratio:7.3f}")
 

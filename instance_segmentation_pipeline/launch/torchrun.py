@@ -120,20 +120,21 @@ class Joined(InProcessExecutor):
 
     def _wait(self, condition: Callable[[], bool], timeout: timedelta) -> None:
         """Wait for a condition, or for another process to fail."""
-        failed, end = f"{self._round['name']}/failed", time.monotonic() + timeout.total_seconds()
+        failed = f"{self._round['name']}/failed"
 
         def is_over() -> bool:
             if self._store.check([failed]):
                 raise GroupLost(self._store.get(failed).decode())
-            if time.monotonic() > end:
-                raise GroupLost(f"the other processes of the group did not answer for {timeout}.")
             return condition()
 
-        self._poll(is_over)
+        self._poll(is_over, timeout)
 
-    def _poll(self, condition: Callable[[], bool]) -> None:
+    def _poll(self, condition: Callable[[], bool], timeout: timedelta = TIMEOUT) -> None:
+        end = time.monotonic() + timeout.total_seconds()
         try:
             while not condition():
+                if time.monotonic() > end:
+                    raise GroupLost(f"the other processes of the group did not answer for {timeout}.")
                 time.sleep(INTERVAL)  # waiting in the store itself would not hear signals
         except torch.distributed.DistError as error:
             raise GroupLost(LOST) from error
