@@ -37,6 +37,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def sentence(error: BaseException) -> str:
+    """Return what to tell of an exception: the words of one that speaks to the user, kind and words of any other."""
+    return str(error) if isinstance(error, UserError) else one_line(error)
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked the process to end; what is trained can be resumed."""
 

@@ -80,9 +80,8 @@ def derive_experiment(upstream: type) -> type:
             """Return the experiments of the seeds, those that are not finished or all, or this one."""
             if not self.ours:
                 return super().apply(all)
-            members = self.parse_config().members()
-            found = [self if member.files == self.files else self._of(member) for member in members]
-            return [one for one in found if all or one is self or not one.isCompleted()]
+            seeds = [self._of(member) for member in self.parse_config().seeds()]
+            return [one for one in seeds if all or not one.isCompleted()] if seeds else [self]
 
         def _of(self, member: Any) -> Any:
             one = type(self)(str(member.files.root), self.allowResume, self.project)

@@ -46,6 +46,7 @@ class Fitting:
     check: Callable[..., None]
     kfold: Callable[..., Any]
     members: Callable[[], list]
+    seeds: Callable[[], list]
     get_dataset: Callable[..., Any]
     get_project_path: Callable[[], str]
     createSummary: Callable[..., dict]
@@ -101,14 +102,13 @@ class Fitting:
             if not self.resume and not start_from_stage:
                 self._make_room(foldsToExecute)
             self.kfold()
-            for member in self.members():
-                if member is not self:
-                    stack.enter_context(only_run(member.files.root))
-                    remove_unfinished(member.files.root)
-                    if not self.resume and not start_from_stage:
-                        member._make_room(foldsToExecute)
-                    member.check()
-                    member.kfold()
+            for member in self.seeds():
+                stack.enter_context(only_run(member.files.root))
+                remove_unfinished(member.files.root)
+                if not self.resume and not start_from_stage:
+                    member._make_room(foldsToExecute)
+                member.check()
+                member.kfold()
             if self.joined is not None:
                 write_text(self.files.torchrun, self.joined.place.agent)
                 self.joined.tell("prepared", "resume" if self.resume else "anew")
@@ -157,23 +157,23 @@ class Fitting:
                 self.get_dataset()
                 stack.enter_context(self._in_data_folder())
             self.check(dataset)
-            for member in self.members():
+            for member in self.seeds():
                 member.check()
             self._train_folds(subsample, chosen, start_from_stage)
         joined.hear("reported", timedelta(days=1))
 
     def _train_folds(self, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int) -> None:
         """Train folds one after the other or, where there are devices and workers for several, side by side."""
-        works = []
-        for member in self.members():
-            folds = member.kfold()
-            numbers = [number for number in range(len(folds.folds)) if not chosen or number in chosen]
-            if self.cluster is not None:
-                member._on_cluster(numbers)
-            for number in numbers:
-                works.append((member, FoldWork(member, number, start_from_stage, subsample, None, folds)))
+        numbers = [number for number in range(len(self.kfold().folds)) if not chosen or number in chosen]
         if self.cluster is not None:
+            for member in self.members():
+                member._on_cluster(numbers)
             return
+        works = [
+            (member, FoldWork(member, number, start_from_stage, subsample, None, member.kfold()))
+            for member in self.members()
+            for number in numbers
+        ]
         alone = self.lease or self.joined is not None
         slots = [self.lease] if alone else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
         if len(slots) == 1 or len(works) == 1:
@@ -215,18 +215,20 @@ class Fitting:
         if self.canceled_by_timer:
             return
         folds = list(foldsToExecute) if foldsToExecute else self._folds()
-        members = [member for member in self.members() if member is not self]
-        for member in members:
+        seeds = self.seeds()
+        for member in seeds:
             member.generateReports(folds, subsample)
-        if members:
-            of_seeds = summary_of_seeds([read_yaml(member.files.summary) for member in members])
+        if seeds:
+            of_seeds = summary_of_seeds([read_yaml(member.files.summary) for member in seeds])
+            metrics = {"seeds": [member.seed for member in seeds], **of_seeds}
+        else:
+            metrics = self.createSummary(folds, subsample)
         summary = {
             "completed": True,
             "cfgName": self.files.config.name,
             "subsample": subsample,
             "folds": folds,
-            **({"seeds": [member.seed for member in members]} if members else {}),
-            **(of_seeds if members else self.createSummary(folds, subsample)),
+            **metrics,
         }
         write_reports(self, folds)
         write_yaml(self.files.summary, summary)

@@ -24,6 +24,10 @@ class FolderPredicting:
     reader: Callable[[], ItemReader]
     _cached_model: Callable[..., Any]
 
+    def _batch_size(self, asked: "int | None") -> int:
+        """Return how many images are predicted at a time."""
+        return asked or self.inference_batch or self.imagesPerGpu
+
     def predict_on_directory(
         self,
         path: str,
@@ -44,8 +48,7 @@ class FolderPredicting:
     ) -> Iterator[PredictedBatch]:
         model = self._cached_model(fold, stage, ttflips, False)
         order = self.reader().bbox_order
-        size = batch_size or self.inference_batch or self.imagesPerGpu
-        for batch in folder.batches(size, limit):
+        for batch in folder.batches(self._batch_size(batch_size), limit):
             images = [image for _, image in batch]
             yield PredictedBatch([name for name, _ in batch], images, model.predict(images, order))
 
@@ -63,10 +66,7 @@ class FolderPredicting:
         """Call ``cb(file name, prediction, data)`` for each image of a folder; return the files that were skipped."""
         folder = Directory(spath)
         with tqdm(total=len(folder), desc="predicting", unit="image", disable=None) as bar:
-            for batch in self._on_directory(folder, fold, stage, limit, batch_size, ttflips):
-                for name, result in zip(batch.data, batch.results, strict=True):
-                    cb(name, result, data)
-                bar.update(len(batch.data))
+            hand_on(self._on_directory(folder, fold, stage, limit, batch_size, ttflips), cb, data, bar)
         return folder.skipped
 
     def predict_to_directory(
@@ -92,7 +92,7 @@ class FolderPredicting:
         entries: list[tuple] = []
         with tqdm(total=len(folder), desc="predicting", unit="image", disable=None) as bar:
             model = self._cached_model(fold, stage, ttflips, False)
-            for batch in folder.batches(batch_size or self.inference_batch or self.imagesPerGpu, limit):
+            for batch in folder.batches(self._batch_size(batch_size), limit):
                 answers = model.detect([image for _, image in batch])
                 for (name, image), found in zip(batch, answers, strict=True):
                     entries.append((name, found))
@@ -102,3 +102,11 @@ class FolderPredicting:
                 bar.update(len(batch))
         write_text(target / "predictions.json", json.dumps(to_coco(entries, self.class_names())))
         return folder.skipped
+
+
+def hand_on(batches: Iterator[PredictedBatch], cb: Callable[[str, tuple, Any], Any], data: Any, bar: tqdm) -> None:
+    """Call ``cb(name, prediction, data)`` for each image of some batches, and move a bar by it."""
+    for batch in batches:
+        for name, result in zip(batch.data, batch.results, strict=True):
+            cb(name, result, data)
+        bar.update(len(batch.data))

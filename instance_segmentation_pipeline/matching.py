@@ -41,17 +41,26 @@ def match(truths: Sequence[Detections], found: Sequence[Detections], classes: in
     for number, (truth, detections) in enumerate(zip(truths, found, strict=True)):
         objects += np.bincount(truth.labels, minlength=classes)[:classes]
         ordered = detections.by_score()
-        table = overlaps(ordered, truth)
-        table[ordered.labels[:, None] != truth.labels[None, :]] = 0
-        partner = greedy(table, iou)
-        matched = partner >= 0
-        quality = np.where(matched, table[np.arange(len(ordered)), partner] if table.size else 0.0, 0.0)
+        matched, quality = match_image(truth, ordered, iou)
         rows.append((ordered.labels, ordered.scores, matched, quality, np.full(len(ordered), number)))
     joined = [np.concatenate(column) if rows else np.zeros(0) for column in zip(*rows, strict=True)] or [
         np.zeros(0)
     ] * 5
     labels, scores, correct, quality, images = joined
     return Matches(labels.astype(int), scores, correct.astype(bool), quality, images.astype(int), objects)
+
+
+def match_image(truth: Detections, ordered: Detections, iou: float = IOU) -> tuple[np.ndarray, np.ndarray]:
+    """Match detections of an image, the surest first, with its objects of the same class.
+
+    Returns:
+        ``(D,)`` whether an object was matched, and ``(D,)`` the IoU with it, 0 where none was.
+    """
+    table = overlaps(ordered, truth)
+    table[ordered.labels[:, None] != truth.labels[None, :]] = 0
+    partner = greedy(table, iou)
+    matched = partner >= 0
+    return matched, np.where(matched, table[np.arange(len(ordered)), partner] if table.size else 0.0, 0.0)
 
 
 def greedy(table: np.ndarray, iou: float) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Asking trained folds and stages: predictions on datasets and folders, kept in stores, blended, and evaluated."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from .dataset import ItemReader
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .errors import ConfigError, WeightsError
 from .fingerprints import dataset_mark, digest, digest_of_file
-from .folder_predicting import FolderPredicting
+from .folder_predicting import FolderPredicting, hand_on
 from .fusion import VERSION, fuse
 from .model_config import FinishedConfig
 from .prediction_store import Answers, Joined, Predictions, PredictionStore, writing
@@ -52,6 +53,7 @@ class Predicting(FolderPredicting):
     get_dataset: Callable[..., Any]
     kfold: Callable[..., Any]
     members: Callable[[], list]
+    seeds: Callable[[], list]
     validation: Callable[..., Any]
     train: Callable[..., Any]
     holdout: Callable[..., Any]
@@ -86,7 +88,7 @@ class Predicting(FolderPredicting):
             raise ConfigError(f"{self.path}: ttflips: {error}: see testTimeAugmentation.") from None
 
     def _model(self, folds: Sequence[int], stages: Sequence[int], views: Sequence[View], device: str) -> Any:
-        each = [(member, fold, stage) for member in self.members() for fold in folds for stage in stages]
+        each = list(itertools.product(self.members(), folds, stages))
         members = [member._detector(fold, stage, views, device) for member, fold, stage in each]
         return members[0] if len(members) == 1 else Ensemble(members, self._fusion())
 
@@ -233,10 +235,7 @@ class Predicting(FolderPredicting):
         source = self._dataset_of(dataset)
         count = len(source) if limit == -1 else min(limit, len(source))
         with tqdm(total=count, desc="predicting", unit="image", disable=None) as bar:
-            for batch in self.predict_on_dataset(source, fold, stage, limit, batch_size, ttflips):
-                for name, result in zip(batch.data, batch.results, strict=True):
-                    cb(name, result, data)
-                bar.update(len(batch.data))
+            hand_on(self.predict_on_dataset(source, fold, stage, limit, batch_size, ttflips), cb, data, bar)
 
     def predictions(self, name: Any, fold: Any = None, stage: Any = None) -> Predictions:
         """Return predictions as a dataset, from their store where it is current.
@@ -273,7 +272,7 @@ class Predicting(FolderPredicting):
 
     def _batches(self, count: int, limit: int, batch_size: "int | None") -> Iterator[range]:
         count = count if limit == -1 else min(limit, count)
-        size = batch_size or self.inference_batch or self.imagesPerGpu
+        size = self._batch_size(batch_size)
         return (range(start, min(start + size, count)) for start in range(0, count, size))
 
     def _cached_model(self, fold: Any, stage: Any, ttflips: Any, keep: bool) -> Any:
@@ -297,7 +296,7 @@ class Predicting(FolderPredicting):
         path: "Path | None" = None,
     ) -> Predictions:
         """Return the store of what folds and stages find together; each of them has a store of its own."""
-        each = [(member, fold, stage) for member in self.members() for fold in folds for stage in stages]
+        each = list(itertools.product(self.members(), folds, stages))
         if each == [(self, folds[0], stages[0])]:
             return self._single(source, folds[0], stages[0], ttflips, batch_size, path)
         members = [member._single(source, fold, stage, ttflips, batch_size) for member, fold, stage in each]

@@ -15,7 +15,7 @@ from musket_core.model import FoldsAndStages, Model
 from tqdm import tqdm
 
 from .data_sources import project_modules
-from .errors import ConfigError, UserError, nearest, one_line
+from .errors import ConfigError, nearest, one_line, sentence
 from .files import read_yaml, write_yaml
 
 ALL = "all"
@@ -149,10 +149,8 @@ def run_all(experiments: Sequence[Any], tasks: Mapping[str, Callable], given: Ma
             what = f"{experiment.name()}: task {name}"
             try:
                 folder = run_task(name, function, experiment, given)
-            except UserError as error:
-                failures.append(f"{what} failed: {error}")
             except Exception as error:
-                failures.append(f"{what} failed: {one_line(error)}")
+                failures.append(f"{what} failed: {sentence(error)}")
             else:
                 result = folder / "result.yaml"
                 tqdm.write(f"{what}: done, {result if result.exists() else folder}")

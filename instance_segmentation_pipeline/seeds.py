@@ -41,8 +41,12 @@ class Seeding:
 
     def members(self) -> list[Any]:
         """Return the configs that are trained: one for each seed, or just this one."""
+        return self.seeds() or [self]
+
+    def seeds(self) -> list[Any]:
+        """Return the configs of the single seeds; none without ``num_seeds``."""
         if self.num_seeds is None:
-            return [self]
+            return []
         if self._seeds is None:
             self._seeds = [self._of_seed(number) for number in range(self.num_seeds)]
         for member in self._seeds:

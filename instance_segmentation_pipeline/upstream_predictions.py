@@ -79,9 +79,8 @@ def derive_model_spec(upstream: type) -> type:
                 stages = self.stages_numbers
             elif self.stages == "ALL":
                 stages = list(range(len(m.stages)))
-            members = m.members() if self.hasSeeds and self.seeds == "MANUAL" else [m]
-            if len(members) > 1 or members != [m]:
-                members = [members[number] for number in self.seed_numbers]
+            seeds = m.seeds() if self.hasSeeds and self.seeds == "MANUAL" else []
+            members = [seeds[number] for number in self.seed_numbers] if seeds else [m]
             chosen = [FoldsAndStages(member, list(folds), stages) for member in members]
             return chosen[0] if len(chosen) == 1 else AverageBlend(chosen)
 

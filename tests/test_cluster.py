@@ -89,6 +89,15 @@ def test_what_is_copied_of_a_project(add_experiment, project, monkeypatch):
         courier.take(name, content)
     assert (path.parent / "weights" / "last-0.0.weights").read_bytes() == b"after"
     assert other.exists()
+    (project / "data" / "examples").mkdir(parents=True)
+    (project / "data" / "examples" / "image.png").write_bytes(b"image")
+    with carried(courier.pack(), courier.where(), came.__setitem__) as copy:
+        assert (copy.parents[2] / "data" / "examples" / "image.png").exists()
+    alone = Courier(str(path.parent), str(path))  # outside a project its own folder is all that is copied
+    came.clear()
+    with carried(alone.pack(), alone.where(), came.__setitem__) as copy:
+        (copy.parent / "new.txt").write_text("new")
+    assert came == {"new.txt": b"new"}
     monkeypatch.setattr(carrying, "LIMIT", 10)
     with pytest.raises(ConfigError, match="put it on storage that all nodes share"):
         courier.pack()

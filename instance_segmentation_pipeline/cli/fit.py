@@ -66,9 +66,12 @@ def _stop(number: int, frame: Any) -> None:
 
 
 def _slots(options: argparse.Namespace) -> list[list[str]]:
-    """Return the devices of each net that trains at the same time; nothing heavy is loaded where there is one."""
+    """Return the devices of each net that trains at the same time.
+
+    Empty, and nothing heavy is loaded, where experiments are trained in turn by this process in any case.
+    """
     if options.cluster or place() is not None or (options.num_gpus == 1 and options.gpus_per_net == 1):
-        return [[]]
+        return []
     from ..launch.devices import leases
 
     return leases(max(options.num_gpus, options.gpus_per_net), options.gpus_per_net, options.num_workers)
@@ -78,7 +81,7 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
     """Train experiments, side by side where there are several and devices for them; return the names that failed."""
     if place() is not None:
         return next(([experiment.name()] for experiment in experiments if not _fit(experiment, options)), [])
-    if len(experiments) == 1 or (options.num_gpus == 1 and options.gpus_per_net == 1):
+    if len(experiments) == 1 or not slots:
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
     from ..launch.devices import gpu_count
     from ..launch.side_by_side import side_by_side

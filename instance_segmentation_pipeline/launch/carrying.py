@@ -19,7 +19,8 @@ LIMIT = 2 << 30
 INTERVAL = 1.0
 """Seconds between looks at what has changed."""
 
-LEFT_OUT = ("previous", "predictions", "examples", "reports", "logs", "__pycache__")
+LEFT_OUT = ("previous", "predictions", "examples", "reports", "logs")
+"""What is left out of the experiment's own folder: it can be made anew, or is of earlier runs."""
 
 
 class Courier:
@@ -65,7 +66,8 @@ class Courier:
         experiments, own = self.root / "experiments", self.config.parent
         for folder, folders, names in os.walk(self.root, followlinks=True):
             here = Path(folder)
-            folders[:] = [name for name in folders if not name.startswith(".") and name not in LEFT_OUT]
+            left_out = ("__pycache__", *LEFT_OUT) if here == own else ("__pycache__",)
+            folders[:] = [name for name in folders if not name.startswith(".") and name not in left_out]
             if experiments == here or experiments in here.parents:
                 folders[:] = [name for name in folders if _is_on_the_way(here / name, own)]
             yield from (here / name for name in names if not name.startswith(".") and name != LOCK)
@@ -88,10 +90,11 @@ def carried(pack: bytes, config: str, send: Callable[[str, bytes], None]) -> Ite
         The experiment's YAML in the copy.
     """
     with tempfile.TemporaryDirectory(prefix="musket-project-") as folder:
+        root = Path(folder, "project")
         with tarfile.open(fileobj=io.BytesIO(pack)) as archive:
-            archive.extractall(folder, filter="data")
-        path = Path(folder) / config
-        sender = _Sender(Path(folder), path.parent, send)
+            archive.extractall(root, filter="data")
+        path = root / config
+        sender = _Sender(root, path.parent, send)
         sender.start()
         try:
             yield path
@@ -128,7 +131,7 @@ class _Sender(threading.Thread):
         return states
 
     def _send_changed(self) -> None:
-        with tempfile.TemporaryDirectory(prefix=".sending-", dir=self.root) as kept:
+        with tempfile.TemporaryDirectory(prefix="sending-", dir=self.root.parent) as kept:
             while True:
                 states = self._states()
                 changed = sorted((state, path) for path, state in states.items() if self.known.get(path) != state)

@@ -108,10 +108,9 @@ def _train_fold(
     """Train a fold on the node that this runs on; return a sentence about it."""
     began = time.monotonic()
     if lock and _lock_of(Path(config)) == lock:
-        before = _train_here(Path(config), fold, devices, on_gpus, cache)
+        before, how = _train_here(Path(config), fold, devices, on_gpus, cache), ""
     else:
-        before = _train_copy(courier, fold, devices, on_gpus, cache)
-    how = "" if lock and _lock_of(Path(config)) == lock else ", on a copy of the project"
+        before, how = _train_copy(courier, fold, devices, on_gpus, cache), ", on a copy of the project"
     start = f", from epoch {before}" if before else ""
     return f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{how}{start}"
 

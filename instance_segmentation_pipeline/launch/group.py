@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ConfigError, Stopped, TrainingError, UserError, one_line
+from ..errors import ConfigError, Stopped, TrainingError, UserError, one_line, sentence
 from .place import RUN_PREFIX
 
 TIMEOUT = timedelta(minutes=float(os.environ.get("MUSKET_MMDETECTION_GROUP_TIMEOUT", "30")))
@@ -89,7 +89,7 @@ def _rank(function: Callable[[str], Any], devices: list[str], folder: str) -> An
             "time": time.time(),
             "rank": rank,
             "kind": type(error).__name__,
-            "message": str(error) if isinstance(error, UserError) else one_line(error),
+            "message": sentence(error),
             "expected": isinstance(error, UserError),
             "trace": traceback.format_exc(),
         }

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ..errors import TrainingError, UserError, one_line
+from ..errors import TrainingError, sentence
 from .group import die_with_parent
 
 
@@ -143,8 +143,7 @@ def _child(function: Callable[[Sequence[str]], Any], devices: list[str], pipe: A
             torch.set_num_threads(1)  # threads that were started before a fork are gone after it
         pipe.send(("result", function(devices), ""))
     except BaseException as error:
-        words = str(error) if isinstance(error, UserError) else one_line(error)
-        pipe.send(("error", words, traceback.format_exc()))
+        pipe.send(("error", sentence(error), traceback.format_exc()))
         status = 1
     finally:
         pipe.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ConfigError, GroupLost, UserError, one_line
+from ..errors import ConfigError, GroupLost, UserError, sentence
 from .devices import gpu_count
 from .executor import InProcessExecutor
 from .group import TIMEOUT, is_lost_connection
@@ -96,8 +96,7 @@ class Joined(InProcessExecutor):
         except GroupLost:
             raise
         except BaseException as error:
-            words = str(error) if isinstance(error, UserError) else one_line(error)
-            self._store.set(f"{self._round['name']}/failed", f"process {self.place.rank} failed: {words}")
+            self._store.set(f"{self._round['name']}/failed", f"process {self.place.rank} failed: {sentence(error)}")
             raise
 
     def tell(self, step: str, words: str = "done") -> None:

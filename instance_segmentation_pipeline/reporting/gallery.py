@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import numpy as np
 
-from ..detections import Detections, overlaps, truth_of
+from ..detections import Detections, truth_of
 from ..hooks import read_rows
-from ..matching import confusion, curve, greedy, match
+from ..matching import confusion, curve, match, match_image
 from ..seeds import label
 from .pictures import comparison
 from .plots import confusion_figure, learning_figure, png_of, precision_recall_figure, shown_metrics, write_figure
@@ -46,9 +45,7 @@ def gallery_of(cfg: Any, folds: Sequence[int]) -> Gallery:
         cfg: The ``PipelineConfig``.
         folds: The folds that are trained.
     """
-    found = cfg.predictions("validation", list(folds))
-    there = [truth_of(record) for record in cfg.truths(found)]
-    answers = [found.detections(number) for number in range(len(found))]
+    found, there, answers = _of_validation(cfg, folds)
     curves, table = validation_figures(cfg, there, answers)
     order = _by_quality(there, answers, cfg.threshold)
     worst, best = order[:SHOWN], order[::-1][:SHOWN]
@@ -59,6 +56,13 @@ def gallery_of(cfg: Any, folds: Sequence[int]) -> Gallery:
         [_picture(cfg, found, number, quality) for quality, number in worst],
         [_picture(cfg, found, number, quality) for quality, number in best if (quality, number) not in worst],
     )
+
+
+def _of_validation(cfg: Any, folds: Sequence[int]) -> tuple[Any, list[Detections], list[Detections]]:
+    """Return the predictions on all validation parts as a dataset, the objects there, and what was found."""
+    found = cfg.predictions("validation", list(folds))
+    there = [truth_of(record) for record in cfg.truths(found)]
+    return found, there, [found.detections(number) for number in range(len(found))]
 
 
 def validation_figures(cfg: Any, there: Sequence[Detections], answers: Sequence[Detections]) -> tuple[Any, Any]:
@@ -76,9 +80,8 @@ def validation_figures(cfg: Any, there: Sequence[Detections], answers: Sequence[
 
 def write_reports(cfg: Any, folds: Sequence[int]) -> None:
     """Write the precision-recall curves and the confusion matrix of all validation parts below ``reports``."""
-    found = cfg.predictions("validation", list(folds))
-    there = [truth_of(record) for record in cfg.truths(found)]
-    curves, table = validation_figures(cfg, there, [found.detections(number) for number in range(len(found))])
+    _, there, answers = _of_validation(cfg, folds)
+    curves, table = validation_figures(cfg, there, answers)
     write_figure(cfg.files.reports("precision_recall.png"), curves)
     write_figure(cfg.files.reports("confusion.png"), table)
 
@@ -100,13 +103,8 @@ def quality(truth: Detections, found: Detections) -> float:
 
     NaN where nothing is there and nothing was found.
     """
-    ordered = found.by_score()
-    table = overlaps(ordered, truth)
-    table[ordered.labels[:, None] != truth.labels[None, :]] = 0
-    partner = greedy(table, 0.5)
-    hit = partner >= 0
     total = (len(truth) + len(found)) / 2
-    return float(table[np.flatnonzero(hit), partner[hit]].sum() / total) if total else math.nan
+    return float(match_image(truth, found.by_score())[1].sum() / total) if total else math.nan
 
 
 def _by_quality(
