@@ -37,6 +37,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def shortened(value: object, length: int = 80) -> str:
+    """Return a value as Python writes it, cut to so many characters, for a message."""
+    text = repr(value)
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 def sentence(error: BaseException) -> str:
     """Return what to tell of an exception: the words of one that speaks to the user, kind and words of any other."""
     return str(error) if isinstance(error, UserError) else one_line(error)

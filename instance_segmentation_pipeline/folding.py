@@ -5,6 +5,7 @@ from typing import Any
 
 from musket_core import datasets
 
+from .data.split_checks import check_folds, check_holdout, notes_on
 from .errors import ConfigError, DatasetError
 from .splits import (
     Fold,
@@ -37,6 +38,7 @@ class Folding:
     files: Any
     path: Any
     get_dataset: Callable[..., Any]
+    announce_once: Callable[..., None]
     folds_count: int
     imagesPerGpu: int
     validationSplit: float
@@ -95,6 +97,11 @@ class Folding:
             return self._split_of[1]
         check_length(ds)
         given_folds, given_holdout = getattr(ds, "folds", None), self._given_holdout(ds)
+        given = [given_folds, given_holdout]
+        if given_folds is not None:
+            given_folds = check_folds(given_folds, len(ds), "the dataset's folds")
+        if given_holdout is not None:
+            given_holdout = check_holdout(given_holdout, len(ds), "holdoutArr")
         request = SplitRequest(
             self.folds_count if given_folds is None else len(given_folds),
             self.validationSplit,
@@ -103,13 +110,13 @@ class Folding:
             self.testSplit,
             self.testSplitSeed,
         )
-        mark = fingerprint(request, ds, [given_folds, given_holdout])
+        mark = fingerprint(request, ds, given)
         self._check_split(mark)
         classes = stratification_classes(ds) if self.stratified and self._unknown_split(mark) else None
         train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
         if held is not None and classes is not None:
             classes = [classes[index] for index in train.indexes]
-        folds = self._fold_split(train, request, mark, given_folds, given_holdout, classes)
+        folds = self._fold_split(train, held, request, mark, given_folds, classes)
         self.folds_count = len(folds)
         self._split_of = (ds, (train, held, folds))
         return self._split_of[1]
@@ -132,31 +139,28 @@ class Folding:
         split = read_split(self.files.holdout_split, mark)
         if split is None:
             if given is not None:
-                held = {int(index) for index in given}
-                split = [index for index in range(len(ds)) if index not in held], sorted(held)
+                held = set(given)
+                split = [index for index in range(len(ds)) if index not in held], given
             else:
                 split = make_holdout(len(ds), request, classes)
             write_split(self.files.holdout_split, split, mark)
-        train, held_out = (datasets.SubDataSet(ds, indexes) for indexes in split)
-        held_out.name = "holdout"
-        if not len(train) or not len(held_out):
-            raise DatasetError(
-                f"testSplit {self.testSplit} of {len(ds)} items leaves {len(train)} to train on and {len(held_out)} "
-                "held out, expected at least one each: change testSplit, or add items."
-            )
-        return train, held_out
+        ((kept, held_out),) = check_folds([split], len(ds), str(self.files.holdout_split))
+        train, holdout = datasets.SubDataSet(ds, kept), datasets.SubDataSet(ds, held_out)
+        holdout.name = "holdout"
+        return train, holdout
 
     def _fold_split(
-        self, train: Any, request: SplitRequest, mark: str, given: Any, given_holdout: Any, classes: Any
+        self, train: Any, held: Any, request: SplitRequest, mark: str, given: Any, classes: Any
     ) -> list[Fold]:
         split = read_split(self.files.folds_split, mark)
         if split is None:
             if given is not None:
-                split = _given_folds(given, train, given_holdout)
+                split = given if held is None else _given_folds(given, train)
+                self.announce_once(0, notes_on(split, len(train), "the dataset's folds"))
             else:
                 split = make_folds(len(train), request, classes)
             write_split(self.files.folds_split, split, mark)
-        return [(list(fold[0]), list(fold[1])) for fold in split]
+        return check_folds(split, len(train), str(self.files.folds_split))
 
 
 def root_of(dataset: Any) -> Any:
@@ -170,12 +174,11 @@ def check_length(dataset: Any) -> None:
         raise DatasetError("the dataset is empty: expected at least one item to train on.")
 
 
-def _given_folds(given: Any, train: Any, holdout: Any) -> list[Fold]:
-    """Return folds that came with a dataset, as indices into what is left of it without the holdout."""
-    if holdout is None:
-        return [([int(i) for i in fold[0]], [int(i) for i in fold[1]]) for fold in given]
+def _given_folds(given: list[Fold], train: Any) -> list[Fold]:
+    """Return folds that came with a dataset, as positions in ``train``, what is left of it without the holdout."""
     place = {index: position for position, index in enumerate(train.indexes)}
-    return [
-        ([place[int(i)] for i in fold[0] if int(i) in place], [place[int(i)] for i in fold[1] if int(i) in place])
+    left = [
+        ([place[index] for index in fold[0] if index in place], [place[index] for index in fold[1] if index in place])
         for fold in given
     ]
+    return check_folds(left, len(train), "the dataset's folds without the holdout")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ConfigError, nearest
+from .errors import ConfigError, nearest, shortened
 from .fusion import METHODS
 from .views import views_of
 
@@ -238,7 +238,7 @@ def _check(raw: Mapping[str, Any], table: tuple[Property, ...], prefix: str) -> 
         except ConfigError:
             raise
         except (ValueError, TypeError):
-            message = f"{prefix}{entry.name} is {_shown(value)}, but it must be {entry.allowed}."
+            message = f"{prefix}{entry.name} is {shortened(value)}, but it must be {entry.allowed}."
             raise ConfigError(message) from None
     return values
 
@@ -251,8 +251,3 @@ def _unknown(key: str, known: Mapping[str, Property], prefix: str) -> str:
 
 def _fresh(default: Any) -> Any:
     return default.copy() if isinstance(default, (dict, list)) else default
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

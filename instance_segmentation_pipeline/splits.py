@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from sklearn import model_selection
 from tqdm import tqdm
 
-from .errors import DatasetError
-from .files import read_yaml, write_yaml
+from .data.split_checks import CONTENT, check_content, content_line, damaged
+from .errors import DatasetError, one_line
+from .files import write_text
 
 Fold = tuple[list[int], list[int]]
 MARK = "# made from "
@@ -53,18 +55,22 @@ def fingerprint(request: SplitRequest, dataset: Any, given: Any) -> str:
 
 
 def make_holdout(count: int, request: SplitRequest, classes: "Sequence[int] | None") -> Fold:
-    """Return the indices to train on and those held out, ``testSplit`` of all."""
+    """Return the indices to train on and those held out, ``testSplit`` of all.
+
+    Raises:
+        DatasetError: One of the two would be empty.
+    """
     if request.stratified and classes is not None:
-        train, test = model_selection.train_test_split(
-            list(range(count)),
-            test_size=request.test_split,
-            random_state=request.test_split_seed,
-            stratify=_common(classes, 2),
-        )
+        train, test = _parted(count, request.test_split, request.test_split_seed, _common(classes, 2), "testSplit")
         return sorted(train), sorted(test)
     order = list(range(count))
     random.Random(request.test_split_seed).shuffle(order)
     kept = round(count - count * request.test_split)
+    if not 0 < kept < count:
+        raise DatasetError(
+            f"testSplit {request.test_split} of {count} items leaves {kept} to train on and {count - kept} held out, "
+            "expected at least one each: change testSplit, or add items."
+        )
     return order[:kept], order[kept:]
 
 
@@ -83,14 +89,26 @@ def make_folds(count: int, request: SplitRequest, classes: "Sequence[int] | None
     items = np.arange(count)
     common = _common(classes, max(2, folds)) if request.stratified and classes is not None else None
     if folds == 1:
-        train, validation = model_selection.train_test_split(
-            items, shuffle=True, stratify=common, random_state=request.random_state, test_size=request.validation_split
-        )
-        return [(train.tolist(), validation.tolist())]
+        return [_parted(count, request.validation_split, request.random_state, common, "validationSplit")]
     splitter = (model_selection.KFold if common is None else model_selection.StratifiedKFold)(
         folds, shuffle=True, random_state=request.random_state
     )
     return [(train.tolist(), validation.tolist()) for train, validation in splitter.split(items, common)]
+
+
+def _parted(count: int, share: float, seed: int, classes: "Sequence[int] | None", key: str) -> Fold:
+    """Return the indices of ``count`` items but a random share of them, and that share."""
+    try:
+        rest, part = model_selection.train_test_split(
+            np.arange(count), shuffle=True, stratify=classes, random_state=seed, test_size=share
+        )
+    except ValueError as error:  # an empty part, or too few items to spread the classes over both
+        spread = f", with each of {len(set(classes))} classes in both parts" if classes is not None else ""
+        hint = ", or set stratified: false" if classes is not None else ""
+        raise DatasetError(
+            f"{key} {share} cannot part {count} items{spread} ({one_line(error)}): change {key}, or add items{hint}."
+        ) from error
+    return rest.tolist(), part.tolist()
 
 
 def stratification_classes(dataset: Any) -> list[int]:
@@ -102,7 +120,9 @@ def stratification_classes(dataset: Any) -> list[int]:
 
     decides = getattr(type(dataset.root()), "get_stratify_class", None) if hasattr(dataset, "root") else None
     if decides is not None and decides is not DataSet.get_stratify_class:
-        return [int(dataset.get_stratify_class(number)) for number in range(len(dataset))]
+        known: dict[Any, int] = {}
+        given = (dataset.get_stratify_class(number) for number in range(len(dataset)))
+        return [known.setdefault(one, len(known)) for one in given]
     labels = labels_of(dataset, range(len(dataset)))
     frequency = Counter(label for item in labels for label in item)
     return [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in labels]
@@ -133,18 +153,29 @@ def class_balanced(indices: Sequence[int], labels: Sequence[set[int]], threshold
 
 
 def read_split(path: Path, mark: str) -> Any:
-    """Return a split that was made from ``mark``; ``None`` when there is none, or it was made from something else."""
+    """Return a split that was made from ``mark``; ``None`` when there is none, or it was made from something else.
+
+    Raises:
+        DatasetError: The file was cut or edited since it was written.
+    """
     if not path.exists():
         return None
-    with path.open(encoding="utf-8") as file:
-        if file.readline().rstrip("\n") != MARK + mark:
+    try:
+        first, _, body = path.read_text(encoding="utf-8").partition("\n")
+        if first != MARK + mark:
             return None
-    return read_yaml(path)
+        if body.startswith(CONTENT):  # files of earlier versions have no such line
+            line, _, body = body.partition("\n")
+            check_content(path, line, body)
+        return yaml.safe_load(body)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise damaged(path) from error
 
 
 def write_split(path: Path, split: Any, mark: str) -> None:
-    """Write a split, with what it was made from in the first line."""
-    write_yaml(path, _plain(split), header=f"{MARK}{mark}\n")
+    """Write a split, with what it was made from in the first line, and in the second the digest of what follows."""
+    body = yaml.safe_dump(_plain(split), sort_keys=False)
+    write_text(path, f"{MARK}{mark}\n{content_line(body)}\n{body}")
 
 
 def _common(classes: Sequence[int], least: int) -> list[int]:
@@ -162,6 +193,8 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(list(value)))
     if isinstance(value, (list, tuple, range)):
         return [_plain(entry) for entry in value]
     return value
