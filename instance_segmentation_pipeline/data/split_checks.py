@@ -139,7 +139,9 @@ def _positions(values: Any, count: int, what: str) -> np.ndarray:
     except ValueError:
         positions = np.empty(0)
     if positions.ndim != 1 or positions.dtype.kind not in "iu":
-        raise DatasetError(f"{what} holds {_first_wrong(entries)}, expected positions of items, from 0 to {count - 1}.")
+        raise DatasetError(
+            f"{what} holds {_first_wrong(list(entries))}, expected positions of items, from 0 to {count - 1}."
+        )
     outside = (positions < 0) | (positions >= count)
     if outside.any():
         raise DatasetError(
