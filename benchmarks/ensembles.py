@@ -14,8 +14,8 @@ from pathlib import Path
 
 from musket_core import generic
 
-from instance_segmentation_pipeline.fusion import METHODS
-from instance_segmentation_pipeline.reporting.columns import table
+from instance_segmentation_pipeline.detection.fusion import METHODS
+from instance_segmentation_pipeline.visualization.text_table import table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """#%Musket MMDetection 1.0

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from instance_segmentation_pipeline.detections import Detections
-from instance_segmentation_pipeline.prediction_store import PredictionStore, writing
+from instance_segmentation_pipeline.detection.detections import Detections
+from instance_segmentation_pipeline.inference.prediction_store import PredictionStore, writing
 
 HEIGHT, WIDTH, OBJECTS = 800, 1333, 20
 

@@ -19,9 +19,9 @@ os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
 import torch
 from musket_core import generic
 
-from instance_segmentation_pipeline.hooks import read_rows
 from instance_segmentation_pipeline.launch.devices import devices_for
-from instance_segmentation_pipeline.launch.group import run_group
+from instance_segmentation_pipeline.launch.process_group import run_group
+from instance_segmentation_pipeline.training.hooks import read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """#%Musket MMDetection 1.0

@@ -81,14 +81,14 @@ def native(options):
     """Return the path of the native config."""
     if options.config is None:
         return CONFIG
-    from instance_segmentation_pipeline.zoo import zoo_folder
+    from instance_segmentation_pipeline.zoo.catalogue import zoo_folder
 
     return zoo_folder() / options.config
 
 
 def write_coco(dataset, folder):
     """Write a Musket dataset as COCO JSON and PNG files, as CocoDataset reads them."""
-    from instance_segmentation_pipeline.annotations import encode_masks, from_musket
+    from instance_segmentation_pipeline.detection.instances import encode_masks, from_musket
 
     images, annotations = [], []
     for number in range(len(dataset)):

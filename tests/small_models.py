@@ -3,8 +3,8 @@
 import yaml
 from mmengine.config import Config
 
-from instance_segmentation_pipeline.native_config import walk
-from instance_segmentation_pipeline.zoo import zoo_folder
+from instance_segmentation_pipeline.models.config_file import walk
+from instance_segmentation_pipeline.zoo.catalogue import zoo_folder
 
 CHANNELS = {256: 32, 512: 64, 1024: 64, 2048: 64, 128: 32, 1280: 160}
 """Widths of heads, necks and transformers; 32 groups of normalisation still divide those that are normalised."""

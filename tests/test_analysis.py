@@ -13,9 +13,9 @@ import yaml
 from test_fusion import HEIGHT, WIDTH, found
 
 from instance_segmentation_pipeline.cli import main
-from instance_segmentation_pipeline.detections import none_found
+from instance_segmentation_pipeline.detection.detections import none_found
 from instance_segmentation_pipeline.reporting.analysis import analyse, flatten
-from instance_segmentation_pipeline.reporting.gallery import quality
+from instance_segmentation_pipeline.reporting.report_figures import quality
 
 COLUMNS = "epoch,lr,loss,val_loss,val_coco_segm_mAP\n"
 

@@ -6,7 +6,7 @@ from datasets_for_tests import square
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instance_segmentation_pipeline.annotations import (
+from instance_segmentation_pipeline.detection.instances import (
     boxes_of_masks,
     decode_masks,
     encode_masks,

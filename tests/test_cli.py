@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from instance_segmentation_pipeline.cli import fit, main
-from instance_segmentation_pipeline.cli.arguments import project_around
+from instance_segmentation_pipeline.cli.argument_types import project_around
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ import yaml
 from datasets_for_tests import Items, shapes
 from musket_core import generic
 
-from instance_segmentation_pipeline.checkpoints import is_whole, last_checkpoint, read_checkpoint
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError, WeightsError
-from instance_segmentation_pipeline.hooks import read_rows
-from instance_segmentation_pipeline.launch import lock
 from instance_segmentation_pipeline.launch.devices import devices_for, leases
-from instance_segmentation_pipeline.launch.group import run_group
-from instance_segmentation_pipeline.launch.side_by_side import raise_failures, side_by_side
+from instance_segmentation_pipeline.launch.process_group import run_group
+from instance_segmentation_pipeline.launch.process_pool import raise_failures, side_by_side
+from instance_segmentation_pipeline.models.checkpoints import is_whole, last_checkpoint, read_checkpoint
+from instance_segmentation_pipeline.storage import run_lock as lock
+from instance_segmentation_pipeline.training.hooks import read_rows
 
 
 def weights_of(path):

@@ -8,8 +8,8 @@ from musket_core.context import context
 from musket_core.generic_config import GenericImageTaskConfig
 from musket_core.projects import Project
 
-from instance_segmentation_pipeline.config import PipelineConfig
 from instance_segmentation_pipeline.errors import ConfigError, DatasetError
+from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
 
 
 def test_a_file_becomes_our_config(add_experiment):

@@ -8,7 +8,7 @@ import torch
 from conftest import FAST, REPOSITORY, SMALL_CONFIG
 
 from instance_segmentation_pipeline.cli import analize, fit, models, predict, task
-from instance_segmentation_pipeline.properties import PROPERTIES
+from instance_segmentation_pipeline.config.schema import PROPERTIES
 
 REFERENCE = (REPOSITORY / "reference.md").read_text()
 README = (REPOSITORY / "README.md").read_text()
@@ -204,7 +204,7 @@ def test_every_property_is_in_the_reference_with_its_default():
 def test_every_example_of_the_reference_is_accepted():
     import yaml
 
-    from instance_segmentation_pipeline.properties import check_properties
+    from instance_segmentation_pipeline.config.schema import check_properties
 
     for name, text in sections("Properties of an experiment", "fit script arguments").items():
         for example in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL):
@@ -231,7 +231,7 @@ def test_every_flag_is_in_the_reference():
 def test_the_files_of_the_reference_are_those_that_are_written():
     from pathlib import Path
 
-    from instance_segmentation_pipeline.files import ExperimentFiles
+    from instance_segmentation_pipeline.storage.experiment_files import ExperimentFiles
 
     files = ExperimentFiles(Path("/e/config.yaml"))
     stage = files.stage(0, 1)

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from instance_segmentation_pipeline.errors import WeightsError
-from instance_segmentation_pipeline.fetching import fetch, url_of
+from instance_segmentation_pipeline.zoo.downloads import fetch, url_of
 
 CONTENT = bytes(range(256)) * 2000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]

@@ -10,11 +10,11 @@ from mmdet.evaluation import eval_map
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from instance_segmentation_pipeline.annotations import boxes_of_masks, decode_masks, encode_masks
-from instance_segmentation_pipeline.detections import Detections, from_arrays, none_found
-from instance_segmentation_pipeline.final_metrics import final_metric_names, final_metrics
-from instance_segmentation_pipeline.matching import confusion, curve, match
-from instance_segmentation_pipeline.metrics import coco_evaluation, coco_metrics, metric_names
+from instance_segmentation_pipeline.detection.detections import Detections, from_arrays, none_found
+from instance_segmentation_pipeline.detection.instances import boxes_of_masks, decode_masks, encode_masks
+from instance_segmentation_pipeline.detection.matching import confusion, curve, match
+from instance_segmentation_pipeline.metrics.coco import coco_evaluation, coco_metrics, metric_names
+from instance_segmentation_pipeline.metrics.instance_metrics import final_metric_names, final_metrics
 
 SIZE = 160
 DOT = np.zeros((1, SIZE, SIZE), np.uint8)
@@ -61,7 +61,7 @@ def scene(seed, images=6, classes=3, objects=5):
 
 def reference(truths, predictions, classes, kind):
     """Evaluate with pycocotools itself."""
-    from instance_segmentation_pipeline.metrics import _detections, _ground_truth, _of_kind
+    from instance_segmentation_pipeline.metrics.coco import _detections, _ground_truth, _of_kind
 
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()

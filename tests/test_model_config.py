@@ -7,9 +7,9 @@ from conftest import SMALL_CONFIG
 from mmengine.config import Config
 
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.model_config import ModelRequest, apply_options, prepare, schedule
-from instance_segmentation_pipeline.native_config import locate, read_native, walk
-from instance_segmentation_pipeline.zoo import successor_of
+from instance_segmentation_pipeline.models.config_file import locate, read_native, walk
+from instance_segmentation_pipeline.models.prepare import ModelRequest, apply_options, prepare, schedule
+from instance_segmentation_pipeline.zoo.catalogue import successor_of
 
 RTMDET = "mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
 MASK_RCNN = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
@@ -225,7 +225,7 @@ def test_what_comes_out_of_a_fitted_pipeline_has_the_shape(tmp_path):
     """Sizes are in the order that each transform reads them in: a wide shape gives wide images."""
     from datasets_for_tests import shapes
 
-    from instance_segmentation_pipeline.dataset import ItemReader, MusketDetectionDataset
+    from instance_segmentation_pipeline.data.item_reader import ItemReader, MusketDetectionDataset
 
     reader = ItemReader(3, "yxyx", "dataset", True)
     for config in (str(SMALL_CONFIG), RTMDET):

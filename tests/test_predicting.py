@@ -16,8 +16,8 @@ from musket_core.datasets import SubDataSet
 from musket_core.model import AverageBlend, FoldsAndStages
 from musket_core.tools import ModelSpec
 
-from instance_segmentation_pipeline.detector import Detector, Ensemble
 from instance_segmentation_pipeline.errors import ConfigError, DatasetError, WeightsError
+from instance_segmentation_pipeline.inference.detector import Detector, Ensemble
 
 EXTRA = """folds_count: 2
 testSplit: 0.2

@@ -10,15 +10,9 @@ from datasets_for_tests import Items, square
 from musket_core.datasets import MeanDataSet, PredictionBlend, PredictionItem, WeightedBlend
 from test_fusion import HEIGHT, WIDTH, found
 
-from instance_segmentation_pipeline.detections import from_musket_prediction, none_found
+from instance_segmentation_pipeline.detection.detections import from_musket_prediction, none_found
 from instance_segmentation_pipeline.errors import DatasetError
-from instance_segmentation_pipeline.prediction_store import (
-    Blend,
-    PredictionStore,
-    pack,
-    unpack,
-    writing,
-)
+from instance_segmentation_pipeline.inference.prediction_store import Blend, PredictionStore, pack, unpack, writing
 
 ONE = found((0, 0.9, 3, 10, 21, 15), (1, 0.4, 30, 40, 39, 58))
 NONE = none_found(HEIGHT, WIDTH, True)
@@ -121,7 +115,7 @@ def test_a_damaged_item_is_told(tmp_path):
 
 
 def test_our_modules_can_be_the_first_to_be_imported(run):
-    for name in ("prediction_store", "scoring", "launch.cluster", "tasks"):
+    for name in ("inference.prediction_store", "experiment.evaluator", "launch.ray_cluster", "tasks.builtin"):
         done = run(sys.executable, "-c", f"import instance_segmentation_pipeline.{name}")
         assert done.returncode == 0, done.stderr
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from instance_segmentation_pipeline.config.schema import PROPERTIES, check_properties
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.properties import PROPERTIES, check_properties
 
 LEAST = {"configPath": "a.py", "stages": [{"epochs": 1}]}
 

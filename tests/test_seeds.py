@@ -9,9 +9,9 @@ from musket_core.model import AverageBlend, FoldsAndStages
 from musket_core.projects import Project
 from musket_core.tools import ModelSpec
 
-from instance_segmentation_pipeline.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.cli import analize, fit
-from instance_segmentation_pipeline.files import read_yaml
+from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
+from instance_segmentation_pipeline.storage.experiment_files import read_yaml
 
 SEEDS = "num_seeds: 2\nfolds_count: 2\ntestSplit: 0.25\nstorage_threshold: 0.0\n"
 

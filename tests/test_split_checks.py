@@ -5,8 +5,8 @@ import pytest
 from datasets_for_tests import Items, square
 from musket_core import generic
 
+from instance_segmentation_pipeline.data.splits import read_split, write_split
 from instance_segmentation_pipeline.errors import DatasetError, UserError
-from instance_segmentation_pipeline.splits import read_split, write_split
 
 COUNT = 12
 HALVES = [(list(range(6)), list(range(6, 12)))]

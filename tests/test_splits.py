@@ -5,8 +5,7 @@ from collections import Counter
 import pytest
 from datasets_for_tests import Items, square
 
-from instance_segmentation_pipeline.errors import DatasetError
-from instance_segmentation_pipeline.splits import (
+from instance_segmentation_pipeline.data.splits import (
     SplitRequest,
     fingerprint,
     make_folds,
@@ -15,6 +14,7 @@ from instance_segmentation_pipeline.splits import (
     stratification_classes,
     write_split,
 )
+from instance_segmentation_pipeline.errors import DatasetError
 
 
 def request(folds=3, stratified=False, test=0.2):

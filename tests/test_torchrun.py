@@ -12,7 +12,7 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.launch.place import Place, leads, place
+from instance_segmentation_pipeline.launch.job_environment import Place, leads, place
 from instance_segmentation_pipeline.launch.torchrun import Joined
 
 SCRIPTS = Path(sys.executable).parent

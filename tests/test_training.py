@@ -14,9 +14,9 @@ from musket_core import generic
 from musket_core.experiment import Experiment
 from small_models import SLIM, SLIM_MASK, two_stage
 
-from instance_segmentation_pipeline.checkpoints import read_checkpoint, state_of
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError, UserError, WeightsError
-from instance_segmentation_pipeline.hooks import read_rows
+from instance_segmentation_pipeline.models.checkpoints import read_checkpoint, state_of
+from instance_segmentation_pipeline.training.hooks import read_rows
 
 
 def test_the_documented_files_are_there(trained):

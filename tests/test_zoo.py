@@ -11,17 +11,17 @@ import pytest
 from datasets_for_tests import Items, shapes, square
 from mmengine.config import Config
 
-from instance_segmentation_pipeline.checkpoints import class_dependent
-from instance_segmentation_pipeline.class_count import native_class_count, set_class_count
 from instance_segmentation_pipeline.cli.models import main as models
-from instance_segmentation_pipeline.dataset import ItemReader, MusketDetectionDataset
+from instance_segmentation_pipeline.data.item_reader import ItemReader, MusketDetectionDataset
+from instance_segmentation_pipeline.data.splits import class_balanced
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.mmdet_parts import MODELS
-from instance_segmentation_pipeline.model_config import ModelRequest, prepare, schedule
-from instance_segmentation_pipeline.native_config import walk
-from instance_segmentation_pipeline.pipelines import without_loading
-from instance_segmentation_pipeline.splits import class_balanced
-from instance_segmentation_pipeline.zoo import catalogue, entry_of, successor_of, zoo_folder, zoo_names
+from instance_segmentation_pipeline.models.checkpoints import class_dependent
+from instance_segmentation_pipeline.models.class_count import native_class_count, set_class_count
+from instance_segmentation_pipeline.models.config_file import walk
+from instance_segmentation_pipeline.models.mmdet_compat import MODELS
+from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare, schedule
+from instance_segmentation_pipeline.models.transforms import without_loading
+from instance_segmentation_pipeline.zoo.catalogue import catalogue, entry_of, successor_of, zoo_folder, zoo_names
 
 CLASSES = tuple(f"class {number}" for number in range(46))
 NATIVE = (80, 81, 133, 134, 1203, 1230)

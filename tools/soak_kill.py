@@ -19,8 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from instance_segmentation_pipeline.checkpoints import is_whole, read_checkpoint
-from instance_segmentation_pipeline.files import ExperimentFiles
+from instance_segmentation_pipeline.models.checkpoints import is_whole, read_checkpoint
+from instance_segmentation_pipeline.storage.experiment_files import ExperimentFiles
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """#%Musket MMDetection 1.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line
-from .arguments import boolean
+from .argument_types import boolean
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,8 +36,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     """Analyse; return 0, or 1 when something had to be skipped, or 2 when there is nothing to analyse."""
     options = parser().parse_args(arguments)
     from ..reporting.analysis import analyse, table_rows, write_csv
-    from ..reporting.columns import table
     from ..reporting.page import main_metrics
+    from ..visualization.text_table import table
 
     output = options.output or options.inputFolder / "report.csv"
     try:
@@ -60,8 +60,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
 def _write_page(path: Path, analysis: Any, title: str) -> None:
     from tqdm import tqdm
 
-    from ..files import write_text
     from ..reporting.page import page
+    from ..storage.experiment_files import write_text
 
     bar = tqdm(analysis.experiments, "drawing", unit="experiment", leave=False, disable=None)
     write_text(path, page(analysis, [_gallery(one) for one in bar], title))
@@ -69,9 +69,9 @@ def _write_page(path: Path, analysis: Any, title: str) -> None:
 
 def _gallery(one: Any) -> Any:
     """Return the pictures of an experiment, or a sentence that says why there are none."""
-    from ..dialect import project_of
-    from ..reporting.gallery import gallery_of
-    from .selection import project_at
+    from ..musket_adapters.dialect import project_of
+    from ..reporting.report_figures import gallery_of
+    from .project_lookup import project_at
 
     try:
         from musket_core.experiment import Experiment

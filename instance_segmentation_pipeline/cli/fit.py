@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Stopped, UserError, one_line
-from ..launch.place import leads, place
-from .arguments import boolean, fold_numbers
-from .selection import add_common, chosen, prepare_experiment
+from ..launch.job_environment import leads, place
+from .argument_types import boolean, fold_numbers
+from .project_lookup import add_common, chosen, prepare_experiment
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,8 +84,8 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
     if len(experiments) == 1 or not slots:
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
     from ..launch.devices import gpu_count
-    from ..launch.side_by_side import side_by_side
-    from ..reporting.progress import Display
+    from ..launch.multi_bar import Display
+    from ..launch.process_pool import side_by_side
 
     if len(slots) == 1 and not gpu_count():
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
@@ -131,8 +131,8 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
 
 
 def _report(experiment: Any, seconds: float) -> None:
-    from ..reporting.progress import duration
-    from ..reporting.tables import experiment_table, last_pictures
+    from ..launch.multi_bar import duration
+    from ..reporting.fit_table import experiment_table, last_pictures
 
     if not experiment.isCompleted():
         print(f"{experiment.name()}: time is over; --allow_resume true goes on.")  # noqa: T201
@@ -148,7 +148,7 @@ def _report(experiment: Any, seconds: float) -> None:
 
 def _run_tasks(experiments: Sequence[Any]) -> int:
     """Run the project's tasks on each experiment, as ``musket task --task all`` does."""
-    from ..running_tasks import choose_tasks, run_all
+    from ..tasks.runner import choose_tasks, run_all
 
     try:
         tasks = choose_tasks(Path(experiments[0].project.path), ["all"]) if experiments else {}

@@ -22,8 +22,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Print the table; return 0, or 1 when nothing matches."""
     options = parser().parse_args(arguments)
-    from ..reporting.columns import table
-    from ..zoo import catalogue
+    from ..visualization.text_table import table
+    from ..zoo.catalogue import catalogue
 
     wanted = _plain(options.architecture or "")
     words = (options.search or "").lower().split()

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError, UserError
-from .arguments import numbers_or_all
-from .selection import add_common, chosen, prepare_experiment
+from .argument_types import numbers_or_all
+from .project_lookup import add_common, chosen, prepare_experiment
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, UserError
-from .arguments import boolean, names, numbers_or_all
-from .selection import add_common, chosen, prepare_experiment
+from .argument_types import boolean, names, numbers_or_all
+from .project_lookup import add_common, chosen, prepare_experiment
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +40,7 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
             raise ConfigError("no experiment of the project is finished: train one, or name one with --name.")
         for experiment in experiments:
             prepare_experiment(experiment, options)
-        from ..running_tasks import choose_tasks, run_all
+        from ..tasks.runner import choose_tasks, run_all
 
         tasks = choose_tasks(Path(experiments[0].project.path), options.task)
         if not tasks:

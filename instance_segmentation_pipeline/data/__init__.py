@@ -1,1 +1,4 @@
-"""Musket datasets on their way to the trainer: reading, splitting, checking. Imports neither models nor training."""
+"""Musket datasets on their way in: providers, items, splits, folds, formats.
+
+May know musket_core; knows no MMDetection.
+"""

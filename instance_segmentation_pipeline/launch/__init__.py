@@ -1,1 +1,4 @@
-"""Where jobs run: devices, and executors that run a job on one. What a job does is not known here."""
+"""Where jobs run: devices, process groups, pools, torchrun, Ray.
+
+Knows no training and no musket_core.
+"""

@@ -16,9 +16,9 @@ import torch
 
 from ..errors import ConfigError, GroupLost, UserError, sentence
 from .devices import gpu_count
-from .executor import InProcessExecutor
-from .group import TIMEOUT, is_lost_connection
-from .place import Place, place
+from .executors import InProcessExecutor
+from .job_environment import Place, place
+from .process_group import TIMEOUT, is_lost_connection
 
 INTERVAL = 0.2
 LEADER = "musket/leader"

@@ -68,7 +68,7 @@ class RewritingLoader(SourceFileLoader):
         with contextlib.redirect_stdout(io.StringIO()):  # introspector prints what Keras 3 changed
             super().exec_module(module)
         if module.__name__.startswith("musket_core."):
-            from .overrides import apply
+            from ..musket_adapters.overrides import apply
 
             apply(module)
 

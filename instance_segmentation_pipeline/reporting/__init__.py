@@ -1,1 +1,4 @@
-"""What a person looks at: progress, pictures, the summary."""
+"""Finished experiments side by side: tables, figures, a page.
+
+Reads files and records, never a config object.
+"""

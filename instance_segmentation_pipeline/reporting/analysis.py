@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ..dialect import common_of, is_ours, read_config
 from ..errors import ConfigError, UserError, nearest, one_line
-from ..files import ExperimentFiles, read_yaml, write_text
-from ..hooks import read_rows
-from ..seeds import folders_of
+from ..experiment.seeds import folders_of
+from ..musket_adapters.dialect import common_of, is_ours, read_config
+from ..storage.experiment_files import ExperimentFiles, read_yaml, write_text
+from ..training.hooks import read_rows
 
 IGNORED = ("epoch", "lr")
 """Columns of the metrics CSV that are no metrics."""

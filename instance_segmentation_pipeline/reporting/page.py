@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from .analysis import Analysis, Finished, table_rows
-from .gallery import Gallery
+from .report_figures import Gallery
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --strong: #2563eb; }

@@ -1,0 +1,82 @@
+"""Which experiments of which project a command line means."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, nearest
+from .argument_types import names, positive, project_around
+
+
+def add_common(parser: argparse.ArgumentParser, wanted: str) -> None:
+    """Add the flags that ``fit`` and ``task`` share; ``wanted`` says which experiments are meant without ``--name``."""
+    add = parser.add_argument
+    add("--project", type=Path, help="root of the project; by default the one around the current folder")
+    add("--name", type=names, help=f"experiments, separated by commas; by default {wanted}")
+    add("--num_gpus", type=positive, default=1, help="GPUs to use at all (default 1; without a GPU, the CPU works)")
+    add("--gpus_per_net", type=positive, default=1, help="GPUs to use for one net at most (default 1)")
+    add("--num_workers", type=positive, default=1, help="nets to work with at the same time (default 1)")
+    add("--cache", type=Path, help="folder for temporary data and downloaded weights")
+
+
+def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> list:
+    """Return the experiments that are meant, in the order given.
+
+    Args:
+        options: Parsed flags of ``add_common``.
+        by_default: Says of an experiment whether it is meant where none is named.
+
+    Raises:
+        ConfigError: No project, or no such experiment.
+    """
+    root, wanted = options.project, options.name
+    if root is None:
+        root, here = project_around(Path.cwd())
+        wanted = wanted or here
+        if root is None:
+            raise ConfigError("--project is missing, and the current folder is in no project: give --project.")
+    root = root.absolute()
+    if not (root / "experiments").is_dir():
+        raise ConfigError(f"--project {root} is no project: it has no folder experiments.")
+    if options.cache is not None:
+        _use_cache(options)
+    found = {experiment.name(): experiment for experiment in project_at(root).experiments()}
+    if not found:
+        raise ConfigError(f"--project {root} has no experiment: none of the folders in experiments has a config.yaml.")
+    if not wanted:
+        return [experiment for experiment in found.values() if by_default(experiment)]
+    for name in wanted:
+        if name not in found:
+            known = ", ".join(sorted(found))
+            raise ConfigError(f"--name {name!r} is no experiment of {root}{nearest(name, found)}; there are: {known}.")
+    return [found[name] for name in wanted]
+
+
+def project_at(root: Path) -> Any:
+    """Return musket_core's ``Project`` of a folder."""
+    from musket_core.projects import Project
+
+    return Project(str(root))
+
+
+def prepare_experiment(experiment: Any, options: argparse.Namespace) -> None:
+    """Give an experiment what the flags say of devices and cache.
+
+    Raises:
+        ConfigError: Its YAML is of another dialect.
+    """
+    experiment.gpus = options.gpus_per_net
+    experiment.num_gpus = max(options.num_gpus, options.gpus_per_net)
+    experiment.num_workers = options.num_workers
+    experiment.cache = options.cache
+    if not experiment.ours:
+        raise ConfigError(f"{experiment.files.config} does not begin with #%Musket MMDetection 1.0: add that line.")
+
+
+def _use_cache(options: argparse.Namespace) -> None:
+    options.cache = options.cache.absolute()
+    options.cache.mkdir(parents=True, exist_ok=True)
+    from musket_core import caches
+
+    caches.CACHE_DIR = str(options.cache)

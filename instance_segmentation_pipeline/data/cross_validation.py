@@ -1,0 +1,184 @@
+"""Folds and holdout of an experiment: made once, fixed on disk, and never mixed with those of other data."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from musket_core import datasets
+
+from ..errors import ConfigError, DatasetError
+from .split_checks import check_folds, check_holdout, notes_on
+from .splits import (
+    Fold,
+    SplitRequest,
+    fingerprint,
+    make_folds,
+    make_holdout,
+    read_split,
+    stratification_classes,
+    write_split,
+)
+
+
+class DetectionFolds(datasets.DefaultKFoldedDataSet):
+    """Folds as musket_core's ``FoldWork`` reads them: ``ds``, and ``indexes(fold, isTrain)`` into it."""
+
+    def __init__(self, ds: Any, folds: Sequence[Fold], batch: int) -> None:
+        self.ds = ds
+        self.folds = list(folds)
+        self.batchSize = batch
+        self.aug: list = []
+        self.transforms: list = []
+        self.maxEpochSize = None
+        self.positive: dict = {}
+
+
+class Folding:
+    """The part of ``PipelineConfig`` that splits the dataset; the methods' names are musket_core's."""
+
+    files: Any
+    path: Any
+    get_dataset: Callable[..., Any]
+    announce_once: Callable[..., None]
+    folds_count: int
+    imagesPerGpu: int
+    validationSplit: float
+    random_state: int
+    stratified: bool
+    testSplit: float
+    testSplitSeed: int
+    holdoutArr: Any
+    _dataset: Any
+    _split_of: tuple
+
+    def kfold(self, ds: Any = None, indeces: Any = None, batch: Any = None) -> DetectionFolds:
+        """Return the folds of the dataset, the holdout left out; they are fixed on disk at the first call."""
+        train, _, folds = self._split(ds)
+        return DetectionFolds(train, folds, batch or self.imagesPerGpu)
+
+    def hasHoldout(self) -> bool:
+        """Say whether a part of the dataset is held out."""
+        return self.testSplit > 0 or self._given_holdout(self._dataset) is not None
+
+    def holdout(self, ds: Any = None) -> Any:
+        """Return the part of the dataset that is held out."""
+        held = self._split(ds)[1]
+        if held is None:
+            raise ConfigError(f"{self.path}: there is no holdout: set testSplit.")
+        return held
+
+    def train_without_holdout(self, ds: Any = None) -> Any:
+        """Return the dataset without the part that is held out."""
+        return self._split(ds)[0]
+
+    def validation(self, ds: Any = None, foldNum: Any = 0) -> Any:
+        """Return the validation part of a fold."""
+        return self._part(ds, foldNum, "validation", is_train=False)
+
+    def train(self, ds: Any = None, foldNum: Any = 0) -> Any:
+        """Return the training part of a fold."""
+        return self._part(ds, foldNum, "train", is_train=True)
+
+    def _part(self, ds: Any, fold: Any, name: str, is_train: bool) -> Any:
+        if isinstance(ds, int):
+            ds, fold = None, ds
+        number = fold[0] if isinstance(fold, list) else fold
+        folds = self.kfold(ds)
+        part = datasets.SubDataSet(folds.ds, folds.indexes(number, is_train))
+        part.name = f"{name}{number}"
+        return part
+
+    def _given_holdout(self, ds: Any) -> Any:
+        return self.holdoutArr if self.holdoutArr is not None else getattr(ds, "holdoutArr", None)
+
+    def _split(self, ds: Any = None) -> tuple[Any, Any, list[Fold]]:
+        """Return training dataset, holdout dataset or ``None``, and the folds as indices into the first."""
+        ds = self.get_dataset() if ds is None else ds
+        if self._split_of and self._split_of[0] is ds:
+            return self._split_of[1]
+        check_length(ds)
+        given_folds, given_holdout = getattr(ds, "folds", None), self._given_holdout(ds)
+        given = [given_folds, given_holdout]
+        if given_folds is not None:
+            given_folds = check_folds(given_folds, len(ds), "the dataset's folds")
+        if given_holdout is not None:
+            given_holdout = check_holdout(given_holdout, len(ds), "holdoutArr")
+        request = SplitRequest(
+            self.folds_count if given_folds is None else len(given_folds),
+            self.validationSplit,
+            self.random_state,
+            self.stratified,
+            self.testSplit,
+            self.testSplitSeed,
+        )
+        mark = fingerprint(request, ds, given)
+        self._check_split(mark)
+        classes = stratification_classes(ds) if self.stratified and self._unknown_split(mark) else None
+        train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
+        if held is not None and classes is not None:
+            classes = [classes[index] for index in train.indexes]
+        folds = self._fold_split(train, held, request, mark, given_folds, classes)
+        self.folds_count = len(folds)
+        self._split_of = (ds, (train, held, folds))
+        return self._split_of[1]
+
+    def _check_split(self, mark: str) -> None:
+        """Refuse to mix weights trained on one split with another one."""
+        if self.files.folds_split.exists() and self._unknown_split(mark) and self.files.trained():
+            raise ConfigError(
+                f"{self.files.folds_split} was made for another dataset, folds_count, testSplit, validationSplit, "
+                "stratified or seed than the config has now, and weights were trained on it: put the config back, or "
+                "train anew without --allow_resume."
+            )
+
+    def _unknown_split(self, mark: str) -> bool:
+        return read_split(self.files.folds_split, mark) is None
+
+    def _holdout_split(self, ds: Any, request: SplitRequest, mark: str, given: Any, classes: Any) -> tuple[Any, Any]:
+        if not self.testSplit and given is None:
+            return ds, None
+        split = read_split(self.files.holdout_split, mark)
+        if split is None:
+            if given is not None:
+                held = set(given)
+                split = [index for index in range(len(ds)) if index not in held], given
+            else:
+                split = make_holdout(len(ds), request, classes)
+            write_split(self.files.holdout_split, split, mark)
+        ((kept, held_out),) = check_folds([split], len(ds), str(self.files.holdout_split))
+        train, holdout = datasets.SubDataSet(ds, kept), datasets.SubDataSet(ds, held_out)
+        holdout.name = "holdout"
+        return train, holdout
+
+    def _fold_split(
+        self, train: Any, held: Any, request: SplitRequest, mark: str, given: Any, classes: Any
+    ) -> list[Fold]:
+        split = read_split(self.files.folds_split, mark)
+        if split is None:
+            if given is not None:
+                split = given if held is None else _given_folds(given, train)
+                self.announce_once(0, notes_on(split, len(train), "the dataset's folds"))
+            else:
+                split = make_folds(len(train), request, classes)
+            write_split(self.files.folds_split, split, mark)
+        return check_folds(split, len(train), str(self.files.folds_split))
+
+
+def root_of(dataset: Any) -> Any:
+    """Return the dataset at the root of parts and compositions."""
+    return dataset.root() if hasattr(dataset, "root") else dataset
+
+
+def check_length(dataset: Any) -> None:
+    """Raise a ``DatasetError`` for a dataset without items."""
+    if not len(dataset):
+        raise DatasetError("the dataset is empty: expected at least one item to train on.")
+
+
+def _given_folds(given: list[Fold], train: Any) -> list[Fold]:
+    """Return folds that came with a dataset, as positions in ``train``, what is left of it without the holdout."""
+    place = {index: position for position, index in enumerate(train.indexes)}
+    left = [
+        ([place[index] for index in fold[0] if index in place], [place[index] for index in fold[1] if index in place])
+        for fold in given
+    ]
+    return check_folds(left, len(train), "the dataset's folds without the holdout")

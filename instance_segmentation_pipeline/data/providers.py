@@ -1,0 +1,159 @@
+"""From the YAML's ``dataset`` to a dataset: finding the provider among modules, and calling it.
+
+musket_core turns an exception inside a provider to ``None``; here it keeps its place and its words.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from musket_core import builtin_datasets, datasets, net_declaration
+from musket_core.configloader import PythonFunction, PythonType
+
+from ..errors import ConfigError, DatasetError, UserError, nearest, one_line
+
+PARTS = ("train", "validation", "holdout")
+
+
+def project_modules(project: Path) -> list[str]:
+    """Return the names of the modules in a project's ``modules`` folder, and make them importable."""
+    folder = project / "modules"
+    if not folder.is_dir():
+        return []
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    for name in names:
+        _forget_namesake(name, folder / f"{name}.py")
+    return names
+
+
+def declared_dataset(declaration: Any, imports: Sequence[str], where: Path) -> Any:
+    """Return the dataset that a declaration describes.
+
+    Args:
+        declaration: A provider's name; or a mapping of it to its arguments (nothing, a list, a mapping or one
+            value); or a mapping with the keys ``train``, ``validation`` and ``holdout`` to such mappings; or a list of
+            a provider and preprocessors, as musket_core has them.
+        imports: Names of the modules to look for the provider in.
+        where: The YAML file, for messages.
+
+    Raises:
+        UserError: No such provider, or it failed.
+    """
+    modules = _register(imports, where)
+    if isinstance(declaration, dict) and declaration and set(declaration) <= set(PARTS):
+        return _parts(declaration, modules, where)
+    if isinstance(declaration, str):
+        return _provided(declaration, None, modules, where)
+    if isinstance(declaration, dict) and len(declaration) == 1:
+        ((name, arguments),) = declaration.items()
+        return _provided(name, arguments, modules, where)
+    return _composed(declaration, where)
+
+
+def _forget_namesake(name: str, path: Path) -> None:
+    """Drop a module of the same name that was imported from another project."""
+    loaded = sys.modules.get(name)
+    file = getattr(loaded, "__file__", None)
+    if file is not None and Path(file).resolve() != path.resolve() and Path(file).parent.name == "modules":
+        del sys.modules[name]
+
+
+def _register(imports: Sequence[str], where: Path) -> list[ModuleType]:
+    """Import modules and tell musket_core of what they define; return them."""
+    net_declaration.layers.register_module(builtin_datasets)
+    modules = []
+    for name in imports:
+        try:
+            modules.append(importlib.import_module(name))
+        except Exception as error:
+            text = one_line(error)
+            raise ConfigError(f"{where}: the module {name!r} cannot be imported: {text}.") from error
+        net_declaration.layers.register(name)
+    return modules
+
+
+def _provided(name: str, arguments: Any, modules: Sequence[ModuleType], where: Path) -> Any:
+    provider = _provider(name, modules)
+    if provider is None:
+        known = [key for module in modules for key, value in vars(module).items() if getattr(value, "dataset", False)]
+        hint = nearest(name, known) or (f"; known are {', '.join(sorted(set(known)))}" if known else "")
+        raise ConfigError(
+            f"{where}: dataset {name!r} is no dataset provider{hint}: define it in the project's modules, or name its "
+            "module in imports."
+        )
+    positional, named = _call_arguments(arguments)
+    try:
+        made = provider(*positional, **named)
+    except UserError:
+        raise
+    except Exception as error:
+        text = one_line(error)
+        raise DatasetError(f"{where}: the dataset provider {name!r} failed: {text}.") from error
+    return _checked(made, f"the dataset provider {name!r}", where)
+
+
+def _provider(name: str, modules: Sequence[ModuleType]) -> Any:
+    """Return what a name stands for: the modules' own function or class first, then musket_core's catalogue.
+
+    The catalogue keeps the first function of a name for the life of the process, and knows no capitals.
+    """
+    for module in modules:
+        if callable(vars(module).get(name)):
+            return vars(module)[name]
+    catalog = net_declaration.layers.catalog
+    entry = catalog.get(name, catalog.get(name.lower()))
+    if isinstance(entry, PythonFunction):
+        return entry.func
+    return entry.clazz if isinstance(entry, PythonType) else None
+
+
+def _call_arguments(arguments: Any) -> tuple[list, dict]:
+    if isinstance(arguments, dict) and set(arguments) == {"args"}:
+        arguments = arguments["args"]
+    if arguments is None:
+        return [], {}
+    if isinstance(arguments, dict):
+        return [], arguments
+    return (arguments, {}) if isinstance(arguments, list) else ([arguments], {})
+
+
+def _parts(declaration: dict, modules: Sequence[ModuleType], where: Path) -> Any:
+    """Join the datasets of train, validation and holdout to one that carries its fold and holdout."""
+    made = {part: [] for part in PARTS}  # type: dict[str, list]
+    for part, providers in declaration.items():
+        if not isinstance(providers, dict):
+            raise ConfigError(f"{where}: dataset.{part} is {providers!r}, expected a mapping of providers.")
+        made[part] = [_provided(name, arguments, modules, where) for name, arguments in providers.items()]
+    joined = datasets.CompositeDataSet([dataset for part in PARTS for dataset in made[part]])
+    ranges, start = {}, 0
+    for part in PARTS:
+        count = sum(len(dataset) for dataset in made[part])
+        ranges[part] = list(range(start, start + count))
+        start += count
+    if ranges["validation"]:
+        joined.folds = [(ranges["train"], ranges["validation"])]
+    if ranges["holdout"]:
+        joined.holdoutArr = ranges["holdout"]
+    return joined
+
+
+def _composed(declaration: Any, where: Path) -> Any:
+    """Leave a list of providers and preprocessors to musket_core."""
+    try:
+        made = net_declaration.create_dataset_from_config({}, declaration, [])
+    except Exception as error:
+        text = one_line(error)
+        raise DatasetError(f"{where}: the dataset {declaration!r} cannot be made: {text}.") from error
+    return _checked(made, "the dataset", where)
+
+
+def _checked(made: Any, what: str, where: Path) -> Any:
+    if made is None or not hasattr(made, "__getitem__") or not hasattr(made, "__len__"):
+        raise DatasetError(f"{where}: {what} gave a {type(made).__name__}, expected a musket_core.datasets.DataSet.")
+    return made

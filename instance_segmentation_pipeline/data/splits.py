@@ -1,0 +1,200 @@
+"""Folds and holdout: how they are made, and the files that fix them at the first run.
+
+The files hold plain lists, in musket_core's layout. A comment in their first line records what they were made
+from, so that a split for another folds_count, share, seed or dataset is never used by mistake.
+"""
+
+import hashlib
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from sklearn import model_selection
+from tqdm import tqdm
+
+from ..errors import DatasetError, one_line
+from ..storage.experiment_files import write_text
+from .split_checks import CONTENT, check_content, content_line, damaged
+
+Fold = tuple[list[int], list[int]]
+MARK = "# made from "
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """What decides a split; the fields have the meaning of the properties of the same name."""
+
+    folds_count: int
+    validation_split: float
+    random_state: int
+    stratified: bool
+    test_split: float
+    test_split_seed: int
+
+
+def fingerprint(request: SplitRequest, dataset: Any, given: Any) -> str:
+    """Return what a split was made from, as one line of JSON.
+
+    Args:
+        request: The properties.
+        dataset: The Musket dataset; its length and the ids of up to 8 items stand for it.
+        given: Folds and holdout that come with the dataset or were set by the user.
+    """
+    count = len(dataset)
+    picked = sorted({round(position * (count - 1) / 7) for position in range(8)}) if count else []
+    ids = [str(dataset[position].id) for position in picked]
+    digest = hashlib.sha256(json.dumps([ids, _plain(given)]).encode()).hexdigest()[:16]
+    return json.dumps({**asdict(request), "items": count, "dataset": digest}, sort_keys=True)
+
+
+def make_holdout(count: int, request: SplitRequest, classes: "Sequence[int] | None") -> Fold:
+    """Return the indices to train on and those held out, ``testSplit`` of all.
+
+    Raises:
+        DatasetError: One of the two would be empty.
+    """
+    if request.stratified and classes is not None:
+        train, test = _parted(count, request.test_split, request.test_split_seed, _common(classes, 2), "testSplit")
+        return sorted(train), sorted(test)
+    order = list(range(count))
+    random.Random(request.test_split_seed).shuffle(order)
+    kept = round(count - count * request.test_split)
+    if not 0 < kept < count:
+        raise DatasetError(
+            f"testSplit {request.test_split} of {count} items leaves {kept} to train on and {count - kept} held out, "
+            "expected at least one each: change testSplit, or add items."
+        )
+    return order[:kept], order[kept:]
+
+
+def make_folds(count: int, request: SplitRequest, classes: "Sequence[int] | None") -> list[Fold]:
+    """Return train and validation indices of each fold, into a dataset of ``count`` items.
+
+    Raises:
+        DatasetError: There are fewer items than the folds need.
+    """
+    folds = request.folds_count
+    if count < max(2, folds):
+        raise DatasetError(
+            f"the dataset has {count} items to train on, too few for folds_count {folds} with a validation part: "
+            "lower folds_count, or add items."
+        )
+    items = np.arange(count)
+    common = _common(classes, max(2, folds)) if request.stratified and classes is not None else None
+    if folds == 1:
+        return [_parted(count, request.validation_split, request.random_state, common, "validationSplit")]
+    splitter = (model_selection.KFold if common is None else model_selection.StratifiedKFold)(
+        folds, shuffle=True, random_state=request.random_state
+    )
+    return [(train.tolist(), validation.tolist()) for train, validation in splitter.split(items, common)]
+
+
+def _parted(count: int, share: float, seed: int, classes: "Sequence[int] | None", key: str) -> Fold:
+    """Return the indices of ``count`` items but a random share of them, and that share."""
+    try:
+        rest, part = model_selection.train_test_split(
+            np.arange(count), shuffle=True, stratify=classes, random_state=seed, test_size=share
+        )
+    except ValueError as error:  # an empty part, or too few items to spread the classes over both
+        spread = f", with each of {len(set(classes))} classes in both parts" if classes is not None else ""
+        hint = ", or set stratified: false" if classes is not None else ""
+        raise DatasetError(
+            f"{key} {share} cannot part {count} items{spread} ({one_line(error)}): change {key}, or add items{hint}."
+        ) from error
+    return rest.tolist(), part.tolist()
+
+
+def stratification_classes(dataset: Any) -> list[int]:
+    """Return one class an item: the rarest label in it over the dataset, 0 for items without objects.
+
+    A dataset whose root defines ``get_stratify_class`` decides by itself, as in musket_core.
+    """
+    from musket_core.datasets import DataSet
+
+    decides = getattr(type(dataset.root()), "get_stratify_class", None) if hasattr(dataset, "root") else None
+    if decides is not None and decides is not DataSet.get_stratify_class:
+        known: dict[Any, int] = {}
+        given = (dataset.get_stratify_class(number) for number in range(len(dataset)))
+        return [known.setdefault(one, len(known)) for one in given]
+    labels = labels_of(dataset, range(len(dataset)))
+    frequency = Counter(label for item in labels for label in item)
+    return [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in labels]
+
+
+def labels_of(dataset: Any, indices: Sequence[int]) -> list[set[int]]:
+    """Return the set of labels in each of these items; every one of them is read."""
+    labels = []
+    for number in tqdm(indices, "labels of the dataset", disable=None):
+        target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
+        labels.append({int(label) for label in target[0]})
+    return labels
+
+
+def class_balanced(indices: Sequence[int], labels: Sequence[set[int]], threshold: float) -> list[int]:
+    """Repeat items that hold rare classes, by the factors of LVIS (Gupta et al., 2019, section 5).
+
+    Args:
+        indices: The items.
+        labels: The set of labels in each.
+        threshold: Classes in a smaller share ``f`` of the items than this count ``sqrt(threshold / f)`` times; an item
+            comes as often as its rarest class says, rounded up, as in MMEngine's ``ClassBalancedDataset``.
+    """
+    counts = Counter(label for item in labels for label in item)
+    factor = {label: max(1.0, math.sqrt(threshold * len(labels) / count)) for label, count in counts.items()}
+    repeats = [math.ceil(max((factor[label] for label in item), default=1.0)) for item in labels]
+    return [index for index, times in zip(indices, repeats, strict=True) for _ in range(times)]
+
+
+def read_split(path: Path, mark: str) -> Any:
+    """Return a split that was made from ``mark``; ``None`` when there is none, or it was made from something else.
+
+    Raises:
+        DatasetError: The file was cut or edited since it was written.
+    """
+    if not path.exists():
+        return None
+    try:
+        first, _, body = path.read_text(encoding="utf-8").partition("\n")
+        if first != MARK + mark:
+            return None
+        if body.startswith(CONTENT):  # files of earlier versions have no such line
+            line, _, body = body.partition("\n")
+            check_content(path, line, body)
+        return yaml.safe_load(body)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise damaged(path) from error
+
+
+def write_split(path: Path, split: Any, mark: str) -> None:
+    """Write a split, with what it was made from in the first line, and in the second the digest of what follows."""
+    body = yaml.safe_dump(_plain(split), sort_keys=False)
+    write_text(path, f"{MARK}{mark}\n{content_line(body)}\n{body}")
+
+
+def _common(classes: Sequence[int], least: int) -> list[int]:
+    """Put classes with fewer than ``least`` items together, since they cannot be spread over that many parts."""
+    counts = Counter(classes)
+    merged = [label if counts[label] >= least else -1 for label in classes]
+    if 0 < merged.count(-1) < least:
+        most = counts.most_common(1)[0][0]
+        merged = [most if label == -1 else label for label in merged]
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(list(value)))
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(entry) for entry in value]
+    return value

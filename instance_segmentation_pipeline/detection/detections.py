@@ -1,0 +1,142 @@
+"""``Detections``: what a net found in one image, masks as RLE; translated to and from Musket's prediction tuple.
+
+Dense masks exist only in the tuple that a user asks for. Neither musket_core nor the command line is imported here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from .instances import Instances, decode_masks, encode_masks, swapped
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects found in one image.
+
+    Attributes:
+        height: Image height in pixels.
+        width: Image width in pixels.
+        labels: ``(N,)`` int64, 0..classes-1.
+        scores: ``(N,)`` float32, 0..1.
+        bboxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in pixels.
+        masks: N COCO RLE dicts with text ``counts`` of the image's size, or ``None`` for box-only models.
+    """
+
+    height: int
+    width: int
+    labels: np.ndarray
+    scores: np.ndarray
+    bboxes: np.ndarray
+    masks: "list[dict] | None"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> "Detections":
+        """Return the detections of some rows: an array of booleans or of row numbers, or a slice."""
+        rows = np.arange(len(self))[rows]
+        masks = None if self.masks is None else [self.masks[row] for row in rows]
+        return Detections(self.height, self.width, self.labels[rows], self.scores[rows], self.bboxes[rows], masks)
+
+    def above(self, threshold: float) -> "Detections":
+        """Return those with a score of ``threshold`` or more."""
+        return self[self.scores >= threshold]
+
+    def by_score(self) -> "Detections":
+        """Return them with the highest score first; equals keep their order."""
+        return self[np.argsort(-self.scores, kind="stable")]
+
+    def instances(self) -> Instances:
+        """Return them as ``Instances``, with dense masks and without scores."""
+        masks = None if self.masks is None else decode_masks(self.masks, self.height, self.width)
+        return Instances(self.height, self.width, self.labels, self.bboxes, masks)
+
+    def to_musket(self, bbox_order: str = "yxyx") -> tuple:
+        """Return Musket's prediction tuple, in the labels and the box order of the dataset.
+
+        Returns:
+            ``(labels, probabilities, bboxes, masks)``: ``(N,)`` int64 1..classes, ``(N,)`` float32, ``(N, 4)`` float32
+            in ``bbox_order``, ``(N, height, width)`` bool; without masks the first three.
+        """
+        bboxes = self.bboxes if bbox_order == "xyxy" else swapped(self.bboxes)
+        if self.masks is None:
+            return self.labels + 1, self.scores, bboxes
+        return self.labels + 1, self.scores, bboxes, decode_masks(self.masks, self.height, self.width).astype(bool)
+
+
+def none_found(height: int, width: int, with_masks: bool) -> Detections:
+    """Return the detections of an image in which nothing was found."""
+    return Detections(
+        height,
+        width,
+        np.zeros((0,), np.int64),
+        np.zeros((0,), np.float32),
+        np.zeros((0, 4), np.float32),
+        [] if with_masks else None,
+    )
+
+
+def from_musket_prediction(prediction: Sequence, height: int, width: int, bbox_order: str = "yxyx") -> Detections:
+    """Translate a tuple of ``Detections.to_musket`` back."""
+    labels, scores, bboxes = (np.asarray(field) for field in prediction[:3])
+    bboxes = bboxes.reshape(-1, 4).astype(np.float32)
+    masks = None
+    if len(prediction) == 4:
+        masks = encode_masks(np.asarray(prediction[3]).reshape(-1, height, width).astype(np.uint8, copy=False))
+    return Detections(
+        height,
+        width,
+        labels.astype(np.int64) - 1,
+        scores.astype(np.float32),
+        bboxes if bbox_order == "xyxy" else swapped(bboxes),
+        masks,
+    )
+
+
+def from_arrays(arrays: dict, height: int, width: int) -> Detections:
+    """Return detections from a mapping with ``labels``, ``scores``, ``bboxes`` and, with masks, ``masks``: RLE."""
+    return Detections(height, width, arrays["labels"], arrays["scores"], arrays["bboxes"], arrays.get("masks"))
+
+
+def is_musket_prediction(prediction: Any) -> bool:
+    """Say whether a value has the form of ``Detections.to_musket``."""
+    return isinstance(prediction, tuple) and len(prediction) in (3, 4)
+
+
+def mask_iou(first: Sequence[dict], second: Sequence[dict]) -> np.ndarray:
+    """Return the IoU of each RLE mask of ``first`` with each of ``second``, ``(N, M)`` float64."""
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    return np.asarray(coco_mask.iou(list(first), list(second), [0] * len(second)))
+
+
+def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the IoU of each box ``(N, 4)`` ``xyxy`` of ``first`` with each of ``second``, ``(N, M)`` float64."""
+    if not len(first) or not len(second):
+        return np.zeros((len(first), len(second)))
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    overlap = (high - low).clip(0).prod(axis=2).astype(np.float64)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    return overlap / np.maximum(areas[0][:, None] + areas[1][None, :] - overlap, 1e-9)
+
+
+def overlaps(first: Any, second: Any) -> np.ndarray:
+    """Return the IoU of each object of ``first`` with each of ``second``: of masks where both have them, else of boxes.
+
+    Both have ``bboxes`` and ``masks`` as in ``Detections``; the result is ``(N, M)`` float64.
+    """
+    if first.masks is not None and second.masks is not None:
+        return mask_iou(first.masks, second.masks)
+    return box_iou(first.bboxes, second.bboxes)
+
+
+def truth_of(record: dict) -> Detections:
+    """Return a ground-truth record of ``annotations.to_middle_format`` as detections with scores of 1."""
+    ann = record["ann"]
+    scores = np.ones(len(ann["labels"]), np.float32)
+    return Detections(record["height"], record["width"], ann["labels"], scores, ann["bboxes"], ann.get("masks"))

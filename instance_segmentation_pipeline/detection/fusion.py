@@ -1,0 +1,178 @@
+"""Fusing what several nets, or one net in several views, found in the same image.
+
+Pure functions on ``Detections``. ``weighted`` follows Weighted Boxes Fusion (Solovyev, Wang and Gabruseva, 2021),
+with the IoU of masks in place of that of boxes, and averages outlines of masks as it does boxes.
+"""
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from .detections import Detections, box_iou, none_found, overlaps
+from .instances import encode_masks
+
+DEFAULT_IOU = 0.55
+"""IoU from which two objects of a class are taken for one."""
+
+VERSION = 2
+"""Changes whenever the same members would be fused to something else; stored blends are then made anew."""
+
+SOFT_SIGMA = 0.5
+"""Width of the Gaussian by which ``soft_nms`` lowers scores, as in Bodla et al., 2017."""
+
+
+def fuse(
+    members: Sequence[Detections],
+    method: str = "weighted",
+    iou_threshold: float = DEFAULT_IOU,
+    weights: "Sequence[float] | None" = None,
+) -> Detections:
+    """Fuse the detections of several members in one image.
+
+    Args:
+        members: What each found; all of the same image.
+        method: ``weighted`` (objects matched by mask IoU, outlines averaged by score), ``wbf`` (by box IoU, boxes
+            averaged, the mask of the surest), ``nms`` (the surest of each group stays as it is) or ``soft_nms`` (all
+            stay, scores of overlapping ones are lowered).
+        iou_threshold: From which IoU objects of the same class are one.
+        weights: Of the members; equal by default.
+
+    Returns:
+        The fused objects, the highest score first. With ``weighted`` and ``wbf`` the score is the weighted mean over
+        all members, zero for those that did not find the object.
+
+    Raises:
+        ValueError: No members, another number of weights, or no such method.
+    """
+    if not members or (weights is not None and len(weights) != len(members)):
+        raise ValueError(f"{len(members)} members and {weights} as weights, expected as many weights as members")
+    if method not in METHODS:
+        raise ValueError(f"no fusion {method!r}, expected one of {list(METHODS)}")
+    shares = np.ones(len(members)) if weights is None else np.asarray(weights, float)
+    if len(members) == 1:
+        return members[0].by_score()
+    joined, owners = _joined(members)
+    if not len(joined):
+        return joined
+    return METHODS[method](joined, owners, shares / shares.sum(), iou_threshold).by_score()
+
+
+def _joined(members: Sequence[Detections]) -> tuple[Detections, np.ndarray]:
+    """Return all detections in one, the surest first, and the number of the member that each is of."""
+    with_masks = all(member.masks is not None for member in members)
+    masks = [mask for member in members for mask in member.masks or ()] if with_masks else None
+    joined = Detections(
+        members[0].height,
+        members[0].width,
+        np.concatenate([member.labels for member in members]),
+        np.concatenate([member.scores for member in members]),
+        np.concatenate([member.bboxes for member in members]),
+        masks,
+    )
+    owners = np.concatenate([np.full(len(member), number) for number, member in enumerate(members)])
+    order = np.argsort(-joined.scores, kind="stable")
+    return joined[order], owners[order]
+
+
+def _groups(joined: Detections, owners: np.ndarray, threshold: float, by_boxes: bool) -> list[list[int]]:
+    """Group rows of the same class: each row joins the surest group that it overlaps and its member is not in yet."""
+    iou = box_iou(joined.bboxes, joined.bboxes) if by_boxes else overlaps(joined, joined)
+    groups: list[list[int]] = []
+    for row in range(len(joined)):
+        best, best_iou = None, threshold
+        for group in groups:
+            first = group[0]
+            if joined.labels[first] == joined.labels[row] and iou[first, row] >= best_iou:
+                if owners[row] in owners[group]:
+                    continue
+                best, best_iou = group, iou[first, row]
+        if best is None:
+            groups.append([row])
+        else:
+            best.append(row)
+    return groups
+
+
+def _fused(
+    joined: Detections, owners: np.ndarray, shares: np.ndarray, groups: list[list[int]], average: bool
+) -> Detections:
+    labels, scores, bboxes, masks = [], [], [], []
+    for group in groups:
+        power = joined.scores[group] * shares[owners[group]]
+        labels.append(joined.labels[group[0]])
+        scores.append(power.sum())
+        bboxes.append(np.average(joined.bboxes[group], axis=0, weights=np.maximum(power, 1e-9)))
+        if joined.masks is not None:
+            chosen = [joined.masks[row] for row in group]
+            masks.append(_averaged(chosen, power) if average and len(group) > 1 else chosen[0])
+    return Detections(
+        joined.height,
+        joined.width,
+        np.array(labels, np.int64),
+        np.array(scores, np.float32),
+        np.array(bboxes, np.float32).reshape(-1, 4),
+        masks if joined.masks is not None else None,
+    )
+
+
+def _averaged(masks: Sequence[dict], power: np.ndarray) -> dict:
+    """Return the mask whose outline lies between those of the masks, nearer to surer ones.
+
+    The signed distances to their outlines are averaged (shape-based averaging, Rohlfing and Maurer, 2007): a vote on
+    single pixels would give two masks' outline to the surer one. Where nothing is left, the surest mask is.
+    """
+    dense = coco_mask.decode(list(masks))
+    rows, columns = (np.flatnonzero(dense.any(axis=(axis, 2))) for axis in (1, 0))
+    if not len(rows):
+        return masks[0]
+    window = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    total = np.zeros(dense[..., 0][window].shape, np.float32)
+    for number, share in enumerate(power / max(power.sum(), 1e-9)):
+        inside = np.pad(dense[..., number][window], 1)
+        distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+        total += float(share) * distance[1:-1, 1:-1]
+    fused = np.zeros(dense.shape[:2], np.uint8)
+    fused[window] = total > 0
+    return encode_masks(fused[None])[0] if fused.any() else masks[0]
+
+
+def _weighted(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+    return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=False), average=True)
+
+
+def _wbf(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+    return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=True), average=False)
+
+
+def _nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+    iou = overlaps(joined, joined)
+    kept: list[int] = []
+    for row in range(len(joined)):
+        same = [other for other in kept if joined.labels[other] == joined.labels[row]]
+        if not same or iou[row, same].max() < threshold:
+            kept.append(row)
+    return joined[kept] if kept else none_found(joined.height, joined.width, joined.masks is not None)
+
+
+def _soft_nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+    """Lower the scores of what overlaps a surer object of the class; ``threshold`` is not used."""
+    iou, scores = overlaps(joined, joined), joined.scores.astype(np.float64).copy()
+    left = list(range(len(joined)))
+    while left:
+        row = max(left, key=lambda other: scores[other])
+        left.remove(row)
+        same = [other for other in left if joined.labels[other] == joined.labels[row]]
+        scores[same] *= np.exp(-(iou[row, same] ** 2) / SOFT_SIGMA)
+    return Detections(
+        joined.height, joined.width, joined.labels, scores.astype(np.float32), joined.bboxes, joined.masks
+    )
+
+
+METHODS: dict[str, Callable[[Detections, np.ndarray, np.ndarray, float], Detections]] = {
+    "weighted": _weighted,
+    "nms": _nms,
+    "soft_nms": _soft_nms,
+    "wbf": _wbf,
+}

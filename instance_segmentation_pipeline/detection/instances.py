@@ -1,0 +1,281 @@
+"""The border between Musket items and MMDetection annotations.
+
+``Instances`` is what crosses it: validated when made, so everything behind it can trust its shapes. Boxes in
+it are MMDetection's ``x1, y1, x2, y2`` and labels count from 0; ``from_musket`` and ``to_musket`` translate.
+Neither musket_core nor the command line is imported here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from ..errors import DatasetError
+
+BBOX_ORDERS = ("yxyx", "xyxy")
+_SWAP = [1, 0, 3, 2]
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of one image.
+
+    Attributes:
+        height: Image height in pixels.
+        width: Image width in pixels.
+        labels: ``(N,)`` int64, 0..classes-1.
+        bboxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in pixels, inside the image, of positive area.
+        masks: ``(N, height, width)`` uint8 of 0 and 1, or ``None`` for box-only data.
+    """
+
+    height: int
+    width: int
+    labels: np.ndarray
+    bboxes: np.ndarray
+    masks: "np.ndarray | None"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def check_image(image: Any, item_id: Any) -> np.ndarray:
+    """Return the image of an item as it is.
+
+    Args:
+        image: What the dataset gave as ``x``: ``(height, width, 3)`` uint8, RGB.
+        item_id: The item's id, for the message.
+
+    Raises:
+        DatasetError: Another shape or dtype, or no image at all.
+    """
+    if not isinstance(image, np.ndarray):
+        found = "nothing" if image is None else f"a {type(image).__name__}"
+        raise DatasetError(f"item {item_id!r}: x is {found}, expected an image array of shape (height, width, 3).")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise DatasetError(f"item {item_id!r}: x has shape {image.shape}, expected (height, width, 3).")
+    if image.dtype != np.uint8:
+        raise DatasetError(f"item {item_id!r}: x has dtype {image.dtype}, expected uint8 values from 0 to 255.")
+    return image
+
+
+def from_musket(
+    y: Any,
+    height: int,
+    width: int,
+    *,
+    classes: int,
+    bbox_order: str = "yxyx",
+    bbox_source: str = "dataset",
+    needs_masks: bool = True,
+    item_id: Any = None,
+) -> Instances:
+    """Translate a Musket target to ``Instances``.
+
+    Args:
+        y: ``(labels, bboxes, masks)`` or ``(labels, bboxes)``: labels ``(N,)`` int, 1..classes; bboxes ``(N, 4)``
+            float in ``bbox_order``; masks ``(N, height, width)`` bool, or int of 0 and 1.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        classes: Number of object classes, background not counted.
+        bbox_order: ``yxyx`` (minY, minX, maxY, maxX) or ``xyxy``.
+        bbox_source: ``dataset`` takes the boxes of ``y``, ``masks`` makes tight ones from the masks.
+        needs_masks: Whether ``(labels, bboxes)`` is too little.
+        item_id: The item's id, for messages.
+
+    Raises:
+        DatasetError: A field of wrong shape, dtype or value; the message names item, field, found and expected.
+    """
+    where = f"item {item_id!r}: "
+    if not isinstance(y, (tuple, list)) or len(y) not in (2, 3):
+        found = f"a sequence of {len(y)}" if isinstance(y, (tuple, list)) else f"a {type(y).__name__}"
+        raise DatasetError(f"{where}y is {found}, expected a tuple (labels, bboxes, masks).")
+    if needs_masks and len(y) == 2:
+        raise DatasetError(f"{where}y is (labels, bboxes), but this model learns masks: give (labels, bboxes, masks).")
+    labels = _labels(y[0], classes, where)
+    given = None if bbox_source == "masks" else _bboxes(y[1], len(labels), height, width, bbox_order, where)
+    masks = _masks(y[2], len(labels), height, width, where) if len(y) == 3 else None
+    if given is None and masks is None:
+        raise DatasetError(f"{where}bboxSource is masks, but y has no masks: use bboxSource: dataset.")
+    bboxes = given if given is not None else boxes_of_masks(masks)  # type: ignore[arg-type]
+    return Instances(height, width, labels - 1, bboxes, masks)
+
+
+def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple:
+    """Translate back: ``(labels, bboxes, masks)``, or ``(labels, bboxes)`` without masks; see ``from_musket``."""
+    bboxes = instances.bboxes if bbox_order == "xyxy" else swapped(instances.bboxes)
+    if instances.masks is None:
+        return instances.labels + 1, bboxes
+    return instances.labels + 1, bboxes, instances.masks.astype(bool)
+
+
+def swapped(bboxes: np.ndarray) -> np.ndarray:
+    """Return boxes ``(N, 4)`` in the other coordinate order: ``xyxy`` for ``yxyx``, and the other way round."""
+    return bboxes[:, _SWAP]
+
+
+def to_middle_format(instances: Instances, filename: str) -> dict:
+    """Return one annotation as MMDetection's CustomDataset describes it (its "middle format").
+
+    ``filename``, ``width``, ``height`` and ``ann`` with ``bboxes (N, 4) float32 xyxy``, ``labels (N,) int64``
+    from 0, ``bboxes_ignore (0, 4)``, ``labels_ignore (0,)``, and, where there are masks, ``masks``: a list of COCO
+    RLE dicts whose ``counts`` are text.
+    """
+    annotation: dict[str, Any] = {
+        "bboxes": instances.bboxes,
+        "labels": instances.labels,
+        "bboxes_ignore": np.zeros((0, 4), np.float32),
+        "labels_ignore": np.zeros((0,), np.int64),
+    }
+    if instances.masks is not None:
+        annotation["masks"] = encode_masks(instances.masks)
+    return {"filename": filename, "width": instances.width, "height": instances.height, "ann": annotation}
+
+
+def from_middle_format(record: dict) -> Instances:
+    """Translate one annotation of ``to_middle_format`` back."""
+    annotation = record["ann"]
+    masks = annotation.get("masks")
+    if masks is not None:
+        masks = decode_masks(masks, record["height"], record["width"])
+    return Instances(record["height"], record["width"], annotation["labels"], annotation["bboxes"], masks)
+
+
+def encode_masks(masks: np.ndarray) -> list[dict]:
+    """Encode ``(N, height, width)`` masks of 0 and 1 as COCO RLE dicts with text ``counts``."""
+    if not len(masks):
+        return []
+    encoded = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+    return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in encoded]
+
+
+def decode_masks(rles: list[dict], height: int, width: int) -> np.ndarray:
+    """Decode COCO RLE dicts to ``(N, height, width)`` uint8."""
+    if not rles:
+        return np.zeros((0, height, width), np.uint8)
+    return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
+
+
+def boxes_of_masks(masks: np.ndarray) -> np.ndarray:
+    """Return the tight boxes ``(N, 4)`` float32, ``x1, y1, x2, y2``, of non-empty masks ``(N, height, width)``.
+
+    Ends are exclusive: a mask of the single pixel at row 2, column 5 has the box ``5, 2, 6, 3``.
+    """
+    bboxes = np.zeros((len(masks), 4), np.float32)
+    for number, mask in enumerate(masks):
+        columns = np.flatnonzero(mask.any(axis=0))
+        rows = np.flatnonzero(mask.any(axis=1))
+        bboxes[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return bboxes
+
+
+def to_records(instances: Instances) -> list[dict]:
+    """Return instances as MMDetection's annotation files have them, for transforms that work on such records.
+
+    Each has ``bbox`` ``[x1, y1, x2, y2]``, ``bbox_label`` from 0, ``ignore_flag`` 0 and ``mask``, an uncompressed COCO
+    RLE: InstaBoost takes no other.
+    """
+    records: list[dict] = []
+    for row, (label, bbox) in enumerate(zip(instances.labels, instances.bboxes, strict=True)):
+        records.append({"bbox": bbox.tolist(), "bbox_label": int(label), "ignore_flag": 0})
+        if instances.masks is not None:
+            flat = instances.masks[row].ravel(order="F")
+            edges = np.flatnonzero(np.diff(flat)) + 1
+            counts = np.diff(np.concatenate([[0] if not flat[0] else [0, 0], edges, [flat.size]])).tolist()
+            records[-1]["mask"] = {"size": [instances.height, instances.width], "counts": counts}
+    return records
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the IoU ``(N,)`` of boxes ``(N, 4)`` with the boxes ``(N, 4)`` of the same row, both ``xyxy``."""
+    low = np.maximum(first[:, :2], second[:, :2])
+    high = np.minimum(first[:, 2:], second[:, 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=1)
+    areas = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1)
+    return overlap / np.maximum(areas - overlap, 1e-9)
+
+
+def fits_only_swapped(y: Any, bbox_order: str) -> bool:
+    """Say whether the boxes of a target fit its masks in the other coordinate order only.
+
+    A box fits when it overlaps its mask's tight box with an IoU of 0.3 or more (padded boxes do); the answer is
+    yes when, over the item, at least one object tells the two orders apart, none of those fits as given, and all
+    of them fit swapped. Targets without masks, or with other faults, are left to ``from_musket``.
+    """
+    if not isinstance(y, (tuple, list)) or len(y) != 3:
+        return False
+    try:
+        given = np.asarray(y[1], dtype=np.float32).reshape(-1, 4)
+        masks = np.asarray(y[2]) != 0
+    except (ValueError, TypeError):
+        return False
+    if masks.ndim != 3 or len(masks) != len(given) or not len(given) or not masks.any(axis=(1, 2)).all():
+        return False
+    as_given = given if bbox_order == "xyxy" else given[:, _SWAP]
+    tight = boxes_of_masks(masks)
+    good, swapped = pairwise_iou(as_given, tight) >= 0.3, pairwise_iou(as_given[:, _SWAP], tight) >= 0.3
+    telling = good != swapped
+    return bool(telling.any() and swapped[telling].all())
+
+
+def _labels(values: Any, classes: int, where: str) -> np.ndarray:
+    labels = np.asarray(values)
+    if labels.ndim != 1:
+        raise DatasetError(f"{where}labels have shape {labels.shape}, expected (N,).")
+    if not len(labels):
+        return np.zeros((0,), np.int64)
+    if labels.dtype.kind not in "iu":
+        raise DatasetError(f"{where}labels have dtype {labels.dtype}, expected integers from 1 to {classes}.")
+    wrong = labels[(labels < 1) | (labels > classes)]
+    if len(wrong):
+        hint = " (0 is the background)" if wrong[0] == 0 else ""
+        raise DatasetError(f"{where}label {int(wrong[0])} found{hint}, expected 1 to {classes} as `classes` says.")
+    return labels.astype(np.int64)
+
+
+def _bboxes(values: Any, count: int, height: int, width: int, order: str, where: str) -> np.ndarray:
+    bboxes = np.asarray(values)
+    if not count and not bboxes.size:
+        return np.zeros((0, 4), np.float32)
+    if bboxes.shape != (count, 4):
+        raise DatasetError(f"{where}bboxes have shape {bboxes.shape}, expected ({count}, 4) for {count} labels.")
+    if bboxes.dtype.kind not in "iuf":
+        raise DatasetError(f"{where}bboxes have dtype {bboxes.dtype}, expected floats.")
+    if not np.isfinite(bboxes).all():
+        row = int(np.flatnonzero(~np.isfinite(bboxes).all(axis=1))[0])
+        raise DatasetError(f"{where}bbox {row} is {bboxes[row].tolist()}, expected finite numbers.")
+    xyxy = bboxes if order == "xyxy" else bboxes[:, _SWAP]
+    clipped = np.clip(xyxy, 0, np.array([width, height, width, height])).astype(np.float32)
+    empty = np.flatnonzero((clipped[:, 2:] <= clipped[:, :2]).any(axis=1))
+    if len(empty):
+        row = int(empty[0])
+        names = "[minY, minX, maxY, maxX]" if order == "yxyx" else "[minX, minY, maxX, maxY]"
+        raise DatasetError(
+            f"{where}bbox {row} is {bboxes[row].tolist()}, which has no area inside the image of height {height} "
+            f"and width {width}: expected {names}; for the other order set bboxOrder."
+        )
+    return clipped
+
+
+def _masks(values: Any, count: int, height: int, width: int, where: str) -> np.ndarray:
+    masks = np.asarray(values)
+    if not count and not masks.size:
+        return np.zeros((0, height, width), np.uint8)
+    if masks.shape != (count, height, width):
+        raise DatasetError(
+            f"{where}masks have shape {masks.shape}, expected ({count}, {height}, {width}): "
+            f"one mask for each of {count} labels, of the image's height and width."
+        )
+    if masks.dtype == bool:
+        masks = np.ascontiguousarray(masks).view(np.uint8)
+    elif masks.dtype.kind in "iu":
+        low, high = int(masks.min()), int(masks.max())
+        if low < 0 or high > 1:
+            raise DatasetError(f"{where}masks have values from {low} to {high}, expected 1 for the object and 0 else.")
+        masks = np.ascontiguousarray(masks, dtype=np.uint8)
+    else:
+        raise DatasetError(f"{where}masks have dtype {masks.dtype}, expected bool or integers.")
+    empty = np.flatnonzero(~masks.any(axis=(1, 2)))
+    if len(empty):
+        raise DatasetError(f"{where}mask {int(empty[0])} is empty, expected at least one pixel: leave that object out.")
+    return masks

@@ -1,0 +1,96 @@
+"""Views of an image for test-time augmentation: flips, quarter turns and scales, and the way back for detections.
+
+Pure functions. Flips and turns move whole pixels, so the way back is exact, for masks and for boxes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .detections import Detections
+from .instances import decode_masks, encode_masks
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to show an image to the net: turned by ``turns`` quarters counter-clockwise, then flipped, then scaled.
+
+    Attributes:
+        turns: 0 to 3.
+        flip: Left and right exchanged, after turning.
+        scale: Factor of the size that the net's pipeline resizes to.
+    """
+
+    turns: int = 0
+    flip: bool = False
+    scale: float = 1.0
+
+    def show(self, image: np.ndarray) -> np.ndarray:
+        """Return the view of an image ``(height, width, channels)``."""
+        turned = np.rot90(image, self.turns)
+        return np.ascontiguousarray(turned[:, ::-1] if self.flip else turned)
+
+    def back(self, found: Detections) -> Detections:
+        """Return detections in a view as detections in the image."""
+        height, width = found.height, found.width
+        bboxes = found.bboxes.copy()
+        if self.flip:
+            bboxes[:, [0, 2]] = width - bboxes[:, [2, 0]]
+        for _ in range(self.turns):  # a quarter clockwise: (x, y) becomes (height - y, x)
+            x1, y1, x2, y2 = bboxes.T
+            bboxes = np.stack([height - y2, x1, height - y1, x2], axis=1)
+            height, width = width, height
+        masks = found.masks
+        if masks and (self.flip or self.turns):
+            dense = decode_masks(masks, found.height, found.width)
+            dense = dense[:, :, ::-1] if self.flip else dense
+            masks = encode_masks(np.rot90(dense, -self.turns, axes=(1, 2)))
+        return Detections(height, width, found.labels, found.scores, bboxes.astype(np.float32), masks)
+
+
+PLAIN = View()
+_FLIPS = {
+    "Horizontal": ((0, False), (0, True)),
+    "Vertical": ((0, False), (2, True)),
+    "Horizontal_and_vertical": ((0, False), (0, True), (2, True), (2, False)),
+    "All": tuple((turns, flip) for turns in range(4) for flip in (False, True)),
+}
+NAMES = tuple(_FLIPS)
+
+
+def views_of(augmentation: Any) -> list[View]:
+    """Return the views that a value of ``testTimeAugmentation`` or ``ttflips`` asks for.
+
+    Args:
+        augmentation: ``None`` or ``False`` for the image as it is; one of ``NAMES``; ``True`` for ``All``; or a mapping
+            with ``flips`` (one of ``NAMES``) and ``scales`` (a list of factors).
+
+    Raises:
+        ValueError: Something else.
+    """
+    if augmentation is None or augmentation is False:
+        return [PLAIN]
+    if augmentation is True:
+        augmentation = "All"
+    if isinstance(augmentation, str):
+        augmentation = {"flips": augmentation}
+    if not isinstance(augmentation, dict) or not augmentation or set(augmentation) - {"flips", "scales"}:
+        raise ValueError(f"{augmentation!r} is no test-time augmentation")
+    flips = augmentation.get("flips")
+    if flips is not None and flips not in _FLIPS:
+        raise ValueError(f"{flips!r} is none of {', '.join(NAMES)}")
+    turns = _FLIPS[flips] if flips is not None else ((0, False),)
+    return [View(turn, flip, scale) for scale in _scales(augmentation.get("scales")) for turn, flip in turns]
+
+
+def _scales(scales: "Sequence[float] | None") -> list[float]:
+    if scales is None:
+        return [1.0]
+    if not isinstance(scales, (list, tuple)) or not scales:
+        raise ValueError(f"scales {scales!r} are no list of factors")
+    factors = [float(scale) for scale in scales if not isinstance(scale, bool)]
+    if len(factors) != len(scales) or min(factors) <= 0:
+        raise ValueError(f"scales {scales!r} are no list of factors above 0")
+    return factors

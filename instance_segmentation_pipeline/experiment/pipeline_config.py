@@ -1,0 +1,313 @@
+"""``PipelineConfig``: a Musket experiment that trains a MMDetection model.
+
+It has the surface of ``musket_core.generic_config.GenericImageTaskConfig`` and overrides what images with
+instances need: dataset, folds, stages, weights, summary. Names of methods that musket_core calls are its own.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from musket_core import context
+from musket_core.generic_config import GenericImageTaskConfig
+
+from ..config.schema import check_properties
+from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
+from ..data.item_reader import ItemReader, check_sample
+from ..data.providers import declared_dataset, project_modules
+from ..errors import ConfigError, nearest
+from ..inference.predictor import Predicting
+from ..launch.devices import devices_for
+from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
+from ..launch.torchrun import joined
+from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_weights, resolve_weights
+from ..models.prepare import FinishedConfig, ModelRequest, prepare
+from ..musket_adapters.dialect import project_of
+from ..storage.experiment_files import ExperimentFiles
+from .evaluator import Scoring
+from .seeds import Seeding
+from .stage import DetectionStage
+from .trainer import Fitting
+
+
+class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImageTaskConfig):
+    """An experiment of the MMDetection dialect; see ``reference.md`` for its properties.
+
+    Made by ``musket_core.generic.parse``. ``fit`` trains every fold and stage and writes ``summary.yaml``.
+
+    Raises:
+        ConfigError: A property is unknown, missing or wrong.
+    """
+
+    folds_count: int
+    primary_metric: Any
+    canceled_by_timer: bool
+    _dataset: Any
+
+    def __init__(self, **properties: Any) -> None:
+        checked = check_properties(properties)
+        self._path: str | None = None
+        super().__init__(**checked)
+        self.all = {name: value for name, value in checked.items() if value is not None}
+        self.separatePredictions = False
+        self.flipPred = False
+        self.needsSessionForPrediction = False
+        self.dataset_clazz = DetectionFolds
+        self.joined = joined()
+        self.gpus = 1 if self.joined is None else self.joined.place.size
+        self.cache: Path | None = None
+        self.expires: float | None = None
+        self.refit = False
+        self._split_of: tuple = ()
+        self._given = False
+        self.lease: list[str] = []
+        self.num_gpus = self.num_workers = 1
+        self.cluster: str | None = None
+        self._announced: set = set()
+
+    def _update_from_config(self, v: str, val: Any) -> Any:
+        return [self.createStage(stage) for stage in val] if v == "stages" else val
+
+    def createStage(self, x: dict) -> DetectionStage:
+        """Return a stage, as musket_core asks for it."""
+        return DetectionStage(x, self)
+
+    # -- where the experiment lies ---------------------------------------------------------------------------
+
+    @property
+    def path(self) -> "str | None":
+        """The experiment's YAML file, absolute."""
+        return self._path
+
+    @path.setter
+    def path(self, value: "str | None") -> None:
+        self._path = None if value is None else str(Path(value).absolute())
+
+    @property
+    def files(self) -> ExperimentFiles:
+        """Names of the experiment's files."""
+        if self._path is None:
+            raise ConfigError("this config has no path: read it with generic.parse(path).")
+        return ExperimentFiles(Path(self._path))
+
+    def get_project_path(self) -> str:
+        """Return the project's folder; outside a project, the YAML's own folder."""
+        project = project_of(self.files.config)
+        if project is None:
+            above = (folder for folder in self.files.config.parents if (folder / "modules").is_dir())
+            project = next(above, self.files.base)
+        return str(project)
+
+    def get_default_dataset_folder(self) -> str:
+        """Return the folder that dataset providers run in."""
+        if self.datasets_path is not None:
+            return str((self.files.base / self.datasets_path).resolve())
+        return str(Path(self.get_project_path()) / "data")
+
+    @contextlib.contextmanager
+    def _in_data_folder(self) -> Iterator[None]:
+        """Run in the data folder, as providers expect, and come back: nothing outside notices."""
+        context.context.projectPath = self.get_project_path()
+        folder = Path(self.get_default_dataset_folder())
+        if self.datasets_path is not None and not folder.is_dir():
+            raise ConfigError(f"datasets_path {self.datasets_path!r} is no folder: {folder} was looked for.")
+        before = Path.cwd()
+        try:
+            if folder.is_dir():
+                os.chdir(folder)
+            yield
+        finally:
+            os.chdir(before)
+
+    # -- the dataset -----------------------------------------------------------------------------------------
+
+    def parse_dataset(self, datasetName: "str | None" = None) -> Any:
+        """Make the dataset that ``dataset`` declares, or the entry ``datasetName`` of ``datasets``.
+
+        Raises:
+            UserError: The declaration names no provider, or the provider failed.
+        """
+        declaration = self.dataset
+        if datasetName is not None:
+            if datasetName not in self.datasets:
+                known = [*self.datasets, "train", "validation", "holdout"]
+                raise ConfigError(f"{self.path}: there is no dataset {datasetName!r}{nearest(datasetName, known)}.")
+            declaration = self.datasets[datasetName]
+        if isinstance(declaration, str) and declaration in self.datasets:
+            declaration = self.datasets[declaration]
+        imports = [*self.imports, *project_modules(Path(self.get_project_path()))]
+        with self._in_data_folder():
+            made = declared_dataset(declaration, list(dict.fromkeys(imports)), self.files.config)
+        if datasetName is not None and not hasattr(made, "name"):
+            made.name = datasetName
+        return made
+
+    def get_dataset(self, dataSetName: "str | None" = None) -> Any:
+        """Return the experiment's dataset, a part of it (``train``, ``validation``, ``holdout``), or a named one."""
+        if dataSetName is None and self._dataset is None and self.dataset is None:
+            raise ConfigError(f"{self.path}: no dataset: give the property dataset, or call fit(dataset).")
+        return super().get_dataset(dataSetName)
+
+    def _loaded(self) -> Any:
+        """Return the dataset, made now if it is declared and was not asked for yet; ``None`` where there is none."""
+        return self.get_dataset() if self._dataset is None and self.dataset is not None else self._dataset
+
+    def reading(self) -> contextlib.AbstractContextManager:
+        """Return a context in which items of a declared dataset find files by names relative to its folder."""
+        return contextlib.nullcontext() if self._given or self.dataset is None else self._in_data_folder()
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes: the dataset's own, else ``class 1``, ``class 2``, …"""
+        return self._class_names
+
+    @cached_property
+    def _class_names(self) -> tuple[str, ...]:
+        known = known_class_names(self._loaded())
+        if self.classes is None:
+            if known is None:
+                raise ConfigError(
+                    f"{self.path}: classes is missing, and the dataset does not name its CLASSES: give it."
+                )
+            return known
+        if known is None:
+            return tuple(f"class {number}" for number in range(1, self.classes + 1))
+        if len(known) != self.classes:
+            raise ConfigError(
+                f"{self.path}: classes is {self.classes}, but the dataset names {len(known)} CLASSES "
+                f"({', '.join(known[:5])}): make them agree, or leave classes out."
+            )
+        return known
+
+    def reader(self) -> ItemReader:
+        """Return how items of the dataset are read."""
+        xyxy = getattr(type(root_of(self._loaded())), "gives_xyxy", False)
+        return ItemReader(
+            classes=len(self.class_names()),
+            bbox_order=self.bboxOrder or ("xyxy" if xyxy else "yxyx"),
+            bbox_source=self.bboxSource or "dataset",
+            needs_masks=self.finished().needs_masks,
+        )
+
+    # -- model and weights -----------------------------------------------------------------------------------
+
+    def finished(self) -> FinishedConfig:
+        """Return the native config with everything but the schedule set; read once."""
+        return self._finished
+
+    @cached_property
+    def _finished(self) -> FinishedConfig:
+        return prepare(
+            ModelRequest(
+                config_path=self.configPath,
+                base=self.files.base,
+                class_names=self.class_names(),
+                shape=self.shape,
+                images_per_gpu=self.imagesPerGpu,
+                workers_per_gpu=self.workersPerGpu,
+                inference_batch=self.inference_batch,
+                lr=self.lr,
+                optimizer=self.optimizer,
+                pretrained=self.pretrained,
+                native_pipeline=self.nativePipeline,
+                has_weights=self.weightsPath is not None,
+                options=self.configOptions,
+                amp=self.amp,
+                device=self.device,
+                world_size=self.gpus,
+            )
+        )
+
+    @cached_property
+    def device(self) -> str:
+        """The device that trains: ``cuda:0`` where there is one, else ``cpu``."""
+        return self.devices()[0]
+
+    def devices(self) -> list[str]:
+        """Return the devices of this machine that train one net: those of the lease, else the first ``gpus``."""
+        if self.joined is not None:
+            return [self.joined.device]
+        return self.lease or devices_for(self.gpus)
+
+    def executor(self) -> Executor:
+        """Return what runs training jobs."""
+        if self.joined is not None:
+            return self.joined
+        devices = self.devices()
+        return InProcessExecutor(devices[0]) if len(devices) == 1 else GroupExecutor(devices)
+
+    def initial_weights(self) -> tuple["Path | None", HeadPolicy]:
+        """Return the checkpoint that stage 0 starts from, and how its heads are taken."""
+        return self._initial_weights
+
+    @cached_property
+    def _initial_weights(self) -> tuple["Path | None", HeadPolicy]:
+        config = self.finished().config
+        if self.weightsPath is None:
+            localize_initial_weights(config, self.cache)
+            return None, HeadPolicy()
+        path = resolve_weights(self.weightsPath, self.files.base, self.cache)
+        layout = class_dependent(config)
+        return path, HeadPolicy(layout, self.resetHeads, self.class_names(), self.trustWeights)
+
+    def createNet(self) -> FinishedConfig:
+        """Return the prepared config: MMEngine's Runner builds the net of each stage from it."""
+        return self.finished()
+
+    def createOptimizer(self, lr: "float | None" = None) -> None:
+        """Return nothing: the optimizer is part of the prepared config."""
+
+    def compile(self, net: FinishedConfig, opt: Any, loss: Any = None) -> FinishedConfig:
+        """Return the net as it is: MMDetection models bring their losses."""
+        return net
+
+    def skip_stage(self, i: int, model: Any, s: int, subsample: float) -> None:
+        """Do nothing: a stage finds the weights of the one before it on disk."""
+
+    def inject_task_specific_transforms(self, ds: Any, transforms: list) -> Any:
+        """Return the dataset as it is: the native pipeline resizes."""
+        return ds
+
+    def announce_once(self, stage: int, decisions: Sequence[str]) -> None:
+        """Print what was decided for a stage, the first time it comes up; lines already printed are left out."""
+        for line in decisions:
+            key = (stage if line.startswith(("schedule", "learning rate:")) else None, line)
+            if key not in self._announced:
+                self._announced.add(key)
+                where = f"stage {stage}: " if key[0] is not None else ""
+                print(f"  {where}{line}")  # noqa: T201
+
+    # -- checking --------------------------------------------------------------------------------------------
+
+    def check(self, dataset: Any = None) -> None:
+        """Check everything that can be checked before training: config, weights, metrics, folds, items.
+
+        Raises:
+            UserError: What is wrong, in one sentence.
+        """
+        if dataset is not None and dataset is not self._dataset:
+            self._dataset, self._given = dataset, True
+            self._split_of = ()
+        dataset = self.get_dataset()
+        check_length(dataset)
+        self._check_metrics()
+        self.initial_weights()
+        check_sample(dataset, range(len(dataset)), self.reader())
+
+    def validate(self) -> None:
+        """Check the experiment, as musket_core's validation task asks."""
+        self.check()
+
+
+def known_class_names(dataset: Any) -> "tuple[str, ...] | None":
+    """Return the class names that a dataset's root gives in ``meta()["CLASSES"]``, ``None`` where it gives none."""
+    meta = getattr(root_of(dataset), "meta", None)
+    if meta is None or not callable(meta):
+        return None
+    try:
+        names = meta().get("CLASSES")
+    except (TypeError, ValueError, AttributeError):
+        return None  # musket_core's own DataSet.meta wants an item and raises
+    return None if names is None else tuple(str(name) for name in names)

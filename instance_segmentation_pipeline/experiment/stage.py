@@ -1,0 +1,104 @@
+"""``DetectionStage``: one stage of the YAML's ``stages``, run for each fold by musket_core's ``FoldWork``."""
+
+import math
+import random
+from typing import Any
+
+from musket_core.datasets import SubDataSet
+
+from ..data.item_reader import MusketDetectionDataset
+from ..data.splits import class_balanced, labels_of
+from ..errors import WeightsError
+from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
+from ..models.prepare import FinishedConfig, schedule
+from ..storage.experiment_files import StageFiles
+from ..training.hooks import read_rows
+from ..training.train_detector import TrainingJob, train_detector
+from ..visualization.plots import draw_learning_curves
+from .seeds import label
+
+
+class DetectionStage:
+    """A stage: how many epochs, and at what learning rate.
+
+    It has the surface of ``musket_core.generic_config.Stage`` that ``FoldWork`` uses.
+    """
+
+    def __init__(self, properties: dict, cfg: Any) -> None:
+        self.dict = properties
+        self.cfg = cfg
+        self.epochs: int = properties["epochs"]
+        self.lr: float | None = properties.get("lr")
+        self.negatives = "all"
+        self.validation_negatives = None
+        self.loss = None
+        self.initial_weights = None
+
+    def execute(self, kf: Any, model: FinishedConfig, ec: Any, callbacks: Any = None) -> None:
+        """Train the stage for fold ``ec.fold``; does nothing when a resumed experiment has finished it.
+
+        Args:
+            kf: The folds, as ``PipelineConfig.kfold`` gives them.
+            model: What ``PipelineConfig.createNet`` gave.
+            ec: musket_core's ``ExecutionConfig``: fold, stage and subsample.
+            callbacks: Not used: MMEngine's hooks take their place.
+        """
+        cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
+        resume = cfg.resume and last_checkpoint(files) is not None
+        if cfg.canceled_by_timer or (resume and self._finished(files)):
+            return
+        train = kf.indexes(ec.fold, True)
+        if ec.subsample < 1:
+            count = max(1, round(len(train) * ec.subsample))
+            train = random.Random(cfg.random_state).sample(list(train), count)
+        if model.oversample_threshold is not None:
+            train = class_balanced(train, labels_of(kf.ds, train), model.oversample_threshold)
+        iterations = math.ceil(len(train) / (cfg.imagesPerGpu * cfg.gpus))
+        finished = schedule(model, self.epochs, iterations, self.lr)
+        cfg.announce_once(ec.stage, finished.decisions)
+        job = self._job(finished, kf, train, ec, resume)
+        result = cfg.executor().train(lambda device: train_detector(job, device))
+        draw_learning_curves(files, job.label)
+        cfg.canceled_by_timer = cfg.canceled_by_timer or result.stopped
+
+    def _job(self, finished: FinishedConfig, kf: Any, train: Any, ec: Any, resume: bool) -> TrainingJob:
+        cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
+        reader, names = cfg.reader(), cfg.class_names()
+        start, policy = self._start(ec)
+        return TrainingJob(
+            config=finished.config,
+            train_dataset=MusketDetectionDataset(kf.ds, train, reader, finished.train_pipeline, names, training=True),
+            val_dataset=MusketDetectionDataset(
+                kf.ds, kf.indexes(ec.fold, False), reader, finished.val_pipeline, names, training=False
+            ),
+            files=files,
+            label=f"{label(cfg)}fold {ec.fold} stage {ec.stage}",
+            primary_metric=cfg.primary_metric,
+            better=cfg.better,
+            with_masks=finished.needs_masks,
+            threshold=cfg.threshold,
+            seed=cfg.random_state + cfg.seed,
+            start=start,
+            policy=policy,
+            resume=resume,
+            expired=cfg.expired,
+            further=cfg.further_metrics(SubDataSet(kf.ds, kf.indexes(ec.fold, False)), ec.fold, ec.stage),
+        )
+
+    def _start(self, ec: Any) -> tuple:
+        """Return the checkpoint that the stage starts from, and how its heads are taken."""
+        if ec.stage == 0:
+            return self.cfg.initial_weights()
+        previous = self.cfg.files.stage(ec.fold, ec.stage - 1).best_weights
+        if not previous.exists():
+            raise WeightsError(
+                f"fold {ec.fold} stage {ec.stage} starts from the weights of stage {ec.stage - 1}, but {previous} "
+                "does not exist: train that stage first."
+            )
+        return previous, HeadPolicy()
+
+    def _finished(self, files: StageFiles) -> bool:
+        if not files.best_weights.exists() or len(read_rows(files.metrics)) < self.epochs:
+            return False
+        last = last_checkpoint(files)
+        return last is not None and read_checkpoint(last).get("meta", {}).get("epoch", 0) >= self.epochs

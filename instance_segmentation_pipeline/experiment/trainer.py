@@ -1,0 +1,253 @@
+"""Training an experiment: every fold, stage and seed, in turn or side by side, here or elsewhere, then the summary."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from musket_core.generic_config import FoldWork, GenericImageTaskConfig
+
+from ..errors import ConfigError
+from ..launch.devices import leases
+from ..launch.multi_bar import Display
+from ..launch.process_pool import raise_failures, side_by_side
+from ..launch.ray_cluster import train_on_cluster
+from ..launch.torchrun import Joined
+from ..reporting.report_figures import write_reports
+from ..storage.experiment_files import read_yaml, remove_unfinished, write_text, write_yaml
+from ..storage.run_lock import only_run
+from .seeds import label, summary_of_seeds
+
+
+class Fitting:
+    """The part of ``PipelineConfig`` that trains; the methods' names are musket_core's."""
+
+    files: Any
+    path: Any
+    dataset: Any
+    gpus: int
+    num_gpus: int
+    num_workers: int
+    cluster: "str | None"
+    cache: "Path | None"
+    expires: "float | None"
+    refit: bool
+    resume: bool
+    lease: list[str]
+    joined: "Joined | None"
+    folds_count: int
+    canceled_by_timer: bool
+    _given: bool
+    _reporter: Any
+    _split_of: tuple
+    check: Callable[..., None]
+    kfold: Callable[..., Any]
+    members: Callable[[], list]
+    seeds: Callable[[], list]
+    get_dataset: Callable[..., Any]
+    get_project_path: Callable[[], str]
+    createSummary: Callable[..., dict]
+    setAllowResume: Callable[[bool], None]
+    _folds: Callable[[], list[int]]
+    _in_data_folder: Callable[[], Any]
+
+    def fit(
+        self,
+        dataset_: Any = None,
+        subsample: float = 1.0,
+        foldsToExecute: "Sequence[int] | None" = None,
+        start_from_stage: int = 0,
+        drawingFunction: Any = None,
+        parallel: bool = False,
+    ) -> Any:
+        """Train every fold and stage, then write ``summary.yaml``.
+
+        Args:
+            dataset_: A Musket dataset, or a function that returns one; by default what ``dataset`` declares.
+            subsample: Share of each fold's training items to use.
+            foldsToExecute: Numbers of the folds to train; all by default.
+            start_from_stage: The first stage to train; earlier ones must have been trained.
+            drawingFunction: Not used.
+            parallel: Return musket_core tasks instead of training at once.
+
+        Raises:
+            UserError: What is wrong, in one sentence; nothing trained before is touched by it.
+        """
+        if self.files.summary.exists() and not (self.refit or self.resume):
+            raise ConfigError(
+                f"{self.files.root} is finished, it has a summary.yaml: fit it again with the command musket fit, "
+                "which keeps the old run, or delete that file."
+            )
+        if callable(dataset_) and not hasattr(dataset_, "__len__"):
+            dataset_ = dataset_()
+        with contextlib.ExitStack() as stack:
+            if self.joined is not None:
+                stack.enter_context(self.joined.telling())
+                self._join(self.joined)
+                if not self.joined.place.is_first:
+                    self._follow(self.joined, dataset_, subsample, foldsToExecute, start_from_stage)
+                    return None
+            stack.enter_context(only_run(self.files.root))
+            remove_unfinished(self.files.root)
+            if dataset_ is None:
+                self.get_dataset()
+                stack.enter_context(self._in_data_folder())
+            self.check(dataset_)
+            if foldsToExecute:
+                self.kfold()
+                self._check_folds(foldsToExecute)
+            if not self.resume and not start_from_stage:
+                self._make_room(foldsToExecute)
+            self.kfold()
+            for member in self.seeds():
+                stack.enter_context(only_run(member.files.root))
+                remove_unfinished(member.files.root)
+                if not self.resume and not start_from_stage:
+                    member._make_room(foldsToExecute)
+                member.check()
+                member.kfold()
+            if self.joined is not None:
+                write_text(self.files.torchrun, self.joined.place.agent)
+                self.joined.tell("prepared", "resume" if self.resume else "anew")
+            if parallel:
+                return GenericImageTaskConfig.fit(
+                    self,
+                    self.get_dataset(),
+                    subsample,
+                    foldsToExecute,
+                    start_from_stage,
+                    drawingFunction,
+                    parallel=True,
+                )
+            self._train_folds(subsample, foldsToExecute, start_from_stage)
+            self.generateReports(foldsToExecute, subsample)
+            if self.joined is not None:
+                self.files.torchrun.unlink(missing_ok=True)
+                self.joined.tell("reported")
+            return None
+
+    def _join(self, joined: Joined) -> None:
+        """Begin a run of the processes that torchrun started; one that it has started again goes on."""
+        if self.gpus != joined.place.size or self.num_gpus > joined.place.size or self.cluster is not None:
+            raise ConfigError(
+                f"torchrun started {joined.place.size} processes, which train one net together: leave gpus_per_net, "
+                "num_gpus and cluster out."
+            )
+        restarted = joined.begin()
+        mark = self.files.torchrun
+        if joined.place.is_first and (restarted or (mark.exists() and mark.read_text() == joined.place.agent)):
+            self.setAllowResume(True)
+
+    def _follow(
+        self, joined: Joined, dataset: Any, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int
+    ) -> None:
+        """Train as a process that torchrun started beside the first, which prepares, writes and reports."""
+        self.setAllowResume(joined.hear("prepared") == "resume")
+        if not self.files.folds_split.exists():
+            raise ConfigError(
+                f"this machine does not see {self.files.folds_split}, which the first process wrote: put the project "
+                "on storage that all machines share."
+            )
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+            if dataset is None:
+                self.get_dataset()
+                stack.enter_context(self._in_data_folder())
+            self.check(dataset)
+            for member in self.seeds():
+                member.check()
+            self._train_folds(subsample, chosen, start_from_stage)
+        joined.hear("reported", timedelta(days=1))
+
+    def _train_folds(self, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int) -> None:
+        """Train folds one after the other or, where there are devices and workers for several, side by side."""
+        numbers = [number for number in range(len(self.kfold().folds)) if not chosen or number in chosen]
+        if self.cluster is not None:
+            for member in self.members():
+                member._on_cluster(numbers)
+            return
+        works = [
+            (member, FoldWork(member, number, start_from_stage, subsample, None, member.kfold()))
+            for member in self.members()
+            for number in numbers
+        ]
+        alone = self.lease or self.joined is not None
+        slots = [self.lease] if alone else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
+        if len(slots) == 1 or len(works) == 1:
+            for member, work in works:
+                work()
+                self.canceled_by_timer = self.canceled_by_timer or member.canceled_by_timer
+            return
+        jobs = [(f"{label(member)}fold {work.num}", member._leased(work)) for member, work in works]
+        outcomes = side_by_side(jobs, slots, Display(once=True))
+        raise_failures(outcomes)
+        self.canceled_by_timer = self.canceled_by_timer or any(outcome.result for outcome in outcomes)
+
+    def _on_cluster(self, folds: Sequence[int]) -> None:
+        if self._given or self.dataset is None:
+            raise ConfigError(
+                f"{self.path}: on a cluster the nodes make the dataset: declare it with dataset in the YAML."
+            )
+        train_on_cluster(
+            str(self.cluster), Path(self.get_project_path()), self.files.config, folds, self.gpus, self.cache
+        )
+
+    def train_fold(self, fold: int) -> None:
+        """Train the stages of one fold, as a part of a run that another process began; no summary is written."""
+        with self._in_data_folder():
+            self.check()
+            FoldWork(self, fold, 0, 1.0, None, self.kfold())()
+
+    def _leased(self, work: Callable[[], Any]) -> Callable[[Sequence[str]], bool]:
+        def job(devices: Sequence[str]) -> bool:
+            self.lease = list(devices)
+            self.__dict__.pop("device", None)
+            work()
+            return bool(self.canceled_by_timer)
+
+        return job
+
+    def generateReports(self, foldsToExecute: "Sequence[int] | None" = None, subsample: float = 1.0) -> None:
+        """Compute the summary of the trained folds, then write it, whole."""
+        if self.canceled_by_timer:
+            return
+        folds = list(foldsToExecute) if foldsToExecute else self._folds()
+        seeds = self.seeds()
+        for member in seeds:
+            member.generateReports(folds, subsample)
+        if seeds:
+            of_seeds = summary_of_seeds([read_yaml(member.files.summary) for member in seeds])
+            metrics = {"seeds": [member.seed for member in seeds], **of_seeds}
+        else:
+            metrics = self.createSummary(folds, subsample)
+        summary = {
+            "completed": True,
+            "cfgName": self.files.config.name,
+            "subsample": subsample,
+            "folds": folds,
+            **metrics,
+        }
+        write_reports(self, folds)
+        write_yaml(self.files.summary, summary)
+
+    def _make_room(self, folds: "Sequence[int] | None") -> None:
+        """Put what an earlier run of these folds trained aside, so that a fresh one never overwrites it."""
+        archived = self.files.archive(folds or None)
+        self._split_of = ()
+        if archived is not None:
+            print(f"  the weights of an earlier run are kept in {archived}")  # noqa: T201
+
+    def _check_folds(self, wanted: "Sequence[int] | None") -> None:
+        for fold in wanted or ():
+            if not 0 <= fold < self.folds_count:
+                raise ConfigError(f"fold {fold} was asked for, but there are folds 0 to {self.folds_count - 1}.")
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def expired(self) -> bool:
+        """Say whether the time given to the experiment is over."""
+        cancelled = self._reporter is not None and self._reporter.isCanceled()
+        return cancelled or (self.expires is not None and time.monotonic() > self.expires)

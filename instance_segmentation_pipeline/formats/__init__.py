@@ -1,1 +1,0 @@
-"""Formats that predictions and datasets are written in; one module a format."""

@@ -1,0 +1,4 @@
+"""Trained weights to detections: nets, blends, stores, folders of images.
+
+Knows no training.
+"""

@@ -1,0 +1,167 @@
+"""A trained net that answers: images in, ``Detections`` out; one net, or several fused.
+
+What is found in an image depends on that image alone: only images of the same size share a forward pass, so that no
+padding of a neighbour's reaches it.
+"""
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ..detection.detections import Detections, from_arrays
+from ..detection.fusion import DEFAULT_IOU, fuse
+from ..detection.tta import PLAIN, View
+from ..metrics.coco import to_prediction
+from ..models.checkpoints import load_into
+from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
+from ..models.prepare import FinishedConfig
+from ..models.transforms import Ratios, fit_pipeline
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How members and views are fused; see ``fusion.fuse``."""
+
+    method: str = "weighted"
+    iou_threshold: float = DEFAULT_IOU
+
+
+def load_net(config: Config, weights: Path, device: str = "cpu") -> Any:
+    """Return MMDetection's detector (a ``torch.nn.Module``) of a finished config with trained weights, in eval mode.
+
+    Raises:
+        WeightsError: The weights are missing, damaged or of another model.
+    """
+    init_default_scope(config.default_scope)
+    net = complete(MODELS.build(copy.deepcopy(config.model)))
+    load_into(net, weights)
+    return net.to(device).eval()
+
+
+@dataclass
+class Detector:
+    """A trained net, the pipeline that its images go through, and how several views of an image are fused."""
+
+    net: Any
+    pipeline: list
+    with_masks: bool
+    storage_threshold: float = 0.0
+    views: Sequence[View] = (PLAIN,)
+    fusion: Fusion = Fusion()
+    _built: dict = field(default_factory=dict)
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Find objects in images, in each for itself.
+
+        Args:
+            images: ``(height, width, 3)`` uint8 RGB each, of any sizes.
+
+        Returns:
+            For each image what was found with a score of ``storage_threshold`` or more, the highest score first.
+        """
+        shown = [(view, view.show(image)) for image in images for view in self.views]
+        found = self._forward([(image, view.scale) for view, image in shown])
+        backs = [view.back(one) for (view, _), one in zip(shown, found, strict=True)]
+        count = len(self.views)
+        groups = [backs[start : start + count] for start in range(0, len(backs), count)]
+        fused = [fuse(group, self.fusion.method, self.fusion.iou_threshold) for group in groups]
+        return [one.above(self.storage_threshold) for one in fused]
+
+    @torch.no_grad()
+    def _forward(self, images: Sequence[tuple[np.ndarray, float]]) -> list[Detections]:
+        """Find objects in images, each with the factor of the size that its pipeline resizes to."""
+        packed = [self._packed(image, scale) for image, scale in images]
+        sizes: dict[tuple, list[int]] = {}
+        for number, item in enumerate(packed):
+            sizes.setdefault(tuple(item["inputs"].shape), []).append(number)
+        found: dict[int, Detections] = {}
+        for numbers in sizes.values():
+            batch = {key: [packed[number][key] for number in numbers] for key in ("inputs", "data_samples")}
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
+                samples = self.net(**self.net.data_preprocessor(batch, False), mode="predict")
+            for number, sample in zip(numbers, samples, strict=True):
+                height, width = images[number][0].shape[:2]
+                answer = to_prediction(sample.pred_instances, self.with_masks)
+                found[number] = from_arrays(answer, height, width)
+        return [found[number] for number in range(len(images))]
+
+    def _packed(self, image: np.ndarray, scale: float) -> dict:
+        height, width = image.shape[:2]
+        if scale not in self._built:
+            init_default_scope("mmdet")
+            steps = fit_pipeline(self.pipeline, Ratios(scale, scale))
+            self._built[scale] = Compose([TRANSFORMS.build(step) for step in steps])
+        results = {
+            "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+            "img_id": 0,
+            "img_path": "",
+            "height": height,
+            "width": width,
+            "img_shape": (height, width),
+            "ori_shape": (height, width),
+        }
+        return dict(self._built[scale](results))
+
+    def predict(self, images: Sequence[np.ndarray], bbox_order: str = "yxyx") -> list[tuple]:
+        """Return Musket's prediction tuple for each image; see ``Detections.to_musket``."""
+        return [found.to_musket(bbox_order) for found in self.detect(images)]
+
+
+@dataclass
+class Ensemble:
+    """Several detectors that answer as one: what they find is fused."""
+
+    members: Sequence[Any]
+    fusion: Fusion = Fusion()
+    weights: "Sequence[float] | None" = None
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Find objects in images; see ``Detector.detect``."""
+        answers = [member.detect(images) for member in self.members]
+        return [
+            fuse(found, self.fusion.method, self.fusion.iou_threshold, self.weights)
+            for found in zip(*answers, strict=True)
+        ]
+
+    def predict(self, images: Sequence[np.ndarray], bbox_order: str = "yxyx") -> list[tuple]:
+        """Return Musket's prediction tuple for each image; see ``Detections.to_musket``."""
+        return [found.to_musket(bbox_order) for found in self.detect(images)]
+
+
+def for_inference(finished: FinishedConfig, weights: Path, class_names: Sequence[str], device: str) -> Any:
+    """Return a net that ``mmdet.apis.inference_detector`` takes: it carries its config and its class names."""
+    net = load_net(finished.config, weights, device)
+    config = copy.deepcopy(finished.config)
+    pipeline = [{"type": "LoadImageFromFile"}, *copy.deepcopy(finished.val_pipeline)]
+    config.test_dataloader = {"dataset": {"pipeline": pipeline}}
+    net.cfg = config
+    net.dataset_meta = {"classes": tuple(class_names)}
+    return net
+
+
+@dataclass
+class PredictedBatch:
+    """Some images and what was found in them.
+
+    Attributes:
+        data: The items' ids.
+        images: Images ``(height, width, 3)`` uint8 RGB, of any sizes.
+        results: Musket's prediction tuple of each; see ``detections.Detections.to_musket``.
+        ground_truth: Targets of the items, as the dataset has them; empty where they were not asked for.
+    """
+
+    data: list
+    images: list
+    results: list
+    ground_truth: list = field(default_factory=list)

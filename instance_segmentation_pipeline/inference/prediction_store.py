@@ -1,0 +1,322 @@
+"""The prediction store: what was found on a whole dataset, in one SQLite file, masks as RLE.
+
+A store is appended to while predicting, in a temporary file that takes its place when it is complete; it carries the
+fingerprint of what it was made from, is read at random, and nothing in it is executed or unpickled.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from musket_core.datasets import CompositeDataSet, PredictionItem, WriteableDataSet
+
+from ..detection.detections import Detections, from_musket_prediction, is_musket_prediction
+from ..detection.fusion import fuse
+from ..errors import DatasetError, one_line
+
+FORMAT = 1
+COMMIT_EVERY = 256
+"""Items that are held in SQLite's own memory at most before they are written."""
+
+_HEADER = struct.Struct("<IIIB")
+
+
+def pack(found: Detections) -> bytes:
+    """Return detections as compressed bytes: header, then labels, scores, boxes and RLE texts, little-endian."""
+    parts = [
+        _HEADER.pack(len(found), found.height, found.width, found.masks is not None),
+        found.labels.astype("<i4").tobytes(),
+        found.scores.astype("<f4").tobytes(),
+        found.bboxes.astype("<f4").tobytes(),
+    ]
+    if found.masks is not None:
+        counts = [mask["counts"].encode("ascii") for mask in found.masks]
+        parts += [np.array([len(entry) for entry in counts], "<u4").tobytes(), *counts]
+    return zlib.compress(b"".join(parts), 1)
+
+
+def unpack(data: bytes) -> Detections:
+    """Read what ``pack`` wrote.
+
+    Raises:
+        ValueError: The bytes are damaged.
+    """
+    try:
+        raw = zlib.decompress(data)
+        count, height, width, with_masks = _HEADER.unpack_from(raw)
+        place = _HEADER.size
+        arrays = []
+        for kind, per_row in (("<i4", 1), ("<f4", 1), ("<f4", 4)):
+            arrays.append(np.frombuffer(raw, kind, count * per_row, place).copy())
+            place += 4 * count * per_row
+        masks = None
+        if with_masks:
+            lengths = np.frombuffer(raw, "<u4", count, place)
+            place += 4 * count
+            masks = []
+            for length in lengths:
+                masks.append({"size": [height, width], "counts": raw[place : place + length].decode("ascii")})
+                place += int(length)
+    except (zlib.error, struct.error) as error:
+        raise ValueError(str(error)) from error
+    return Detections(height, width, arrays[0].astype(np.int64), arrays[1], arrays[2].reshape(-1, 4), masks)
+
+
+class Predictions(WriteableDataSet):
+    """A Musket dataset whose items carry ``prediction``, Musket's tuple; ``detections`` gives the same with RLE masks.
+
+    Attributes:
+        parent: The dataset that was predicted on.
+        bbox_order: Coordinate order of the boxes in ``prediction``.
+    """
+
+    def __init__(self, parent: Any, bbox_order: str) -> None:
+        super().__init__()
+        self.parent = parent
+        self.bbox_order = bbox_order
+        self.name = f"{getattr(parent, 'name', '') or 'dataset'}_predictions"
+
+    def detections(self, position: int) -> Detections:
+        """Return what was found in an item."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.parent)
+
+    def __getitem__(self, item: Any) -> Any:
+        if isinstance(item, slice):
+            return [self[position] for position in range(*item.indices(len(self)))]
+        source = self.parent[item]
+        return PredictionItem(source.id, source.x, source.y, self.detections(item).to_musket(self.bbox_order))
+
+    def __iter__(self) -> Iterator:
+        return (self[position] for position in range(len(self)))
+
+    def root(self) -> Any:
+        """Return the dataset at the root of the one that was predicted on."""
+        return self.parent.root() if hasattr(self.parent, "root") else self.parent
+
+    def _inner_blend(self, ds: Any, w: float = 0.5) -> "Blend":
+        return Blend([self, ds], [w, 1 - w])
+
+
+class Answers(Predictions):
+    """Predictions held in memory: ``found`` has those of each item of ``parent``, in order."""
+
+    def __init__(self, parent: Any, found: Sequence[Detections], bbox_order: str = "yxyx") -> None:
+        super().__init__(parent, bbox_order)
+        self.found = found
+
+    def detections(self, position: int) -> Detections:
+        """Return what was found in an item."""
+        return self.found[position]
+
+
+class Joined(Predictions):
+    """Predictions on several datasets, one after the other, such as those of each fold on its validation part."""
+
+    def __init__(self, members: Sequence[Predictions]) -> None:
+        super().__init__(CompositeDataSet([member.parent for member in members]), members[0].bbox_order)
+        self.members = list(members)
+
+    def detections(self, position: int) -> Detections:
+        """Return what was found in an item."""
+        for member in self.members:
+            if position < len(member):
+                return member.detections(position)
+            position -= len(member)
+        raise IndexError(position)
+
+
+class PredictionStore(Predictions):
+    """Predictions on a dataset in a file, item by item.
+
+    Args:
+        parent: The dataset that was predicted on.
+        path: The file; it exists from ``commit`` on.
+        bbox_order: Coordinate order of the boxes in ``prediction``.
+        fingerprint: What the predictions are made from.
+    """
+
+    def __init__(self, parent: Any, path: Path, bbox_order: str = "yxyx", fingerprint: str = "") -> None:
+        super().__init__(parent, bbox_order)
+        self.path = Path(path)
+        self.fingerprint = fingerprint
+        self._writing: Any = None
+        self._reading: tuple = ()
+        self._count = 0
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    @property
+    def _temporary(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+    def append(self, item: Any) -> None:
+        """Add the prediction of the next item: ``Detections``, or Musket's prediction tuple."""
+        if self._writing is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary.unlink(missing_ok=True)
+            self._writing = sqlite3.connect(self._temporary, check_same_thread=False)
+            self._writing.executescript(
+                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+                "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT);"
+                "CREATE TABLE found (position INTEGER PRIMARY KEY, data BLOB);"
+            )
+        if not isinstance(item, Detections):
+            height, width = self._size(item, self._count)
+            item = from_musket_prediction(item, height, width, self.bbox_order)
+        self._writing.execute("INSERT INTO found VALUES (?, ?)", (self._count, pack(item)))
+        self._count += 1
+        if self._count % COMMIT_EVERY == 0:
+            self._writing.commit()
+
+    def _size(self, prediction: Sequence, position: int) -> tuple[int, int]:
+        if len(prediction) == 4 and np.ndim(prediction[3]) == 3:
+            height, width = np.shape(prediction[3])[1:]
+        else:
+            height, width = self.parent[position].x.shape[:2]
+        return int(height), int(width)
+
+    def commit(self) -> None:
+        """Finish the store: it takes the place of an earlier one, whole.
+
+        Raises:
+            DatasetError: There are not as many predictions as items.
+        """
+        if self._count != len(self.parent):
+            count = self._count
+            self.abandon()
+            raise DatasetError(f"{self.path}: {count} predictions for {len(self.parent)} items: predict them all.")
+        if self._writing is None:  # an empty dataset
+            return
+        about = {"format": FORMAT, "items": self._count, "fingerprint": self.fingerprint}
+        self._writing.executemany("INSERT INTO about VALUES (?, ?)", [(k, json.dumps(v)) for k, v in about.items()])
+        self._writing.commit()
+        self._writing.close()
+        self._writing = None
+        with self._temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        self._temporary.replace(self.path)
+
+    def abandon(self) -> None:
+        """Drop what was appended and not committed."""
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+        self._count = 0
+        self._temporary.unlink(missing_ok=True)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def is_current(self) -> bool:
+        """Say whether the file is there, whole, and made from what ``fingerprint`` says."""
+        try:
+            about = {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM about")}
+        except (sqlite3.Error, OSError, ValueError):
+            return False
+        wanted = {"format": FORMAT, "items": len(self.parent), "fingerprint": self.fingerprint}
+        return about == wanted and self.path.stat().st_size == self._whole_size()
+
+    def _whole_size(self) -> int:
+        (pages,), (size,) = *self._rows("PRAGMA page_count"), *self._rows("PRAGMA page_size")
+        return int(pages) * int(size)
+
+    def _rows(self, query: str, values: tuple = ()) -> list:
+        return list(self._connection().execute(query, values))
+
+    def _connection(self) -> Any:
+        """Return a connection of this process to the file as it is now."""
+        if not self.path.is_file():
+            raise FileNotFoundError(self.path)
+        state = (os.getpid(), self.path.stat().st_ino, self.path.stat().st_mtime_ns)
+        if not self._reading or self._reading[0] != state:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+            self._reading = (state, sqlite3.connect(uri, uri=True, check_same_thread=False))
+        return self._reading[1]
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_reading": (), "_writing": None}
+
+    def detections(self, position: int) -> Detections:
+        """Return what was found in an item, masks as RLE.
+
+        Raises:
+            DatasetError: The store has no such item, or is damaged.
+        """
+        position = range(len(self))[position]
+        try:
+            rows = self._rows("SELECT data FROM found WHERE position = ?", (position,))
+            return unpack(rows[0][0])
+        except (sqlite3.Error, OSError, ValueError, IndexError) as error:
+            raise DatasetError(
+                f"{self.path}: the prediction of item {position} cannot be read ({one_line(error)}): delete that file, "
+                "and it is made anew."
+            ) from error
+
+
+class Blend(Predictions):
+    """Predictions of several members on the same items, fused when they are asked for.
+
+    Args:
+        members: Datasets of the same items whose ``prediction`` is Musket's tuple, such as stores and other blends.
+        weights: Of the members; equal by default.
+        method: See ``fusion.fuse``.
+        iou_threshold: See ``fusion.fuse``.
+
+    Raises:
+        DatasetError: The members have different numbers of items.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Any],
+        weights: "Sequence[float] | None" = None,
+        method: str = "weighted",
+        iou_threshold: float = 0.55,
+    ) -> None:
+        lengths = {len(member) for member in members}
+        if len(lengths) != 1:
+            raise DatasetError(f"a blend of datasets with {sorted(lengths)} items: expected the same items in each.")
+        parent = getattr(members[0], "parent", None)
+        super().__init__(members[0] if parent is None else parent, getattr(members[0], "bbox_order", "yxyx"))
+        self.members = list(members)
+        self.weights = weights
+        self.method, self.iou_threshold = method, iou_threshold
+
+    def detections(self, position: int) -> Detections:
+        """Return what the members found in an item, fused."""
+        found = [_detections(member, position, self.bbox_order) for member in self.members]
+        return fuse(found, self.method, self.iou_threshold, self.weights)
+
+    def _inner_blend(self, ds: Any, w: float = 0.5) -> "Blend":
+        return Blend([self, ds], [w, 1 - w], self.method, self.iou_threshold)
+
+
+def _detections(member: Any, position: int, bbox_order: str) -> Detections:
+    if hasattr(member, "detections"):
+        found: Detections = member.detections(position)
+        return found
+    item = member[position]
+    if not is_musket_prediction(item.prediction):
+        raise DatasetError(f"item {item.id!r} has no prediction (labels, probabilities, bboxes, masks) to blend.")
+    height, width = item.x.shape[:2]
+    return from_musket_prediction(item.prediction, height, width, bbox_order)
+
+
+@contextlib.contextmanager
+def writing(store: PredictionStore) -> Iterator[PredictionStore]:
+    """Commit a store at the end; drop it when anything goes wrong."""
+    try:
+        yield store
+        store.commit()
+    except BaseException:
+        store.abandon()
+        raise

@@ -1,0 +1,47 @@
+"""Executors run jobs on devices. A job is a function of a device's name; what it trains is its own affair."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Executor(Protocol):
+    """Runs jobs, and returns their results, or raises what they raised."""
+
+    def run(self, job: Callable[[str], Result]) -> Result:
+        """Run ``job`` on one device."""
+        ...
+
+    def train(self, job: Callable[[str], Any]) -> Any:
+        """Run ``job`` on all devices of the net, in a process each, together; return what the first returned."""
+        ...
+
+
+class InProcessExecutor:
+    """Runs each job in the calling process, on one device."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def run(self, job: Callable[[str], Result]) -> Result:
+        """Run ``job`` at once."""
+        return job(self.device)
+
+    def train(self, job: Callable[[str], Any]) -> Any:
+        """Run ``job`` at once."""
+        return job(self.device)
+
+
+class GroupExecutor(InProcessExecutor):
+    """Trains with a process for each device; everything else runs in the calling process, on the first device."""
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        super().__init__(devices[0])
+        self.devices = list(devices)
+
+    def train(self, job: Callable[[str], Any]) -> Any:
+        """Run ``job`` in every process of a group."""
+        from .process_group import run_group
+
+        return run_group(job, self.devices)

@@ -1,0 +1,4 @@
+"""Numbers from truths and detections.
+
+Imports ``detection`` and ``errors`` only; knows no experiment.
+"""

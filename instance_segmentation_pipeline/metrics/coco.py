@@ -1,0 +1,220 @@
+"""COCO metrics through faster-coco-eval, on ground truth and predictions of our own records.
+
+``coco_metrics`` is a pure function; ``InstanceMetric`` collects what it needs from MMEngine's evaluation loop.
+"""
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
+
+from ..detection.instances import encode_masks
+
+STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
+"""The first six statistics of pycocotools' summary, in its order."""
+
+RECALLS = ("AR_1", "AR_10", "AR", "AR_s", "AR_m", "AR_l")
+"""The last six: average recall at 1, 10 and 100 detections an image, and by size."""
+
+MAX_DETECTIONS = (1, 10, 100)
+
+
+def metric_names(with_masks: bool) -> list[str]:
+    """Return the names that ``coco_metrics`` gives, in its order."""
+    kinds = ("bbox", "segm") if with_masks else ("bbox",)
+    return [f"coco_{kind}_{statistic}" for kind in kinds for statistic in STATISTICS]
+
+
+def coco_metrics(truths: Sequence[dict], predictions: Sequence[dict], classes: int, with_masks: bool) -> dict:
+    """Evaluate predictions as COCO does.
+
+    Args:
+        truths: One ``annotations.to_middle_format`` record an image.
+        predictions: One mapping an image, in the same order: ``labels (N,)`` int from 0, ``scores (N,)``,
+            ``bboxes (N, 4)`` ``x1, y1, x2, y2``, and, with masks, ``masks``: N COCO RLE dicts.
+        classes: Number of classes.
+        with_masks: Whether masks are evaluated too.
+
+    Returns:
+        ``coco_bbox_mAP``, ``…_50``, ``…_75``, ``…_s``, ``…_m``, ``…_l`` and, with masks, the same for ``coco_segm``:
+        0.0 where nothing was found, NaN where there was nothing to find (pycocotools says -1 there).
+    """
+    results = dict.fromkeys(metric_names(with_masks), math.nan)
+    for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks).items():
+        results.update(named(kind, STATISTICS, evaluation.statistics[:6]))
+    return results
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What COCO's evaluation gives for boxes or for masks.
+
+    Attributes:
+        statistics: The twelve numbers of pycocotools' summary; -1 where there is nothing to find.
+        per_class: ``(classes,)`` AP at IoU .5:.95 of each class; -1 where it has no object.
+    """
+
+    statistics: list[float]
+    per_class: np.ndarray
+
+
+def named(kind: str, names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """Return COCO numbers under our names, NaN for pycocotools' -1."""
+    pairs = zip(names, values, strict=True)
+    return {f"coco_{kind}_{name}": math.nan if value < 0 else float(value) for name, value in pairs}
+
+
+def coco_evaluation(
+    truths: Sequence[dict], predictions: Sequence[dict], classes: int, with_masks: bool
+) -> dict[str, Evaluation]:
+    """Return COCO's whole evaluation for ``bbox`` and, with masks, ``segm``; empty where there is nothing to find.
+
+    The arguments are those of ``coco_metrics``.
+    """
+    ground = _ground_truth(truths, classes, with_masks)
+    if not ground["annotations"]:
+        return {}
+    found = _detections(predictions, with_masks)
+    return {kind: _evaluate(ground, found, kind) for kind in (("bbox", "segm") if with_masks else ("bbox",))}
+
+
+def _ground_truth(truths: Sequence[dict], classes: int, with_masks: bool) -> dict:
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for image_id, record in enumerate(truths, start=1):
+        images.append({"id": image_id, "height": record["height"], "width": record["width"]})
+        ann = record["ann"]
+        for row, (label, bbox) in enumerate(zip(ann["labels"], ann["bboxes"], strict=True)):
+            x1, y1, x2, y2 = (float(value) for value in bbox)
+            annotation: dict[str, Any] = {
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": int(label) + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "iscrowd": 0,
+            }
+            if with_masks:
+                annotation["segmentation"] = ann["masks"][row]
+                annotation["area"] = _rle_area(ann["masks"][row])
+            annotations.append(annotation)
+    categories = [{"id": number, "name": str(number)} for number in range(1, classes + 1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _rle_area(rle: dict) -> float:
+    from pycocotools import mask as coco_mask
+
+    return float(coco_mask.area(rle))
+
+
+def _detections(predictions: Sequence[dict], with_masks: bool) -> list[dict]:
+    found = []
+    for image_id, prediction in enumerate(predictions, start=1):
+        fields = zip(prediction["labels"], prediction["scores"], prediction["bboxes"], strict=True)
+        for row, (label, score, bbox) in enumerate(fields):
+            x1, y1, x2, y2 = (float(value) for value in bbox)
+            detection = {
+                "image_id": image_id,
+                "category_id": int(label) + 1,
+                "score": float(score),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+            }
+            if with_masks:
+                detection["segmentation"] = prediction["masks"][row]
+            found.append(detection)
+    return found
+
+
+def _evaluate(ground: dict, found: list[dict], kind: str) -> Evaluation:
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    if not found:
+        return _nothing_found(ground)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(ground)
+        detections = truth.loadRes([_of_kind(detection, kind) for detection in found])
+        evaluation = COCOeval_faster(truth, detections, iouType=kind, print_function=lambda *_: None)
+        evaluation.params.maxDets = list(MAX_DETECTIONS)
+        evaluation.run()
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, class
+    defined = (precision > -1).any(axis=(0, 1))
+    mean = np.where(defined, np.where(precision > -1, precision, 0).mean(axis=(0, 1)), -1.0)
+    return Evaluation([float(value) for value in evaluation.stats[:12]], mean)
+
+
+def _of_kind(detection: dict, kind: str) -> dict:
+    """Drop the field of the other kind: the area that COCO filters by size comes from the one that is left."""
+    other = "segmentation" if kind == "bbox" else "bbox"
+    return {key: value for key, value in detection.items() if key != other}
+
+
+def _nothing_found(ground: dict) -> Evaluation:
+    """Return 0 where there are objects of the size or the class, -1 where there are none."""
+    areas = np.array([annotation["area"] for annotation in ground["annotations"]])
+    sizes = [(0, 32**2), (32**2, 96**2), (96**2, 1e10)]
+    by_size = [0.0 if ((areas >= low) & (areas <= high)).any() else -1.0 for low, high in sizes]
+    present = {annotation["category_id"] for annotation in ground["annotations"]}
+    per_class = [0.0 if entry["id"] in present else -1.0 for entry in ground["categories"]]
+    return Evaluation([0.0] * 3 + by_size + [0.0] * 3 + by_size, np.array(per_class))
+
+
+@METRICS.register_module()
+class InstanceMetric(BaseMetric):
+    """MMEngine metric that evaluates with ``coco_metrics`` on the truth that each sample carries.
+
+    ``further`` is asked, with the same truths and predictions, for metrics beyond those.
+    """
+
+    default_prefix = None
+
+    def __init__(self, with_masks: bool = True, further: "Callable[..., dict] | None" = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.with_masks = with_masks
+        self.further = further
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep truth and prediction of each sample, masks as RLE."""
+        for sample in data_samples:
+            self.results.append((sample["truth"], to_prediction(sample["pred_instances"], self.with_masks)))
+
+    def compute_metrics(self, results: list) -> dict:
+        """Return ``coco_metrics`` of all that was collected."""
+        truths, predictions = [truth for truth, _ in results], [prediction for _, prediction in results]
+        metrics = coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks)
+        if self.further is not None:
+            metrics.update(self.further(truths, predictions))
+        return metrics
+
+
+def to_prediction(instances: Any, with_masks: bool) -> dict:
+    """Return the arrays of a sample's ``pred_instances``, as ``coco_metrics`` takes them."""
+    prediction = {
+        "labels": instances["labels"].cpu().numpy(),
+        "scores": instances["scores"].float().cpu().numpy(),
+        "bboxes": instances["bboxes"].float().cpu().numpy(),
+    }
+    if with_masks:
+        masks = instances["masks"]
+        masks = masks.cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
+        prediction["masks"] = encode_masks(masks.astype(np.uint8, copy=False))
+        _boxes_from_masks(prediction)
+    return prediction
+
+
+def _boxes_from_masks(prediction: dict) -> None:
+    """Give objects without a box of their own, as SOLO's have none, the tight box of their mask."""
+    bboxes = prediction["bboxes"]
+    flat = np.flatnonzero((bboxes[:, 2:] <= bboxes[:, :2]).any(axis=1))
+    if len(flat):
+        from pycocotools import mask as coco_mask
+
+        tight = coco_mask.toBbox([prediction["masks"][row] for row in flat])
+        bboxes[flat] = np.concatenate([tight[:, :2], tight[:, :2] + tight[:, 2:]], axis=1)

@@ -1,0 +1,97 @@
+"""Metrics of a whole set of predictions, beyond those of every epoch: the names that summaries and YAML know.
+
+``final_metrics`` is a pure function; ``resolve`` also finds functions that users marked ``@metrics.final_metric``.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..detection.detections import Detections, truth_of
+from ..detection.matching import curve, match, mean_average_precision
+from .coco import RECALLS, STATISTICS, coco_evaluation, named
+
+ALIASES = {"mmdet_mAP_bbox": "bbox", "mAP_masks": "segm"}
+"""Names of 2019 for the mean over classes of the average precision at IoU .5, as VOC computes it."""
+
+F1_NAMES = ("F1", "F1_threshold")
+
+
+def final_metric_names(with_masks: bool) -> list[str]:
+    """Return the names that ``final_metrics`` gives for any dataset; those of single classes are not among them."""
+    names = []
+    for kind in ("bbox", "segm") if with_masks else ("bbox",):
+        names += [f"coco_{kind}_{name}" for name in (*STATISTICS, *RECALLS)]
+        names += [f"{kind}_{name}" for name in F1_NAMES]
+    names += [name for name, kind in ALIASES.items() if with_masks or kind == "bbox"]
+    return [*names, "mask_IoU"] if with_masks else names
+
+
+def final_metrics(
+    truths: Sequence[dict], found: Sequence[Detections], class_names: Sequence[str], with_masks: bool
+) -> dict[str, float]:
+    """Evaluate predictions on a whole dataset.
+
+    Args:
+        truths: One ``annotations.to_middle_format`` record an image.
+        found: What was found in each, in the same order.
+        class_names: Names of the classes, in label order.
+        with_masks: Whether masks are evaluated too.
+
+    Returns:
+        COCO's AP and AR, and per-class AP (``coco_segm_mAP_class_<name>``); ``segm_F1`` and ``bbox_F1``, the best F1 at
+        IoU .5 over score thresholds, with ``…_threshold``, the threshold that reaches it; ``mask_IoU``, the mean IoU
+        of what is matched at that threshold; ``mmdet_mAP_bbox`` and ``mAP_masks``, the mean over classes of AP at IoU
+        .5. NaN where there is nothing to find.
+    """
+    classes = len(class_names)
+    values = dict.fromkeys(final_metric_names(with_masks), math.nan)
+    predictions = [as_arrays(one) for one in found]
+    for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks).items():
+        values.update(named(kind, (*STATISTICS, *RECALLS), evaluation.statistics))
+        per_class = [f"mAP_class_{name}" for name in class_names]
+        values.update(named(kind, per_class, evaluation.per_class.tolist()))
+    there = [truth_of(record) for record in truths]
+    for kind in ("bbox", "segm") if with_masks else ("bbox",):
+        plain = kind == "bbox"
+        matches = match(_boxes(there, plain), _boxes(found, plain), classes)
+        whole = curve(matches)
+        if whole is None:
+            continue
+        values[f"{kind}_F1"], values[f"{kind}_F1_threshold"] = best, threshold = whole.best_f1()
+        values.update({name: mean_average_precision(matches) for name, of in ALIASES.items() if of == kind})
+        if kind == "segm":
+            counted = matches.correct & (matches.scores >= threshold)
+            values["mask_IoU"] = float(matches.iou[counted].mean()) if best else 0.0
+    return values
+
+
+def as_arrays(found: Detections) -> dict[str, Any]:
+    """Return detections as ``metrics.coco_metrics`` takes them."""
+    arrays = {"labels": found.labels, "scores": found.scores, "bboxes": found.bboxes}
+    return arrays if found.masks is None else {**arrays, "masks": found.masks}
+
+
+def _boxes(images: Sequence[Detections], plain: bool) -> list[Detections]:
+    """Return detections without their masks, where boxes alone count."""
+    if not plain:
+        return list(images)
+    return [Detections(one.height, one.width, one.labels, one.scores, one.bboxes, None) for one in images]
+
+
+def user_metric(name: str) -> "Callable[..., Any] | None":
+    """Return the function of this name marked ``@musket_core.metrics.final_metric``; ``None`` if there is none."""
+    from musket_core import configloader
+
+    entry = configloader.load("layers").catalog.get(name)
+    function = getattr(entry, "func", entry)
+    return function if getattr(function, "final_metric", False) else None
+
+
+def user_values(name: str, answer: Any) -> dict[str, float]:
+    """Return the numbers that a user's metric gave: one under its own name, or those of the mapping it returned."""
+    if isinstance(answer, dict):
+        return {str(key): float(value) for key, value in answer.items()}
+    return {name: float(np.asarray(answer))}

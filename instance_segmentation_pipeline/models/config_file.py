@@ -1,0 +1,120 @@
+"""Finding and reading a native MMDetection config: ``configPath`` to an ``mmengine.Config``.
+
+Configs of MMDetection 1.x and 2.x are recognised by their structure and refused by name; nothing is changed
+here (``model_config`` does that).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..errors import ConfigError, nearest, one_line
+from ..zoo.catalogue import successor_of, zoo_folder, zoo_names
+
+ZOO_SCOPE = "mmdet::"
+
+
+def locate(config_path: str, base: Path) -> Path:
+    """Return the file that ``configPath`` names: ``mmdet::…`` in the zoo, absolute, or relative to ``base``.
+
+    Raises:
+        ConfigError: There is no such file; for a zoo config the nearest names are given.
+    """
+    if config_path.startswith(ZOO_SCOPE):
+        name = config_path[len(ZOO_SCOPE) :].lstrip("/")
+        name = name if name.endswith(".py") else name + ".py"
+        path = zoo_folder() / name
+        if not path.is_file():
+            hint = _nearest_zoo(name)
+            raise ConfigError(f"configPath {config_path!r} is not in MMDetection's zoo{hint}: correct the name.")
+        return path
+    path = (base / Path(config_path).expanduser()).resolve()
+    if not path.is_file():
+        hint = successor_of(Path(config_path).stem)
+        extra = f"; for a config of MMDetection's zoo write mmdet::{hint}" if hint else ""
+        raise ConfigError(f"configPath {config_path!r} does not exist: {path} was looked for{extra}.")
+    return path
+
+
+def read_native(path: Path) -> Config:
+    """Read a config and check that it is one of MMDetection 3.x.
+
+    Raises:
+        ConfigError: It cannot be parsed, has no model, or is of MMDetection 1.x or 2.x.
+    """
+    try:
+        config = Config.fromfile(str(path), lazy_import=False) if _is_old_style(path) else Config.fromfile(str(path))
+    except Exception as error:
+        text = one_line(error)
+        generation = _generation_of_text(path)
+        if generation:
+            raise ConfigError(_refusal(path, generation)) from None
+        raise ConfigError(f"configPath: {path} cannot be read as a MMDetection config: {text}.") from error
+    generation = _generation(config)
+    if generation:
+        raise ConfigError(_refusal(path, generation))
+    if not isinstance(config.get("model"), dict) or "type" not in config.model:
+        raise ConfigError(
+            f"configPath: {path} has no model: give a MMDetection 3.x config with model = dict(type=...)."
+        )
+    if "train_dataloader" not in config or "optim_wrapper" not in config:
+        raise ConfigError(
+            f"configPath: {path} has no train_dataloader or no optim_wrapper: give a complete training config, "
+            "one that lists datasets and schedules in its _base_."
+        )
+    return config
+
+
+def _nearest_zoo(name: str) -> str:
+    return nearest(name, zoo_names(), count=3) or nearest(Path(name).name, [Path(n).name for n in zoo_names()], count=3)
+
+
+def _is_old_style(path: Path) -> bool:
+    """Say whether a config uses text style (``_base_ = …``), for which imports inside are ordinary code."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return "read_base" not in text
+
+
+def _generation(config: Config) -> str:
+    data = config.get("data")
+    if isinstance(data, dict) and "train_dataloader" not in config:
+        return "1.x" if "imgs_per_gpu" in data else "2.x"
+    if "train_dataloader" not in config and ("optimizer" in config or "total_epochs" in config):
+        return "2.x"
+    return ""
+
+
+def _generation_of_text(path: Path) -> str:
+    """Recognise an old config that does not even parse here, because its base files are elsewhere."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if re.search(r"\bimgs_per_gpu\s*=", text):
+        return "1.x"
+    return "2.x" if re.search(r"\bsamples_per_gpu\s*=|^total_epochs\s*=", text, re.MULTILINE) else ""
+
+
+def _refusal(path: Path, generation: str) -> str:
+    name = successor_of(path.stem)
+    instead = (
+        f"configPath: 'mmdet::{name}'" if name else "a config of MMDetection 3.x, such as mmdet::<folder>/<name>.py"
+    )
+    found = f"configPath: {path} is a config of MMDetection {generation}"
+    return f"{found}, which MMDetection 3.x cannot train: use {instead}."
+
+
+def walk(node: Any, path: str = "") -> Any:
+    """Yield ``(dotted path, mapping)`` for every mapping inside a config, the outermost first."""
+    if isinstance(node, dict):
+        yield path, node
+        for key in list(node):
+            yield from walk(node[key], f"{path}.{key}" if path else str(key))
+    elif isinstance(node, (list, tuple)):
+        for number, entry in enumerate(node):
+            yield from walk(entry, f"{path}.{number}" if path else str(number))
+
+
+def is_pretrained(node: dict) -> bool:
+    """Say whether a part of a model starts from weights that its config names."""
+    init = node.get("init_cfg")
+    return isinstance(init, dict) and init.get("type") == "Pretrained"

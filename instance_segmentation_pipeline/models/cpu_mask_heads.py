@@ -1,0 +1,45 @@
+"""Mask heads that can paste masks on a CPU wherever a box lies.
+
+MMDetection pastes box by box on a CPU, and stops with an error at a box wholly outside the image, as heads that do
+not clip their boxes give in early training. On a CUDA device it pastes whole images, and such a mask is empty.
+"""
+
+from typing import Any
+
+import torch
+
+from .config_file import walk
+from .mmdet_compat import MODELS
+
+
+def make_cpu_safe(model: Any) -> None:
+    """Change, in place, the types of a model config's pasting mask heads to ones that answer as on a CUDA device."""
+    from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+
+    for _, node in walk(model):
+        kind = node.get("type")
+        head = MODELS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(head, type) and issubclass(head, FCNMaskHead):
+            node["type"] = _safe(head)
+
+
+def _safe(head: Any) -> str:
+    """Register a subclass of a mask head whose boxes outside the image have empty masks; return its name."""
+    name = f"{head.__name__}OnCpu"
+    if MODELS.get(name) is None:
+
+        def predict_single(self: Any, mask_preds: torch.Tensor, bboxes: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            meta = kwargs["img_meta"] if "img_meta" in kwargs else args[1]
+            height, width = meta["img_shape"][:2]
+            low, high = bboxes[:, :2], bboxes[:, 2:]
+            outside = (high <= 0).any(dim=1) | (low[:, 0] >= width) | (low[:, 1] >= height)
+            if not outside.any():
+                return head._predict_by_feat_single(self, mask_preds, bboxes, *args, **kwargs)
+            inside = torch.where(outside[:, None], bboxes.new_tensor([0, 0, 1, 1]), bboxes)
+            masks = head._predict_by_feat_single(self, mask_preds, inside, *args, **kwargs)
+            masks[outside] = False
+            return masks
+
+        derived = type(name, (head,), {"_predict_by_feat_single": predict_single, "__doc__": make_cpu_safe.__doc__})
+        MODELS.register_module(name=name, module=derived)
+    return name

@@ -1,0 +1,394 @@
+"""From a native MMDetection config and the YAML's properties to the finished config of one stage.
+
+This is the one room where ``classes``, ``shape``, batch, schedule and initial weights enter a native config.
+Every decision that was taken is kept as a line of text, to be printed once.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.optim import OPTIMIZERS
+
+from ..errors import ConfigError, nearest
+from .class_count import set_class_count
+from .config_file import is_pretrained, locate, read_native, walk
+from .cpu_mask_heads import make_cpu_safe
+from .transforms import (
+    base_size,
+    fit_pipeline,
+    oversample_threshold,
+    pipeline_of,
+    ratios_of,
+    resize_batch_augments,
+    with_truth,
+    without_loading,
+)
+
+WARM_UP_SHARE = 0.2
+"""A warm-up given in iterations takes at most this share of a stage."""
+
+WARM_UPS = ("LinearLR", "ConstantLR", "QuadraticWarmupLR", "LinearMomentum", "QuadraticWarmupMomentum")
+DEFAULT_LR = 0.001
+"""Musket's learning rate, for an optimizer that the native config does not know."""
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What the YAML asks of a native config; the fields have the meaning of the properties of the same name."""
+
+    config_path: str
+    base: Path
+    class_names: Sequence[str]
+    shape: "Sequence[int] | None" = None
+    images_per_gpu: int = 1
+    workers_per_gpu: "int | None" = None
+    inference_batch: "int | None" = None
+    lr: "float | None" = None
+    optimizer: Any = None
+    pretrained: bool = True
+    native_pipeline: bool = True
+    has_weights: bool = False
+    options: dict = field(default_factory=dict)
+    amp: bool = False
+    device: str = "cpu"
+    world_size: int = 1
+
+
+@dataclass
+class FinishedConfig:
+    """A config that the Runner can train, the pipelines of its two datasets, and what was decided.
+
+    ``oversample_threshold`` is that of the native config's ``ClassBalancedDataset``, where it has one.
+    """
+
+    config: Config
+    train_pipeline: list
+    val_pipeline: list
+    needs_masks: bool
+    decisions: list[str]
+    oversample_threshold: "float | None" = None
+
+
+def prepare(request: ModelRequest) -> FinishedConfig:
+    """Read the native config and make it the experiment's own, apart from the schedule (``schedule``).
+
+    Raises:
+        ConfigError: The config, or an option for it, cannot be used.
+    """
+    config = read_native(locate(request.config_path, request.base))
+    apply_options(config, request.options)
+    decisions: list[str] = []
+    oversample = oversample_threshold(config.train_dataloader.dataset)
+    if oversample is not None:
+        decisions.append(f"sampling: images with classes in less than {oversample:g} of all images are repeated")
+    _set_classes(config, request, decisions)
+    _set_initial_weights(config, request, decisions)
+    _set_norms(config, request, decisions)
+    train, val = _set_pipelines(config, request, decisions)
+    _set_optimizer(config, request, decisions)
+    _set_dataloaders(config, request)
+    _set_runtime(config)
+    if request.device == "cpu":
+        make_cpu_safe(config.model)
+    return FinishedConfig(config, train, val, needs_masks(config), decisions, oversample)
+
+
+def needs_masks(config: Config) -> bool:
+    """Say whether the model learns masks: it has a mask head or a mask loss anywhere."""
+    return any(
+        node.get("mask_head") is not None or isinstance(node.get("loss_mask"), dict) for _, node in walk(config.model)
+    )
+
+
+def apply_options(config: Config, options: dict) -> None:
+    """Set dotted keys in a config, as MMDetection's ``--cfg-options`` does.
+
+    Raises:
+        ConfigError: The path to a key does not exist in the config.
+    """
+    for key in options:
+        node: Any = config
+        *parents, _ = key.split(".")
+        for depth, part in enumerate(parents):
+            known = [str(number) for number in range(len(node))] if isinstance(node, (list, tuple)) else list(node)
+            if part not in known:
+                where = ".".join(parents[:depth]) or "the config"
+                raise ConfigError(f"configOptions: {key!r}: {where} has no {part!r}{nearest(part, known)}: correct it.")
+            node = node[int(part)] if isinstance(node, (list, tuple)) else node[part]
+            if not isinstance(node, (dict, list, tuple)):
+                raise ConfigError(f"configOptions: {key!r}: {'.'.join(parents[: depth + 1])} holds a value, not keys.")
+        if not parents and key not in config:
+            raise ConfigError(f"configOptions: {key!r} is not in the config{nearest(key, list(config))}: correct it.")
+    config.merge_from_dict(copy.deepcopy(options))
+
+
+def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float | None" = None) -> FinishedConfig:
+    """Return a copy whose schedule fits one stage.
+
+    Args:
+        finished: What ``prepare`` returned.
+        epochs: Epochs of the stage.
+        iterations: Optimizer steps of one epoch.
+        lr: The stage's learning rate; ``None`` keeps the prepared one.
+    """
+    result = FinishedConfig(
+        copy.deepcopy(finished.config),
+        finished.train_pipeline,
+        finished.val_pipeline,
+        finished.needs_masks,
+        list(finished.decisions),
+        finished.oversample_threshold,
+    )
+    config, total = result.config, epochs * iterations
+    native = config.train_cfg
+    native_epochs, native_iterations = native.get("max_epochs"), native.get("max_iters")
+    _set_lr(config, lr)
+    share = _Share(native_epochs, native_iterations, total)
+    scaled = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
+    # what is left of a short part of a long schedule may be no iteration at all
+    config.param_scheduler = [entry for entry in scaled if entry.get("begin", 0) < entry.get("end", math.inf)]
+    for hook in config.get("custom_hooks") or []:
+        _scale_hook(hook, epochs, native_epochs)
+    config.train_cfg = ConfigDict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1)
+    length = f"{native_epochs} epochs" if native_epochs else f"{native_iterations} iterations"
+    names = ", ".join(scheduler["type"] for scheduler in config.param_scheduler) or "constant learning rate"
+    result.decisions.append(
+        f"schedule: {epochs} epochs of {iterations} iterations in place of the config's {length} ({names})"
+    )
+    result.decisions.append(f"learning rate: {config.optim_wrapper.optimizer.lr:g}")
+    return result
+
+
+def _set_classes(config: Config, request: ModelRequest, decisions: list[str]) -> None:
+    changed = set_class_count(config.model, len(request.class_names))
+    if not any(line.startswith("classes") for line in changed):
+        raise ConfigError(f"configPath {request.config_path!r}: no num_classes in the model, so classes cannot be set.")
+    decisions.extend(changed)
+
+
+def _set_initial_weights(config: Config, request: ModelRequest, decisions: list[str]) -> None:
+    """Decide where weights start; without ``pretrained``, undo what only makes sense for pretrained ones."""
+    for _, node in walk(config.model):
+        if isinstance(node.get("pretrained"), str):  # MMDetection 2.x's way to say it, still in some configs
+            node["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=node.pop("pretrained"))
+    pretrained = [node for _, node in walk(config.model) if is_pretrained(node)]
+    if request.has_weights:
+        for node in pretrained:
+            node["init_cfg"] = None
+        decisions.append("initial weights: weightsPath")
+    elif request.pretrained:
+        sources = [str(node["init_cfg"]["checkpoint"]) for node in pretrained]
+        decisions.append("initial weights: " + (", ".join(sources) or "random, the config names none"))
+    else:
+        for node in pretrained:
+            node["init_cfg"] = None
+        undone = _undo_freezing(config.model)
+        decisions.append("initial weights: random" + (f"; undone: {', '.join(undone)}" if undone else ""))
+    config.load_from = None
+    config.resume = False
+
+
+def _undo_freezing(model: ConfigDict) -> list[str]:
+    undone = []
+    for path, node in walk(model):
+        if isinstance(node.get("frozen_stages"), int) and node["frozen_stages"] >= 0:
+            undone.append(f"{path}.frozen_stages {node['frozen_stages']}")
+            node["frozen_stages"] = -1
+        if node.get("norm_eval"):
+            undone.append(f"{path}.norm_eval")
+            node["norm_eval"] = False
+        norm = node.get("norm_cfg")
+        if isinstance(norm, dict) and norm.get("requires_grad") is False:
+            undone.append(f"{path}.norm_cfg frozen")
+            norm["requires_grad"] = True
+    return undone
+
+
+def _set_norms(config: Config, request: ModelRequest, decisions: list[str]) -> None:
+    """One process has nothing to synchronise, and SyncBN does not run on a CPU."""
+    if request.world_size > 1 and request.device.startswith("cuda"):
+        return
+    changed = False
+    for _, node in walk(config.model):
+        if node.get("type") in ("SyncBN", "MMSyncBN", "SyncBatchNorm"):
+            node["type"] = "BN"
+            changed = True
+    if changed:
+        why = "for a single process" if request.world_size == 1 else "since it needs CUDA devices"
+        decisions.append(f"SyncBN: BN, {why}")
+
+
+def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) -> tuple[list, list]:
+    train = without_loading(pipeline_of(config.train_dataloader.dataset))
+    val = without_loading(pipeline_of((config.get("val_dataloader") or config.test_dataloader).dataset))
+    if not request.native_pipeline:
+        train = copy.deepcopy(val)
+        decisions.append("nativePipeline: false, training images are only resized and packed")
+    native = base_size(val, train)
+    if request.shape is not None:
+        if native is None:
+            raise ConfigError("shape cannot be set: the config's pipelines have no Resize; remove shape, or add one.")
+        height, width = request.shape
+        ratios = ratios_of(request.shape, native)
+        train, val = fit_pipeline(train, ratios), fit_pipeline(val, ratios)
+        preprocessor = config.model.get("data_preprocessor") or {}
+        resize_batch_augments(preprocessor.get("batch_augments") or [], ratios)
+        decisions.append(f"shape: height {height}, width {width} in place of {native[1]}, {native[0]}")
+    for hook in config.get("custom_hooks") or []:
+        if "switch_pipeline" in hook:
+            switched = without_loading(hook["switch_pipeline"])
+            hook["switch_pipeline"] = switched if request.shape is None else fit_pipeline(switched, ratios)
+    return train, with_truth(val)
+
+
+def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) -> None:
+    wrapper = config.optim_wrapper
+    if request.amp and request.device.startswith("cuda"):
+        wrapper.type = "AmpOptimWrapper"
+        wrapper.setdefault("loss_scale", "dynamic")
+        decisions.append("amp: mixed precision")
+    elif request.amp:
+        decisions.append("amp: not used, there is no CUDA device")
+    if request.device == "cpu" and wrapper.get("type") == "AmpOptimWrapper":
+        wrapper.type = "OptimWrapper"
+        for key in ("loss_scale", "dtype", "use_fsdp"):
+            wrapper.pop(key, None)
+        decisions.append("the config's mixed precision: not used, there is no CUDA device")
+    native = wrapper.optimizer
+    wanted = {"type": request.optimizer} if isinstance(request.optimizer, str) else request.optimizer
+    if wanted and wanted["type"] != native["type"]:
+        if OPTIMIZERS.get(wanted["type"]) is None:
+            known = list(OPTIMIZERS.module_dict)
+            raise ConfigError(f"optimizer {wanted['type']!r} is not known{nearest(wanted['type'], known)}: correct it.")
+        wrapper.optimizer = ConfigDict({"lr": DEFAULT_LR, **wanted})
+        if wrapper.get("paramwise_cfg"):
+            wrapper.optimizer.setdefault(
+                "weight_decay", 0.0
+            )  # what it is multiplied by for single layers must be there
+    else:
+        if request.lr is None and "lr" not in (wanted or {}):
+            _scale_lr(config, request, decisions)
+        native.update(wanted or {})
+    decisions.append(f"optimizer: {wrapper.optimizer['type']}")
+    _set_lr(config, request.lr)
+
+
+def _scale_lr(config: Config, request: ModelRequest, decisions: list[str]) -> None:
+    base = (config.get("auto_scale_lr") or {}).get("base_batch_size")
+    batch = request.images_per_gpu * request.world_size
+    if not base or base == batch:
+        return
+    native = config.optim_wrapper.optimizer.lr
+    _set_lr(config, native * batch / base)
+    decisions.append(f"learning rate scale: {native:g} for a batch of {base} is {native * batch / base:g} for {batch}")
+
+
+def _set_lr(config: Config, lr: "float | None") -> None:
+    """Set the learning rate and what hangs on it."""
+    optimizer = config.optim_wrapper.optimizer
+    if lr is None or not optimizer.get("lr"):
+        if lr is not None:
+            optimizer["lr"] = lr
+        return
+    factor = lr / optimizer["lr"]
+    optimizer["lr"] = lr
+    for scheduler in _schedulers(config):
+        if scheduler.get("eta_min"):
+            scheduler["eta_min"] *= factor
+
+
+def _schedulers(config: Config) -> list:
+    """Return the config's schedulers; a config may name one alone."""
+    schedulers = config.get("param_scheduler") or []
+    return list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
+
+
+def _set_dataloaders(config: Config, request: ModelRequest) -> None:
+    """Keep how the native config loads, apart from what datasets of ours decide (the datasets come later)."""
+    workers = request.workers_per_gpu
+    if workers is None:
+        workers = 4 if request.device.startswith("cuda") else 0
+    loader = ConfigDict(
+        batch_size=request.images_per_gpu,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=request.device.startswith("cuda"),
+        sampler=ConfigDict(type="DefaultSampler", shuffle=True),
+        collate_fn=ConfigDict(type="pseudo_collate"),
+    )
+    config.train_dataloader = loader
+    config.val_dataloader = copy.deepcopy(loader)
+    config.val_dataloader.sampler.shuffle = False
+    config.val_dataloader.batch_size = request.inference_batch or request.images_per_gpu
+    apply_late = {
+        key: value
+        for key, value in request.options.items()
+        if key.startswith(("train_dataloader.", "val_dataloader.")) and not key.split(".")[1].startswith("dataset")
+    }
+    config.merge_from_dict(copy.deepcopy(apply_late))
+
+
+def _set_runtime(config: Config) -> None:
+    """Leave logging, checkpoints, pictures and metrics to our own hooks; drop what belongs to testing."""
+    hooks = dict(config.get("default_hooks") or {})
+    hooks.pop("visualization", None)
+    hooks.update(logger=None, checkpoint=None)
+    config.default_hooks = ConfigDict(hooks)
+    config.visualizer = ConfigDict(type="DetLocalVisualizer", vis_backends=[])
+    config.val_cfg = ConfigDict(type="ValidationLoop")
+    config.val_evaluator = ConfigDict(type="InstanceMetric")
+    for name in ("test_dataloader", "test_cfg", "test_evaluator", "tta_model", "tta_pipeline", "auto_scale_lr"):
+        config.pop(name, None)
+    config.default_scope = config.get("default_scope") or "mmdet"
+    config.launcher = "none"
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Turns a point of the native schedule to an iteration of the stage."""
+
+    native_epochs: "int | None"
+    native_iterations: "int | None"
+    total: int
+
+    def at(self, value: float, by_epoch: bool) -> int:
+        native = self.native_epochs if by_epoch else self.native_iterations
+        if not native:
+            return max(1, min(round(value), self.total)) if value else 0
+        return round(min(value / native, 1.0) * self.total)
+
+
+def _scaled(scheduler: Any, share: _Share) -> ConfigDict:
+    """Return a scheduler that works in iterations of the stage; one driven by a metric stays as it is."""
+    scheduler = ConfigDict(copy.deepcopy(dict(scheduler)))
+    if scheduler["type"].startswith("ReduceOnPlateau"):
+        return scheduler
+    by_epoch = scheduler.get("by_epoch", True)
+    scheduler.pop("convert_to_iter_based", None)
+    scheduler["by_epoch"] = False
+    if not by_epoch and scheduler["type"] in WARM_UPS and not scheduler.get("begin"):
+        native = scheduler.get("end", math.inf)
+        scheduler["end"] = max(1, min(native, math.floor(share.total * WARM_UP_SHARE)))
+        return scheduler
+    for key in ("begin", "end", "T_max", "step_size", "total_steps", "total_iters"):
+        if scheduler.get(key) is not None:
+            low = 0 if key == "begin" else 1
+            scheduler[key] = max(low, share.at(scheduler[key], by_epoch))
+    if scheduler.get("milestones") is not None:
+        scheduler["milestones"] = sorted({max(1, share.at(point, by_epoch)) for point in scheduler["milestones"]})
+    if scheduler["type"].startswith("Exponential") and by_epoch and share.native_epochs:
+        scheduler["gamma"] = scheduler["gamma"] ** (share.native_epochs / share.total)
+    return scheduler
+
+
+def _scale_hook(hook: Any, epochs: int, native_epochs: "int | None") -> None:
+    if not native_epochs:
+        return
+    for key in ("switch_epoch", "num_last_epochs", "begin_epoch"):
+        if isinstance(hook.get(key), int):
+            hook[key] = round(hook[key] * epochs / native_epochs)

@@ -1,0 +1,144 @@
+"""Reading ``#%Musket MMDetection`` files: header, YAML, ``common.yaml``, and the way from a path to a config.
+
+``legacy.overrides`` hands these functions to musket_core, so that ``generic.parse`` and ``Experiment`` find
+them. Files of other dialects go to upstream's own functions.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import ConfigError
+
+HEADER = "#%Musket MMDetection 1.0"
+_HEADER = re.compile(r"#%Musket\s+MMDetection\b\s*(?P<version>\S*)", re.IGNORECASE)
+REPLACEABLE = ("declarations", "callbacks", "datasets", "tasks")
+"""Mappings of common.yaml whose entries are added one by one, as musket_core does."""
+
+
+class Dialect:
+    """What ``musket_core.configloader`` calls a module: makes a config object of the YAML's mapping."""
+
+    def instantiate(self, properties: Any, clear_custom: bool = False, with_args: Any = None) -> Any:
+        """Return our ``PipelineConfig``."""
+        from ..experiment.pipeline_config import PipelineConfig
+
+        return PipelineConfig(**properties)
+
+
+def is_ours(path: Path) -> bool:
+    """Say whether a file begins with our header."""
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            return _HEADER.match(file.readline().lstrip("\ufeff")) is not None
+    except OSError:
+        return False
+
+
+def read_config(path: Path, common: "Path | None" = None) -> dict[str, Any]:
+    """Read an experiment's YAML with the safe loader, and add what only ``common`` has.
+
+    Raises:
+        ConfigError: The file is not YAML, is not a mapping, names a key twice, or has another header version.
+    """
+    properties = _read_mapping(path)
+    if common is not None and common.exists():
+        for key, value in _read_mapping(common).items():
+            own = properties.get(key)
+            if own is None:
+                properties[key] = value
+            elif key in REPLACEABLE and isinstance(own, dict) and isinstance(value, dict):
+                properties[key] = {**value, **own}
+    return properties
+
+
+def common_of(path: Path) -> "Path | None":
+    """Return the ``common.yaml`` of the project that an experiment's YAML lies in, ``None`` outside a project."""
+    project = project_of(path)
+    return None if project is None else project / "common.yaml"
+
+
+def project_of(path: Path) -> "Path | None":
+    """Return the project of an experiment's YAML: the nearest folder above it that holds ``experiments/`` it is in.
+
+    A folder above that happens to be called ``experiments`` does not mislead it: the innermost one counts.
+    """
+    for folder in Path(path).absolute().parents:
+        if folder.name == "experiments":
+            return folder.parent
+    return None
+
+
+def parse_with_dialect(upstream: Callable) -> Callable:
+    """Return ``configloader.parse`` that reads our files by itself and hands all others to ``upstream``."""
+
+    def parse(name: str, source: Any, extra: Any = None) -> Any:
+        if not isinstance(source, (str, os.PathLike)) or not is_ours(Path(source)):
+            return upstream(name, source, extra)
+        path = Path(source).absolute()
+        common = common_of(path) if extra is None else Path(extra)
+        try:
+            config = Dialect().instantiate(read_config(path, common))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        config.path = str(path)
+        return config
+
+    return parse
+
+
+def resolve_before(upstream: Callable) -> Callable:
+    """Return ``generic.parse`` that says what is wrong when a name is neither a file nor an experiment."""
+
+    def parse(path: Any, extra: Any = None) -> Any:
+        from musket_core import context
+
+        if isinstance(path, os.PathLike):
+            path = os.fspath(path)
+        if isinstance(path, str) and not Path(path).is_file():
+            folder = Path(path)
+            if (folder / "config.yaml").is_file():
+                return upstream(str(folder / "config.yaml"), extra)
+            project = context.get_current_project_path()
+            if project is None or not (Path(project) / "experiments" / path / "config.yaml").is_file():
+                looked = "" if project is None else f" of the project {project}"
+                raise ConfigError(f"{path} is neither a file nor an experiment{looked}: check the path.")
+        return upstream(path, extra)
+
+    parse.__doc__ = upstream.__doc__
+    return parse
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """The safe loader, for which a key given twice is an error instead of a silent choice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice (line {line})", None)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML: {text}.") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must be a mapping of properties, but it is a {type(data).__name__}.")
+    return data

@@ -1,0 +1,161 @@
+"""``musket_core.experiment.Experiment`` for our dialect: a failure is an error, and nothing trained is lost.
+
+Upstream's class swallows the exception of a failed experiment, writes ``summary.yaml: Error`` over what was
+there and counts it as completed. Experiments of other dialects keep upstream's behaviour.
+"""
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, GroupLost, UserError
+from ..experiment.seeds import concrete_config
+from ..launch.job_environment import leads
+from ..storage.experiment_files import ExperimentFiles, not_writable, read_yaml, write_yaml
+from .dialect import is_ours, read_config
+
+
+def derive_experiment(upstream: type) -> type:
+    """Return a subclass of musket_core's ``Experiment`` that knows experiments of ours."""
+
+    class Experiment(upstream):
+        _cfg: Any
+
+        @property
+        def ours(self) -> bool:
+            """Whether this experiment's YAML has our header."""
+            return is_ours(self.files.config)
+
+        @property
+        def files(self) -> ExperimentFiles:
+            """Names of the experiment's files."""
+            return ExperimentFiles(concrete_config(Path(self.path)).absolute())
+
+        def name(self) -> str:
+            """Return the folder below ``experiments``, with ``/`` between its parts."""
+            if self.project is None:
+                return Path(self.path).name
+            return Path(self.path).absolute().relative_to(Path(self.project.experimentsPath()).absolute()).as_posix()
+
+        def config(self) -> dict:
+            """Return the YAML's mapping, read with the safe loader."""
+            if not self.ours:
+                return super().config()
+            if self._cfg is None:
+                self._cfg = read_config(self.files.config)
+            return self._cfg
+
+        def metrics(self) -> Any:
+            """Return the summary; an empty mapping where there is none."""
+            if not self.ours:
+                return super().metrics()
+            return read_yaml(self.files.summary) if self.files.summary.exists() else {}
+
+        def isCompleted(self) -> bool:
+            """Say whether the experiment finished; one that failed did not."""
+            if not self.ours:
+                return super().isCompleted()
+            summary = self.metrics()
+            return isinstance(summary, dict) and bool(summary.get("completed"))
+
+        def parse_config(self) -> Any:
+            """Return the experiment's ``PipelineConfig``."""
+            if not self.ours:
+                return super().parse_config()
+            from musket_core import generic
+
+            common = Path(self.project.commonPath()) if self.project is not None else None
+            cfg = generic.parse(str(self.files.config), str(common) if common and common.exists() else None)
+            cfg.gpus = max(self.gpus, cfg.gpus)  # more than 1 already where torchrun started this process
+            cfg.num_gpus = getattr(self, "num_gpus", self.gpus)
+            cfg.cluster = getattr(self, "cluster", None)
+            cfg.lease = list(getattr(self, "lease", []))
+            cfg.num_workers = 1 if cfg.lease else getattr(self, "num_workers", 1)
+            cfg.setAllowResume(self.allowResume)
+            cfg.cache = getattr(self, "cache", None)
+            return cfg
+
+        def apply(self, all: bool = False) -> list:
+            """Return the experiments of the seeds, those that are not finished or all, or this one."""
+            if not self.ours:
+                return super().apply(all)
+            seeds = [self._of(member) for member in self.parse_config().seeds()]
+            return [one for one in seeds if all or not one.isCompleted()] if seeds else [self]
+
+        def _of(self, member: Any) -> Any:
+            one = type(self)(str(member.files.root), self.allowResume, self.project)
+            one.gpus, one.onlyReports, one.launchTasks = self.gpus, self.onlyReports, self.launchTasks
+            return one
+
+        def result(self, forseRecalc: bool = False, use_primary_metric: bool = False) -> Any:
+            """Return the number that stands for the experiment, ``None`` while it is not finished."""
+            if not self.ours:
+                return super().result(forseRecalc, use_primary_metric)
+            if forseRecalc:
+                self.generateMetrics()
+            return self.parse_config().result_of(self.metrics()) if self.isCompleted() else None
+
+        def fit(self, reporter: Any = None) -> list:
+            """Train the experiment here and now.
+
+            Returns:
+                An empty list: upstream returns tasks that are still to be run, and here none is left.
+
+            Raises:
+                Exception: What went wrong; ``error.yaml`` has the traceback.
+            """
+            if not self.ours:
+                return super().fit(reporter)
+            files = self.files
+            is_first = leads()
+            try:
+                if is_first:
+                    write_yaml(files.in_progress, True)
+            except OSError as error:
+                raise ConfigError(not_writable(files.root, error)) from error
+            try:
+                self._fit(reporter)
+                if is_first:
+                    files.error.unlink(missing_ok=True)
+            except Exception as error:
+                if not isinstance(error, GroupLost):
+                    write_yaml(files.error, {"errors": [_record(error)]})
+                raise
+            finally:
+                if is_first:
+                    files.in_progress.unlink(missing_ok=True)
+            return []
+
+        def _fit(self, reporter: Any) -> None:
+            if self.onlyReports:
+                self.generateMetrics()
+                return
+            cfg = self.parse_config()
+            cfg._reporter = reporter
+            if self.time > 0:
+                cfg.expires = time.monotonic() + self.time
+            cfg.refit = True
+            cfg.fit(foldsToExecute=self.folds)
+            self.canceled_by_timer = cfg.canceled_by_timer
+
+        def generateMetrics(self) -> None:
+            """Compute and write the summary of what is trained."""
+            if not self.ours:
+                super().generateMetrics()
+                return
+            cfg = self.parse_config()
+            cfg.check()
+            cfg.kfold()
+            cfg.generateReports()
+
+    Experiment.__module__ = upstream.__module__
+    Experiment.__qualname__ = "Experiment"
+    return Experiment
+
+
+def _record(error: BaseException) -> dict:
+    """Return what musket_core writes of an error: type, value and traceback."""
+    trace = "".join(traceback.format_exception(error))
+    value = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return {"type": str(type(error)), "value": value, "trace": trace}

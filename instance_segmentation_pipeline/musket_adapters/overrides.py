@@ -1,0 +1,85 @@
+"""What is added to modules of musket_core once they have loaded: our dialect, and subclasses that keep
+upstream's faults away from its users. Each is a subclass or a wrapper that hands everything that is not
+ours on to the original.
+"""
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+
+def apply(module: ModuleType) -> None:
+    """Give ``module`` its additions, where it has any."""
+    addition = _ADDITIONS.get(module.__name__)
+    if addition is not None:
+        addition(module)
+
+
+def _configloader(module: Any) -> None:
+    from .dialect import Dialect, parse_with_dialect
+
+    module.loaded["mmdetection"] = Dialect()
+    module.parse = parse_with_dialect(module.parse)
+
+
+def _generic(module: Any) -> None:
+    from .dialect import resolve_before
+
+    module.parse = resolve_before(module.parse)
+
+
+def _experiment(module: Any) -> None:
+    from .experiment import derive_experiment
+
+    module.Experiment = derive_experiment(module.Experiment)
+
+
+def _image_datasets(module: Any) -> None:
+    from .instance_dataset import derive_instance_segmentation
+
+    module.InstanceSegmentationDataSet = derive_instance_segmentation(module)
+
+
+def _datasets(module: Any) -> None:
+    from .blends import derive_blend
+
+    for name in ("PredictionBlend", "WeightedBlend", "MeanDataSet"):
+        setattr(module, name, derive_blend(getattr(module, name)))
+    module.dataset_provider = _with_or_without_brackets(module.dataset_provider)
+
+
+def _with_or_without_brackets(upstream: Callable) -> Callable:
+    """Return ``dataset_provider`` that marks a function with ``@dataset_provider`` too, as ``@tasks.task`` does.
+
+    Upstream's needs ``@dataset_provider()``; without brackets it replaces the function by its own inner one.
+    """
+
+    @functools.wraps(upstream)
+    def dataset_provider(origin: Any = None, kind: Any = None) -> Any:
+        return upstream()(origin) if callable(origin) else upstream(origin, kind)
+
+    return dataset_provider
+
+
+def _predictions(module: Any) -> None:
+    from .blends import derive_prediction
+
+    module.Prediction = derive_prediction(module.Prediction)
+
+
+def _tools(module: Any) -> None:
+    from .blends import derive_model_spec
+
+    module.ModelSpec = derive_model_spec(module.ModelSpec)
+
+
+_ADDITIONS: dict[str, Callable[[Any], None]] = {
+    "musket_core.configloader": _configloader,
+    "musket_core.datasets": _datasets,
+    "musket_core.generic": _generic,
+    "musket_core.experiment": _experiment,
+    "musket_core.image_datasets": _image_datasets,
+    "musket_core.predictions": _predictions,
+    "musket_core.tools": _tools,
+}

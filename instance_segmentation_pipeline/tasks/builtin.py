@@ -1,0 +1,84 @@
+"""Tasks that every project has: ``python -m musket_core.task --project P --name E --task export_predictions``.
+
+Each writes into the task's folder below the experiment's, which is the current one while it runs.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from musket_core import model, tasks
+
+from ..data.formats.coco_json import to_coco
+from ..detection.detections import truth_of
+from ..detection.matching import confusion
+from ..storage.experiment_files import write_text
+
+
+@tasks.task
+def export_predictions(m: model.ConnectedModel, dataset: str = "validation") -> dict:
+    """Write predictions on a dataset as COCO JSON: ``<dataset>.json``, and ``<dataset>-truth.json``."""
+    cfg, found = core(m), m.predictions(dataset)
+    there = cfg.truths(found)
+    entries = [(record["filename"], found.detections(number)) for number, record in enumerate(there)]
+    truth = [(record["filename"], truth_of(record)) for record in there]
+    write_text(Path(f"{dataset}.json"), json.dumps(to_coco(entries, cfg.class_names())))
+    write_text(Path(f"{dataset}-truth.json"), json.dumps(to_coco(truth, cfg.class_names(), scored=False)))
+    return {"dataset": dataset, "images": len(entries), "objects": sum(len(one) for _, one in entries)}
+
+
+@tasks.task
+def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: int = 16) -> dict:
+    """Draw ``count`` items of a dataset, ground truth beside prediction, where the experiment is trained."""
+    from ..visualization.draw import comparison, draw_instances, write_jpeg
+    from .runner import dataset_named
+
+    cfg = core(m)
+    cfg.kfold()
+    if cfg._folds():
+        found = m.predictions(dataset)
+        for number in _spread(len(found), count):
+            item_id, image, truth = cfg.reader().read(found, number)
+            shown = found.detections(number).above(cfg.threshold)
+            rows = [(image, truth, shown.instances(), shown.scores)]
+            write_jpeg(Path(f"{_file_name(item_id)}.jpg"), comparison(rows, cfg.class_names()))
+        return {"dataset": dataset, "pictures": min(count, len(found))}
+    source = dataset_named(cfg, "validation0" if dataset == "validation" else dataset)
+    for number in _spread(len(source), count):
+        item_id, image, truth = cfg.reader().read(source, number)
+        write_jpeg(Path(f"{_file_name(item_id)}.jpg"), draw_instances(image, truth, cfg.class_names()))
+    return {"dataset": dataset, "pictures": min(count, len(source))}
+
+
+@tasks.task
+def confusion_matrix(m: model.ConnectedModel, dataset: str = "validation", threshold: "float | None" = None) -> dict:
+    """Count which class is taken for which, by mask IoU, as ``confusion.png`` and ``confusion.csv``.
+
+    ``threshold`` is the lowest score that counts, by default the experiment's.
+    """
+    from ..visualization.plots import confusion_figure, write_confusion_csv, write_figure
+
+    cfg, found = core(m), m.predictions(dataset)
+    there = [truth_of(record) for record in cfg.truths(found)]
+    names, limit = list(cfg.class_names()), cfg.threshold if threshold is None else threshold
+    table = confusion(there, [found.detections(number) for number in range(len(found))], len(names), limit)
+    write_confusion_csv(Path("confusion.csv"), table, names)
+    write_figure(Path("confusion.png"), confusion_figure(table, names, f"{dataset}, scores from {limit:g}"))
+    correct = int(table.diagonal()[:-1].sum())
+    return {"dataset": dataset, "threshold": limit, "objects": int(table[:-1].sum()), "correct": correct}
+
+
+def core(m: Any) -> Any:
+    """Return the experiment that a connected model belongs to."""
+    while hasattr(m, "wrapped"):
+        m = m.wrapped
+    return m
+
+
+def _spread(total: int, count: int) -> list[int]:
+    count = min(count, total)
+    return [round(number * (total - 1) / max(count - 1, 1)) for number in range(count)]
+
+
+def _file_name(item_id: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in item_id)

@@ -1,0 +1,170 @@
+"""Tasks: functions marked ``@tasks.task`` in a project's modules, run on an experiment."""
+
+import importlib
+import inspect
+import os
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from musket_core import context
+from musket_core.datasets import DataSet
+from musket_core.model import FoldsAndStages, Model
+from tqdm import tqdm
+
+from ..data.providers import project_modules
+from ..errors import ConfigError, nearest, one_line, sentence
+from ..storage.experiment_files import read_yaml, write_yaml
+
+ALL = "all"
+
+
+def find_tasks(project: Path) -> dict[str, Callable]:
+    """Return the tasks of a project by name: those of its modules and imports, and those that this package ships.
+
+    Raises:
+        ConfigError: A module cannot be imported.
+    """
+    from . import builtin as shipped
+
+    common = project / "common.yaml"
+    imports = (read_yaml(common) or {}).get("imports") or [] if common.exists() else []
+    imports = [imports] if isinstance(imports, str) else imports
+    found = _tasks_in(shipped)
+    for name in dict.fromkeys([*imports, *project_modules(project)]):
+        try:
+            module = importlib.import_module(name)
+        except Exception as error:
+            raise ConfigError(f"{project}: the module {name!r} cannot be imported: {one_line(error)}.") from error
+        found.update(_tasks_in(module))
+    return found
+
+
+def choose_tasks(project: Path, names: Sequence[str]) -> dict[str, Callable]:
+    """Return the tasks of these names; ``all`` stands for the project's own.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    from . import builtin as shipped
+
+    known = find_tasks(project)
+    own = [name for name, function in known.items() if function.__module__ != shipped.__name__]
+    chosen = dict.fromkeys(name for wanted in names for name in (own if wanted == ALL else [wanted]))
+    for name in chosen:
+        if name not in known:
+            raise ConfigError(
+                f"--task {name!r} is no task of {project}{nearest(name, known)}; there are: {', '.join(sorted(known))}."
+            )
+    return {name: known[name] for name in chosen}
+
+
+def run_task(name: str, function: Callable, experiment: Any, given: Mapping[str, Any]) -> Path:
+    """Run a task on an experiment, in the folder of the task's name below the experiment's.
+
+    Args:
+        name: The task's name.
+        function: The task. A parameter annotated with a ``musket_core.model.Model`` gets the experiment, or the folds
+            and stages of ``given``; one annotated with a ``DataSet`` the dataset whose name is given.
+        experiment: A ``musket_core.experiment.Experiment`` of ours.
+        given: Arguments by name; for a model, ``folds`` and ``stages``.
+
+    Returns:
+        The folder; what the task returned is in its ``result.yaml``.
+
+    Raises:
+        UserError: An argument is missing, unknown or wrong.
+    """
+    cfg = experiment.parse_config()
+    folder: Path = experiment.files.root / name
+    folder.mkdir(exist_ok=True)
+    arguments = _bound(name, function, cfg, given)
+    here = Path.cwd()
+    context.context.projectPath = cfg.get_project_path()
+    try:
+        os.chdir(folder)
+        result = function(**arguments)
+    finally:
+        os.chdir(here)
+    if result is not None:
+        write_yaml(folder / "result.yaml", _plain(result))
+    return folder
+
+
+def _tasks_in(module: Any) -> dict[str, Callable]:
+    return {name: value for name, value in vars(module).items() if getattr(value, "task", None) is True}
+
+
+def _bound(name: str, function: Callable, cfg: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters
+    kinds = typing.get_type_hints(function)
+    choice = {key: given[key] for key in ("folds", "stages") if key in given and key not in parameters}
+    unknown = [key for key in given if key not in parameters and key not in choice]
+    if unknown:
+        known = list(parameters)
+        raise ConfigError(f"task {name}: {unknown[0]!r} is no parameter of it{nearest(unknown[0], known)}: remove it.")
+    values: dict[str, Any] = {}
+    for key, parameter in parameters.items():
+        kind = kinds.get(key)
+        if inspect.isclass(kind) and issubclass(kind, Model):
+            values[key] = _model(cfg, choice or given.get(key) or {})
+        elif inspect.isclass(kind) and issubclass(kind, DataSet) and key in given:
+            values[key] = dataset_named(cfg, given[key])
+        elif key in given:
+            values[key] = given[key]
+        elif parameter.default is inspect.Parameter.empty:
+            what = "a dataset's name" if inspect.isclass(kind) and issubclass(kind, DataSet) else "a value"
+            raise ConfigError(f"task {name}: the parameter {key!r} is missing: give --parameters '{{{key}: {what}}}'.")
+    return values
+
+
+def dataset_named(cfg: Any, name: str) -> Any:
+    """Return a dataset: ``holdout``, ``validation<fold>``, ``train<fold>``, or an entry of ``datasets``."""
+    if name == "holdout":
+        return cfg.holdout()
+    for part in ("validation", "train"):
+        if name.startswith(part) and name[len(part) :].isdigit():
+            return getattr(cfg, part)(None, int(name[len(part) :]))
+    return cfg.get_dataset(name)
+
+
+def _model(cfg: Any, choice: Mapping[str, Any]) -> Any:
+    """Return the experiment, or some of its folds and stages; checked before the task starts."""
+    if not choice:
+        return cfg
+    unknown = [key for key in choice if key not in ("folds", "stages")]
+    if unknown:
+        raise ConfigError(f"a model is chosen by folds and stages, but {unknown[0]!r} was given.")
+    cfg.kfold()
+    return FoldsAndStages(cfg, cfg._folds_of(choice.get("folds")), cfg._stages_of(choice.get("stages")))
+
+
+def run_all(experiments: Sequence[Any], tasks: Mapping[str, Callable], given: Mapping[str, Any]) -> list[str]:
+    """Run each task on each experiment; print what came of it, and return a sentence for each that failed."""
+    failures = []
+    for experiment in experiments:
+        for name, function in tasks.items():
+            what = f"{experiment.name()}: task {name}"
+            try:
+                folder = run_task(name, function, experiment, given)
+            except Exception as error:
+                failures.append(f"{what} failed: {sentence(error)}")
+            else:
+                result = folder / "result.yaml"
+                tqdm.write(f"{what}: done, {result if result.exists() else folder}")
+    return failures
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that YAML's safe loader reads back."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(entry) for entry in value]
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
