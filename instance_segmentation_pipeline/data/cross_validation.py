@@ -11,6 +11,7 @@ from .splits import (
     Fold,
     SplitRequest,
     fingerprint,
+    is_made_from,
     make_folds,
     make_holdout,
     read_split,
@@ -112,7 +113,7 @@ class Folding:
         )
         mark = fingerprint(request, ds, given)
         self._check_split(mark)
-        classes = stratification_classes(ds) if self.stratified and self._unknown_split(mark) else None
+        classes = stratification_classes(ds) if self.stratified and self._is_missing(mark, given_holdout) else None
         train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
         if held is not None and classes is not None:
             classes = [classes[index] for index in train.indexes]
@@ -123,15 +124,19 @@ class Folding:
 
     def _check_split(self, mark: str) -> None:
         """Refuse to mix weights trained on one split with another one."""
-        if self.files.folds_split.exists() and self._unknown_split(mark) and self.files.trained():
+        there = self.files.folds_split
+        if there.exists() and not is_made_from(there, mark) and self.files.trained():
             raise ConfigError(
-                f"{self.files.folds_split} was made for another dataset, folds_count, testSplit, validationSplit, "
+                f"{there} was made for another dataset, folds_count, testSplit, validationSplit, "
                 "stratified or seed than the config has now, and weights were trained on it: put the config back, or "
                 "train anew without --allow_resume."
             )
 
-    def _unknown_split(self, mark: str) -> bool:
-        return read_split(self.files.folds_split, mark) is None
+    def _is_missing(self, mark: str, given_holdout: Any) -> bool:
+        """Say whether folds or holdout are still to be made."""
+        has_holdout = self.testSplit > 0 or given_holdout is not None
+        needed = [self.files.folds_split, *([self.files.holdout_split] if has_holdout else [])]
+        return not all(is_made_from(path, mark) for path in needed)
 
     def _holdout_split(self, ds: Any, request: SplitRequest, mark: str, given: Any, classes: Any) -> tuple[Any, Any]:
         if not self.testSplit and given is None:

@@ -1,7 +1,8 @@
 """Folds and holdout: how they are made, and the files that fix them at the first run.
 
-The files hold plain lists, in musket_core's layout. A comment in their first line records what they were made
-from, so that a split for another folds_count, share, seed or dataset is never used by mistake.
+The files hold plain lists that musket_core reads too. A comment in their first line records what they were made
+from, so that a split for another folds_count, share, seed or dataset is never used by mistake; that line alone is read
+to tell. The second line is the digest of what follows.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from tqdm import tqdm
 from ..errors import DatasetError, one_line
 from ..storage.experiment_files import write_text
 from .split_checks import CONTENT, check_content, content_line, damaged
+from .split_text import parse_split, plain, split_text
 
 Fold = tuple[list[int], list[int]]
 MARK = "# made from "
@@ -50,7 +52,7 @@ def fingerprint(request: SplitRequest, dataset: Any, given: Any) -> str:
     count = len(dataset)
     picked = sorted({round(position * (count - 1) / 7) for position in range(8)}) if count else []
     ids = [str(dataset[position].id) for position in picked]
-    digest = hashlib.sha256(json.dumps([ids, _plain(given)]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([ids, given], default=plain).encode()).hexdigest()[:16]
     return json.dumps({**asdict(request), "items": count, "dataset": digest}, sort_keys=True)
 
 
@@ -152,29 +154,36 @@ def class_balanced(indices: Sequence[int], labels: Sequence[set[int]], threshold
     return [index for index, times in zip(indices, repeats, strict=True) for _ in range(times)]
 
 
+def is_made_from(path: Path, mark: str) -> bool:
+    """Say whether a split file is there and was made from ``mark``; its first line is all that is read."""
+    wanted = f"{MARK}{mark}\n".encode()
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(wanted)) == wanted
+
+
 def read_split(path: Path, mark: str) -> Any:
     """Return a split that was made from ``mark``; ``None`` when there is none, or it was made from something else.
 
     Raises:
         DatasetError: The file was cut or edited since it was written.
     """
-    if not path.exists():
+    if not is_made_from(path, mark):
         return None
     try:
-        first, _, body = path.read_text(encoding="utf-8").partition("\n")
-        if first != MARK + mark:
-            return None
+        _, _, body = path.read_text(encoding="utf-8").partition("\n")
         if body.startswith(CONTENT):  # files of earlier versions have no such line
             line, _, body = body.partition("\n")
             check_content(path, line, body)
-        return yaml.safe_load(body)
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        return parse_split(body)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise damaged(path) from error
 
 
 def write_split(path: Path, split: Any, mark: str) -> None:
     """Write a split, with what it was made from in the first line, and in the second the digest of what follows."""
-    body = yaml.safe_dump(_plain(split), sort_keys=False)
+    body = split_text(split)
     write_text(path, f"{MARK}{mark}\n{content_line(body)}\n{body}")
 
 
@@ -186,15 +195,3 @@ def _common(classes: Sequence[int], least: int) -> list[int]:
         most = counts.most_common(1)[0][0]
         merged = [most if label == -1 else label for label in merged]
     return merged
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (set, frozenset)):
-        return sorted(_plain(list(value)))
-    if isinstance(value, (list, tuple, range)):
-        return [_plain(entry) for entry in value]
-    return value

@@ -15,6 +15,9 @@ from typing import Any
 
 import yaml
 
+SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Reads plain data only; several times faster where it is libyaml's."""
+
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
@@ -68,8 +71,12 @@ def write_yaml(path: Path, data: Any, header: str = "") -> None:
 
 def read_yaml(path: Path) -> Any:
     """Read YAML with the safe loader."""
-    with Path(path).open(encoding="utf-8") as file:
-        return yaml.safe_load(file)
+    return parse_yaml(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what YAML text holds, by the safe loader: libyaml's, where PyYAML was built with it."""
+    return yaml.load(text, Loader=SAFE_LOADER)
 
 
 @dataclass(frozen=True)
