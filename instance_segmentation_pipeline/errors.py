@@ -6,10 +6,27 @@ do. The command line prints it as it is; anything else that is raised is a defec
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+from .text import one_line_of, printable, short
 
 
 class UserError(Exception):
-    """Something that the user can put right: the message says what and how."""
+    """Something that the user can put right: the message says what and how.
+
+    It is one line of bounded length, whatever names and values stand in it.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        words = (_words(argument) if isinstance(argument, str) else argument for argument in arguments)
+        super().__init__(*words)
+
+
+def _words(message: str) -> str:
+    """Return a message in one line; of one that torch has raised anew for a data worker, its last line's words."""
+    if message.startswith("Caught ") and "DataLoader worker" in message[:200]:
+        message = message.strip().splitlines()[-1].partition(": ")[2] or message
+    return one_line_of(message)
 
 
 class ConfigError(UserError):
@@ -34,13 +51,12 @@ class GroupLost(TrainingError):
 
 def one_line(error: BaseException) -> str:
     """Return an exception's kind and words in one line, for a sentence that says what went wrong."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return one_line_of(f"{type(error).__name__}: {printable(error, 100_000)}")
 
 
 def shortened(value: object, length: int = 80) -> str:
-    """Return a value as Python writes it, cut to so many characters, for a message."""
-    text = repr(value)
-    return text if len(text) <= length else text[: length - 3] + "..."
+    """Return a value as Python writes it, cut to so many characters, for a message; large values are not walked."""
+    return short(value, length)
 
 
 def sentence(error: BaseException) -> str:

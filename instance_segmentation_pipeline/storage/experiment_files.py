@@ -1,54 +1,24 @@
-"""Every file name an experiment has, and the one way in which its files are written.
+"""Every file name an experiment has; ``ExperimentFiles`` owns the names. ``atomic`` writes the files."""
 
-``ExperimentFiles`` owns the names; ``write_atomically`` replaces a file only by a complete one: temporary
-file in the same folder, fsync, rename.
-"""
-
-import contextlib
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .atomic import keep_beside as keep_beside
+from .atomic import not_writable as not_writable
+from .atomic import save_with as save_with
+from .atomic import sync_folder as sync_folder
+from .atomic import write_atomically as write_atomically
+from .atomic import write_text as write_text
+from .atomic import write_yaml as write_yaml
+
 SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads plain data only; several times faster where it is libyaml's."""
-
-
-@contextlib.contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` to write to; on success it is synced and renamed over ``path``."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def not_writable(folder: Path, error: OSError) -> str:
-    """Return the sentence about a folder in which nothing can be written."""
-    return f"{folder} cannot be written to ({error.strerror}): make room on the disk, or see to the folder's rights."
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder survive a power cut, where the file system knows how."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    with contextlib.suppress(OSError):
-        os.fsync(descriptor)
-    os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -56,17 +26,6 @@ def remove_unfinished(folder: Path) -> None:
     for path in folder.rglob(".*.tmp*"):
         if path.is_file():
             path.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
-    with write_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_yaml(path: Path, data: Any, header: str = "") -> None:
-    """Write ``data`` as YAML that the safe loader reads back, atomically; ``header`` is put before it."""
-    write_text(path, header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: Path) -> Any:
@@ -244,20 +203,3 @@ def _unused(path: Path) -> Path:
     while candidate.exists():
         candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
     return candidate
-
-
-def keep_beside(path: Path, kept: Path) -> None:
-    """Give a file a second name, which it keeps when another file takes its place; ``path`` is there all the time."""
-    temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without links
-        shutil.copy2(path, temporary)
-    temporary.replace(kept)
-
-
-def save_with(path: Path, save: Callable[[str], Any]) -> None:
-    """Call ``save`` with a temporary name, then move what it wrote to ``path``, atomically."""
-    with write_atomically(path) as temporary:
-        save(str(temporary))
