@@ -139,7 +139,7 @@ def _report(experiment: Any, seconds: float) -> None:
         return
     summary, cfg = experiment.metrics(), experiment.parse_config()
     result = cfg.result_of(summary)
-    print(experiment_table(experiment.files, summary, cfg.primary_metric, cfg.better))  # noqa: T201
+    print(experiment_table(experiment.files, summary, cfg.primary()))  # noqa: T201
     print(f"{experiment.name()}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
     print(f"  summary {experiment.files.summary}")  # noqa: T201
     for picture in last_pictures(experiment.files, summary):

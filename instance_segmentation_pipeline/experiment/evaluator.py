@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from musket_core.generic_config import TaskConfigInfo
 from musket_core.model import FoldsAndStages
 
 from ..data.item_reader import ItemReader
@@ -15,10 +16,9 @@ from ..inference.predictor import in_memory
 from ..metrics.coco import metric_names
 from ..metrics.fold_statistics import best_row, over_folds
 from ..metrics.instance_metrics import final_metric_names, final_metrics, user_metric, user_values
+from ..metrics.metric_name import HOLDOUT, PER_CLASS, VALIDATION, MetricName
 from ..models.prepare import FinishedConfig
 from ..training.hooks import read_rows
-
-PER_CLASS = "_mAP_class_"
 
 
 class Scoring:
@@ -67,8 +67,9 @@ class Scoring:
             if name in pooled:
                 summary[name]["pooled"] = _rounded(pooled[name])
         if len(stages) == 1:
-            best = [best_row(self._rows(fold, stages[0]), self.primary_metric, self.better) for fold in folds]
-            names = [name for name in best[0] if name.startswith("val_") and "loss" in name]
+            best = [best_row(self._rows(fold, stages[0]), self.primary()) for fold in folds]
+            columns = dict.fromkeys(name for row in best for name in row if name.startswith(VALIDATION))
+            names = [name for name in columns if MetricName(name).is_loss]
             summary.update({name[4:]: over_folds([row.get(name, math.nan) for row in best]) for name in names})
         if self.hasHoldout():
             alone = [self.evaluate("holdout", fold, stages) for fold in folds]
@@ -129,27 +130,46 @@ class Scoring:
     def wanted_metrics(self) -> list[str]:
         """Return the names of the metrics that a summary has: ``final_metrics``, and those that decide."""
         chosen = list(self.final_metrics) if self.final_metrics is not None else self.known_metrics()
-        chosen += [_plain(name) for name in (self.primary_metric, self.experiment_result) if name]
-        return list(dict.fromkeys(name for name in chosen if "loss" not in name))
+        chosen += [self._plain_name(key, name) for key, name in self._deciding()]
+        return list(dict.fromkeys(name for name in chosen if not MetricName(name).is_loss))
 
     def _check_metrics(self) -> None:
         """Settle ``primary_metric`` and check the names of metrics, before anything trains."""
         if self.primary_metric is None:
             self.primary_metric = "val_coco_segm_mAP" if self.finished().needs_masks else "val_coco_bbox_mAP"
+        named = {key: self._plain_name(key, name) for key, name in self._deciding()}
+        self.primary_metric = f"{VALIDATION}{named['primary_metric']}"
+        if self.final_metrics is not None:
+            self.final_metrics = [self._plain_name("final_metrics", name) for name in self.final_metrics]
+
+    def _deciding(self) -> list[tuple[str, str]]:
+        """Return the properties that name one metric, with its name."""
+        return [(key, getattr(self, key)) for key in ("primary_metric", "experiment_result") if getattr(self, key)]
+
+    def _plain_name(self, key: str, name: str) -> str:
+        """Return what is measured for a name of the YAML: the metric without ``val_`` and ``_holdout``.
+
+        Raises:
+            ConfigError: No such metric, or it names the holdout and there is none.
+        """
         known = [*self.known_metrics(), "loss"]
-        named = [(key, getattr(self, key)) for key in ("primary_metric", "experiment_result") if getattr(self, key)]
-        for key, name in [*named, *(("final_metrics", name) for name in self.final_metrics or ())]:
-            if _plain(name) not in known and user_metric(_plain(name)) is None:
-                raise ConfigError(
-                    f"{self.path}: {key} {name!r} is not known{nearest(name, known)}: use one of {known[:40]}, or a "
-                    "function of the project's modules marked @metrics.final_metric."
-                )
-        if not self.primary_metric.startswith("val_"):
-            self.primary_metric = f"val_{self.primary_metric}"
+        text = name.removeprefix(VALIDATION)
+        if text in known or user_metric(text) is not None:
+            return text
+        plain = text.removesuffix(HOLDOUT)
+        if plain not in known and user_metric(plain) is None:
+            raise ConfigError(
+                f"{self.path}: {key} {name!r} is not known{nearest(name, known)}: use one of {known[:40]}, or a "
+                "function of the project's modules marked @metrics.final_metric."
+            )
+        if plain == "loss" or not self.hasHoldout():
+            why = "losses are those of the validation parts" if plain == "loss" else "there is no holdout"
+            raise ConfigError(f"{self.path}: {key} is {name!r}, but {why}: name {plain}, or set testSplit.")
+        return plain
 
     def further_metrics(self, source: Any, fold: int, stage: int) -> "Callable[[list, list], dict] | None":
         """Return what computes the primary metric after each epoch, where it is not among those of every epoch."""
-        name = _plain(self.primary_metric)
+        name = self.primary().plain
         if name in (*metric_names(self.finished().needs_masks), "loss"):
             return None
         reader = self.reader()
@@ -167,12 +187,36 @@ class Scoring:
 
         return measure
 
-    def better(self, first: float, second: float) -> bool:
-        """Say whether one value of the primary metric is better than another, as ``primary_metric_mode`` says."""
-        mode = self.primary_metric_mode
-        if mode == "auto":
-            mode = "min" if "loss" in self.primary_metric else "max"
-        return first < second if mode == "min" else first > second
+    def primary(self) -> MetricName:
+        """Return the primary metric, with its direction as ``primary_metric_mode`` says."""
+        if self.primary_metric is None:
+            self.get_dataset()
+            self._check_metrics()
+        return MetricName(self.primary_metric, self.primary_metric_mode)
+
+    def info(self, metric: "str | None" = None) -> list[TaskConfigInfo]:
+        """Return the best value of a column of the metrics CSVs, and the lowest learning rate, of each fold and stage.
+
+        Args:
+            metric: The column, with or without ``val_``; by default the primary metric.
+
+        Raises:
+            ConfigError: What is trained has no such column.
+        """
+        primary = self.primary()
+        places = [(fold, stage) for fold in range(self.folds_count) for stage in range(len(self.stages))]
+        read = {place: read_rows(self.files.stage(*place).metrics) for place in places}
+        trained = {place: rows for place, rows in read.items() if rows}
+        columns = list(dict.fromkeys(name for rows in trained.values() for row in rows for name in row))
+        wanted = metric or str(primary)
+        column = wanted if wanted in columns else f"{VALIDATION}{wanted}"
+        if columns and column not in columns:
+            raise ConfigError(f"no metrics CSV has {wanted!r}{nearest(wanted, columns)}: use one of {columns[:40]}.")
+        name = primary if column == str(primary) else MetricName(column)
+        return [
+            TaskConfigInfo(*place, name.best(row.get(column, math.nan) for row in rows), min(row["lr"] for row in rows))
+            for place, rows in trained.items()
+        ]
 
     def result_of(self, summary: dict) -> float:
         """Return the number that stands for the whole experiment: ``experiment_result``, else the primary metric.
@@ -182,14 +226,10 @@ class Scoring:
         self.get_dataset()
         self._check_metrics()
         name = self.experiment_result or self.primary_metric
-        name = name.removeprefix("val_")
+        name = name.removeprefix(VALIDATION)
         values = {**(summary["stages"] or [{}])[-1], **summary["allStages"]}
         value = values.get(f"{name}_holdout", values.get(name, math.nan))
         return float(value["mean"] if isinstance(value, dict) else value)
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("val_").removesuffix("_holdout")
 
 
 def _rounded(value: float) -> float:

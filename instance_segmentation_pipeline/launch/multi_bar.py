@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from ..metrics.metric_name import MetricName
+
 
 class ProgressLine(Hook):
     """Shows fold, stage, epoch, iteration, loss and time to go; on a terminal as a moving bar.
@@ -21,7 +23,7 @@ class ProgressLine(Hook):
 
     priority = "VERY_LOW"
 
-    def __init__(self, label: str, metric: str, keeper: Any, log: Any) -> None:
+    def __init__(self, label: str, metric: MetricName, keeper: Any, log: Any) -> None:
         self.label = label
         self.metric = metric
         self.keeper = keeper
@@ -29,6 +31,7 @@ class ProgressLine(Hook):
         self._bar: Any = None
         self._began = 0.0
         self._first = 0
+        self._said: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
         """Open the bar."""
@@ -57,12 +60,36 @@ class ProgressLine(Hook):
         done, left = runner.epoch - self._first, runner.max_epochs - runner.epoch
         seconds = (time.monotonic() - self._began) / done
         parts = [f"loss {row['loss']:.3f}"]
-        parts += [f"val_loss {row['val_loss']:.3f}"] if "val_loss" in row else []
-        score = row.get(self.metric, math.nan)
-        parts += [] if self.metric in ("val_loss", "loss") else [f"{self.metric} {score:.3f}"]
+        shown = dict.fromkeys(("val_loss", str(self.metric))) if "val_loss" in row else [str(self.metric)]
+        parts += [f"{name} {_number(row.get(name, math.nan))}" for name in shown]
         best = ", best so far" if self.keeper.improved else ""
         text = f"{self.label} epoch {runner.epoch}/{runner.max_epochs}: {', '.join(parts)}{best}"
         text = f"{text}  [{seconds:.0f} s an epoch, {duration(seconds * left)} left]"
+        self._write(text)
+        for reason in self._reasons(runner, row):
+            if reason not in self._said:
+                self._said.add(reason)
+                self._write(f"{self.label}: {reason}")
+
+    def _reasons(self, runner: Runner, row: dict) -> list[str]:
+        """Return sentences on numbers that are not there."""
+        reasons = []
+        objects, vanished = runner.val_loop.objects, runner.val_loop.vanished
+        if objects and vanished == objects:
+            reasons.append(
+                f"val_loss has no value: at this shape none of the {objects} objects of the validation part is left "
+                "(all are less than a pixel): make shape larger"
+            )
+        if math.isnan(row.get(str(self.metric), math.nan)):
+            why = "no object to find" if not objects else "nothing that it measures"
+            reasons.append(
+                f"{self.metric} has no value, since the validation part has {why}: until an epoch has one, the latest "
+                "weights are kept as the best"
+            )
+        return reasons
+
+    @staticmethod
+    def _write(text: str) -> None:
         if _relay:
             _relay("error line", text)
         else:
@@ -77,6 +104,10 @@ class ProgressLine(Hook):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _number(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.3f}"
 
 
 def _bar(total: int, done: int, place: "int | None" = None) -> tqdm:

@@ -1,22 +1,19 @@
 """The numbers of a finished experiment: per stage and over folds, in the layout of musket_core's summary.yaml."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from .metric_name import MetricName
+
 Row = dict[str, Any]
 
 
-def best_row(rows: Sequence[Row], metric: str, better: Callable[[float, float], bool]) -> Row:
-    """Return the row with the best value of a metric: the first of equals, the first of all where none has one."""
-    best = rows[0]
-    for row in rows[1:]:
-        value, score = row.get(metric, math.nan), best.get(metric, math.nan)
-        if not math.isnan(value) and (math.isnan(score) or better(value, score)):
-            best = row
-    return best
+def best_row(rows: Sequence[Row], metric: MetricName) -> Row:
+    """Return the row with the best value of a metric: the first of equals, the last of all where none has one."""
+    return rows[metric.place_of_best([row.get(str(metric), math.nan) for row in rows])]
 
 
 def over_folds(values: Sequence[float]) -> dict[str, float]:

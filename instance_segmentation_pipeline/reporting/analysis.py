@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import ConfigError, UserError, nearest, one_line
 from ..experiment.seeds import folders_of
+from ..metrics.metric_name import PER_CLASS, VALIDATION, MetricName
 from ..musket_adapters.dialect import common_of, is_ours, read_config
 from ..storage.experiment_files import ExperimentFiles, read_yaml, write_text
 from ..training.hooks import read_rows
@@ -46,7 +47,7 @@ class Finished:
 
 @dataclass
 class Analysis:
-    """Experiments, best first; the parameters that differ; what was skipped, a sentence each."""
+    """Experiments, best first by ``sorted_by``; the parameters that differ; what was skipped, a sentence each."""
 
     experiments: list[Finished]
     skipped: list[str] = field(default_factory=list)
@@ -60,9 +61,13 @@ class Analysis:
 
     @property
     def metrics(self) -> list[str]:
-        """The names of all metrics but those of single classes."""
-        names = dict.fromkeys(name for one in self.experiments for name in one.metrics)
-        return [name for name in names if "_class_" not in name]
+        """The names of all metrics; of single classes only that which the experiments are sorted by."""
+        return [name for name in self.all_metrics if PER_CLASS not in name or name == self.sorted_by]
+
+    @property
+    def all_metrics(self) -> list[str]:
+        """The names of all metrics."""
+        return list(dict.fromkeys(name for one in self.experiments for name in one.metrics))
 
 
 def analyse(folder: Path, sort_by: str = "", only: str = "") -> Analysis:
@@ -127,14 +132,17 @@ def _read(files: ExperimentFiles, folder: Path, skipped: list[str]) -> Finished:
             metrics[name] = float(value)
     stages = len(summary["stages"])
     trained = [(one, fold) for _, one in folders_of(files, summary) for fold in folds]
-    metrics.update(_of_epochs(trained, stages, skipped))
+    primary = MetricName(parameters.get("primary_metric", ""), parameters.get("primary_metric_mode", "auto"))
+    metrics.update(_of_epochs(trained, stages, skipped, primary))
     parts = files.root.parts
     below = parts[len(parts) - parts[::-1].index("experiments") :] if "experiments" in parts else ()
     name = "/".join(below) or files.root.relative_to(folder).as_posix()
     return Finished(name, files, folds, parameters, metrics, summary)
 
 
-def _of_epochs(trained: Sequence[tuple[ExperimentFiles, int]], stages: int, skipped: list[str]) -> dict[str, float]:
+def _of_epochs(
+    trained: Sequence[tuple[ExperimentFiles, int]], stages: int, skipped: list[str], primary: MetricName
+) -> dict[str, float]:
     """Return the best value of each column of the metrics CSVs, over epochs and stages, averaged over folds."""
     per_fold = []
     for files, fold in trained:
@@ -146,19 +154,11 @@ def _of_epochs(trained: Sequence[tuple[ExperimentFiles, int]], stages: int, skip
             except (UserError, OSError) as error:
                 skipped.append(f"{path}: skipped, since it cannot be read: {one_line(error)}")
         names = dict.fromkeys(name for row in rows for name in row if name not in IGNORED)
-        per_fold.append({name: _best(name, [row.get(name, math.nan) for row in rows]) for name in names})
+        modes = {f"{VALIDATION}{primary.plain}": primary.mode}
+        ways = [MetricName(name, modes.get(name, "auto")) for name in names]
+        per_fold.append({str(way): way.best(row.get(str(way), math.nan) for row in rows) for way in ways})
     names = dict.fromkeys(name for values in per_fold for name in values)
     return {name: _mean([values.get(name, math.nan) for values in per_fold]) for name in names}
-
-
-def is_loss(name: str) -> bool:
-    """Say whether the lower a metric is the better."""
-    return "loss" in name
-
-
-def _best(name: str, values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return (min if is_loss(name) else max)(defined, default=math.nan)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -181,19 +181,33 @@ def flatten(mapping: dict, prefix: str = "") -> dict[str, str]:
 
 
 def _sort(analysis: Analysis, wanted: str, flag: str) -> str:
-    known = analysis.metrics
+    known = analysis.all_metrics
+    if wanted not in known and wanted.removeprefix(VALIDATION) in known:
+        wanted = wanted.removeprefix(VALIDATION)  # the summary's values are those of validation parts
     if wanted and wanted not in known:
         raise ConfigError(
-            f"{flag} {wanted!r} is no metric of these experiments{nearest(wanted, known)}: use one of {known}."
+            f"{flag} {wanted!r} is no metric of these experiments{nearest(wanted, known)}: use one of {known[:60]}."
         )
     name = wanted or next((name for name in FAVOURITES if name in known), known[0])
+    lower_is_better = _direction(analysis, name)
 
     def key(one: Finished) -> tuple:
         value = one.metrics.get(name, math.nan)
-        return math.isnan(value), value if is_loss(name) else -value, one.name
+        return math.isnan(value), value if lower_is_better else -value, one.name
 
     analysis.experiments.sort(key=key)
     return name
+
+
+def _direction(analysis: Analysis, name: str) -> bool:
+    """Say whether the lower a metric is the better, as the experiments say of their primary one."""
+    plain = MetricName(name).plain
+    modes = {
+        one.parameters.get("primary_metric_mode", "auto")
+        for one in analysis.experiments
+        if MetricName(one.parameters.get("primary_metric", "")).plain == plain
+    }
+    return MetricName(name, modes.pop() if len(modes) == 1 else "auto").lower_is_better
 
 
 def _with_only(one: Finished, name: str) -> Finished:

@@ -1,19 +1,17 @@
 """Tables for the terminal."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from ..experiment.seeds import folders_of
 from ..metrics.fold_statistics import best_row
+from ..metrics.metric_name import MetricName
 from ..storage.experiment_files import ExperimentFiles
 from ..training.hooks import read_rows
 from ..visualization.text_table import table
 
 
-def experiment_table(
-    files: ExperimentFiles, summary: dict[str, Any], metric: str, better: Callable[[float, float], bool]
-) -> str:
+def experiment_table(files: ExperimentFiles, summary: dict[str, Any], metric: MetricName) -> str:
     """Return the metrics of each fold and stage in their best epoch, and their mean over folds, as a table."""
     stages = summary["stages"]
     names = [name for name in ("coco_bbox_mAP", "coco_segm_mAP", "coco_segm_mAP_50", "loss") if name in stages[0]]
@@ -21,7 +19,7 @@ def experiment_table(
     for stage, values in enumerate(stages):
         for label, fold, one in _trained(files, summary):
             epochs = read_rows(one.stage(fold, stage).metrics)
-            best = best_row(epochs, metric, better)
+            best = best_row(epochs, metric)
             numbers = (best.get(f"val_{name}", math.nan) for name in names)
             rows.append([f"{label}{fold}", str(stage), str(len(epochs)), *(f"{value:.3f}" for value in numbers)])
         rows.append(["mean", str(stage), "", *(f"{values[name]['mean']:.3f}" for name in names)])

@@ -27,6 +27,7 @@ from mmengine.runner import Runner
 from ..detection.instances import Instances, decode_masks, from_middle_format
 from ..errors import TrainingError, one_line
 from ..metrics.coco import to_prediction
+from ..metrics.metric_name import MetricName
 from ..storage.experiment_files import StageFiles, keep_beside, save_with, write_text
 from . import rng_state as random_states
 
@@ -132,17 +133,18 @@ class TrainingLog(Hook):
 
 
 class WeightsKeeper(Hook):
-    """Keeps the best checkpoint by the primary metric, and the last one for resuming; both appear whole."""
+    """Keeps the best checkpoint by the primary metric, and the last one for resuming; both appear whole.
+
+    While no epoch has a value of the metric, the latest weights are kept as the best. Values are compared as the CSV
+    has them, so that a resumed run chooses as an uninterrupted one does.
+    """
 
     priority = "NORMAL"
 
-    def __init__(
-        self, files: StageFiles, log: TrainingLog, metric: str, better: Callable[[float, float], bool]
-    ) -> None:
+    def __init__(self, files: StageFiles, log: TrainingLog, metric: MetricName) -> None:
         self.files = files
         self.log = log
         self.metric = metric
-        self.better = better
         self.improved = False
 
     def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
@@ -150,17 +152,15 @@ class WeightsKeeper(Hook):
         states: list = all_gather_object(random_states.take())
         if not is_main_process():
             return
-        *earlier, now = [row.get(self.metric, math.nan) for row in self.log.rows]
-        self.improved = not self.files.best_weights.exists() or all(self._beats(now, score) for score in earlier)
+        *earlier, now = [_as_written(row.get(str(self.metric), math.nan)) for row in self.log.rows]
+        self.improved = not math.isnan(now) and all(self.metric.better(now, score) for score in earlier)
         meta = {"epoch": runner.epoch, "iter": runner.iter}
-        if self.improved:
-            self._save(runner, self.files.best_weights, {**meta, self.metric: now}, complete=False)
+        unmeasured = all(math.isnan(score) for score in (*earlier, now))
+        if self.improved or unmeasured or not self.files.best_weights.exists():
+            self._save(runner, self.files.best_weights, {**meta, str(self.metric): now}, complete=False)
         if self.files.last_weights.exists():
             keep_beside(self.files.last_weights, self.files.previous_weights)
         self._save(runner, self.files.last_weights, {**meta, "random_states": states}, complete=True)
-
-    def _beats(self, now: float, score: float) -> bool:
-        return not math.isnan(now) and (math.isnan(score) or self.better(now, score))
 
     @staticmethod
     def _save(runner: Runner, path: Path, meta: dict, complete: bool) -> None:
@@ -300,3 +300,8 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return value
+
+
+def _as_written(value: float) -> float:
+    """Return a number as it comes back from the CSV."""
+    return value if math.isnan(value) else float(_cell(float(value)))

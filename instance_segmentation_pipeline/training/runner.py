@@ -5,11 +5,13 @@ Registered with MMEngine, so that a finished config names them like any other pa
 
 import contextlib
 import logging
+import math
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.dist import all_reduce_dict
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import revert_sync_batchnorm
@@ -72,10 +74,15 @@ class ValidationLoop(ValLoop):
     """
 
     def run(self) -> dict:
-        """Validate; return the metrics, with the mean loss and its parts under ``loss…``."""
+        """Validate; return the metrics, with the mean loss and its parts under ``loss…``.
+
+        Losses are NaN where the images have objects and none of them is left in the net's input, a pixel wide and high;
+        ``objects`` and ``vanished`` count them.
+        """
         runner = self.runner
         self._sums: dict[str, torch.Tensor] = {}
         self._batches = 0
+        self.objects = self.vanished = 0
         runner.call_hook("before_val")
         runner.call_hook("before_val_epoch")
         runner.model.eval()
@@ -100,6 +107,7 @@ class ValidationLoop(ValLoop):
                 data = model.data_preprocessor(data_batch, False)
             outputs = model(**data, mode="predict")
         self._add(model.parse_losses(losses)[1])
+        self._count(data_batch["data_samples"])
         self.evaluator.process(data_samples=[sample.to_dict() for sample in outputs], data_batch=data_batch)
         self.runner.call_hook("after_val_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
@@ -108,12 +116,24 @@ class ValidationLoop(ValLoop):
             self._sums[name] = self._sums.get(name, 0) + value.detach()
         self._batches += 1
 
+    def _count(self, samples: Any) -> None:
+        for sample in samples:
+            bboxes = get_box_tensor(sample.gt_instances.bboxes)
+            left = int(((bboxes[:, 2:] - bboxes[:, :2]) >= 1).all(dim=1).sum())
+            there = len(sample.truth["ann"]["labels"])
+            self.objects += there
+            self.vanished += max(there - left, 0)
+
     def _mean_losses(self) -> dict:
+        counts = {"objects": torch.tensor(float(self.objects)), "vanished": torch.tensor(float(self.vanished))}
+        all_reduce_dict(counts, "sum")
+        self.objects, self.vanished = int(counts["objects"]), int(counts["vanished"])
         if not self._batches:
             return {}
         means = {name: total / self._batches for name, total in self._sums.items()}
         all_reduce_dict(means, "mean")
-        return {name: float(value) for name, value in means.items()}
+        nothing_left = self.objects and self.vanished == self.objects
+        return {name: math.nan if nothing_left else float(value) for name, value in means.items()}
 
 
 @contextlib.contextmanager

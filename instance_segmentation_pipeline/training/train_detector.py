@@ -21,6 +21,7 @@ from mmengine.runner.checkpoint import get_torch_safe_globals
 
 from ..errors import TrainingError, UserError, one_line
 from ..launch.multi_bar import ProgressLine
+from ..metrics.metric_name import MetricName
 from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint
 from ..models.config_file import is_pretrained, walk
 from ..storage.experiment_files import StageFiles, save_with
@@ -39,7 +40,6 @@ class TrainingJob:
         files: Where weights, metrics and pictures go.
         label: What messages and the progress line call it, such as ``fold 0 stage 1``.
         primary_metric: Column of the CSV that chooses the best weights, such as ``val_coco_segm_mAP``.
-        better: Whether its first score is better than its second.
         with_masks: Whether masks are evaluated.
         threshold: Lowest score that sample pictures show.
         seed: Seed of weights, order and augmentation.
@@ -55,8 +55,7 @@ class TrainingJob:
     val_dataset: Any
     files: StageFiles
     label: str
-    primary_metric: str
-    better: Callable[[float, float], bool]
+    primary_metric: MetricName
     with_masks: bool = True
     threshold: float = 0.5
     seed: int = 33
@@ -97,7 +96,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     barrier()
     watch = LossWatch(job.label)
     log = TrainingLog(job.files.metrics, watch)
-    keeper = WeightsKeeper(job.files, log, job.primary_metric, job.better)
+    keeper = WeightsKeeper(job.files, log, job.primary_metric)
     stop = StopAfter(job.expired or (lambda: False))
     progress = ProgressLine(job.label, job.primary_metric, keeper, log)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
