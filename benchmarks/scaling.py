@@ -21,7 +21,7 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.launch.devices import devices_for
 from instance_segmentation_pipeline.launch.process_group import run_group
-from instance_segmentation_pipeline.training.hooks import read_rows
+from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """#%Musket MMDetection 1.0

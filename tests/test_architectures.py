@@ -9,7 +9,7 @@ from datasets_for_tests import shapes
 from musket_core import generic
 from small_models import shrunken
 
-from instance_segmentation_pipeline.training.hooks import read_rows
+from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
 from zoo_check import BOXES, INSTANCES

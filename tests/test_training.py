@@ -16,7 +16,7 @@ from small_models import SLIM, SLIM_MASK, two_stage
 
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError, UserError, WeightsError
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint, state_of
-from instance_segmentation_pipeline.training.hooks import read_rows
+from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
 
 def test_the_documented_files_are_there(trained):

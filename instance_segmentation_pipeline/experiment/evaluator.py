@@ -18,7 +18,7 @@ from ..metrics.fold_statistics import best_row, over_folds
 from ..metrics.instance_metrics import final_metric_names, final_metrics, user_metric, user_values
 from ..metrics.metric_name import HOLDOUT, PER_CLASS, VALIDATION, MetricName
 from ..models.prepare import FinishedConfig
-from ..training.hooks import read_rows
+from ..storage.metrics_csv import read_rows
 
 
 class Scoring:

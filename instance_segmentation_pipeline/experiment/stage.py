@@ -12,7 +12,7 @@ from ..errors import WeightsError
 from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
 from ..models.prepare import FinishedConfig, schedule
 from ..storage.experiment_files import StageFiles
-from ..training.hooks import read_rows
+from ..storage.metrics_csv import read_rows
 from ..training.train_detector import TrainingJob, train_detector
 from ..visualization.plots import draw_learning_curves
 from .seeds import label

@@ -130,7 +130,7 @@ def _train_here(config: Path, fold: int, devices: int, on_gpus: bool, cache: "st
     """Train a fold of a project in this place; return how many epochs there were already."""
     from musket_core import generic
 
-    from ..training.hooks import read_rows
+    from ..storage.metrics_csv import read_rows
 
     cfg = generic.parse(str(config))
     cfg.setAllowResume(True)

@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import ConfigError, GroupLost, UserError
 from ..experiment.seeds import concrete_config
 from ..launch.job_environment import leads
-from ..storage.experiment_files import ExperimentFiles, not_writable, read_yaml, write_yaml
+from ..storage.experiment_files import ExperimentFiles, not_writable, write_yaml
+from ..storage.summary_file import is_completed, read_summary
 from .dialect import is_ours, read_config
 
 
@@ -50,14 +51,13 @@ def derive_experiment(upstream: type) -> type:
             """Return the summary; an empty mapping where there is none."""
             if not self.ours:
                 return super().metrics()
-            return read_yaml(self.files.summary) if self.files.summary.exists() else {}
+            return read_summary(self.files.summary) if self.files.summary.exists() else {}
 
         def isCompleted(self) -> bool:
             """Say whether the experiment finished; one that failed did not."""
             if not self.ours:
                 return super().isCompleted()
-            summary = self.metrics()
-            return isinstance(summary, dict) and bool(summary.get("completed"))
+            return is_completed(self.files.summary)
 
         def parse_config(self) -> Any:
             """Return the experiment's ``PipelineConfig``."""

@@ -14,8 +14,10 @@ from ..errors import ConfigError, UserError, nearest, one_line
 from ..experiment.seeds import folders_of
 from ..metrics.metric_name import PER_CLASS, VALIDATION, MetricName
 from ..musket_adapters.dialect import common_of, is_ours, read_config
-from ..storage.experiment_files import ExperimentFiles, read_yaml, write_text
-from ..training.hooks import read_rows
+from ..storage.experiment_files import ExperimentFiles, write_text
+from ..storage.experiment_search import config_files
+from ..storage.metrics_csv import read_rows
+from ..storage.summary_file import read_summary
 
 IGNORED = ("epoch", "lr")
 """Columns of the metrics CSV that are no metrics."""
@@ -86,15 +88,16 @@ def analyse(folder: Path, sort_by: str = "", only: str = "") -> Analysis:
     found: list[Finished] = []
     skipped: list[str] = []
     unfinished = 0
-    for path in sorted(folder.rglob("config.yaml")):
-        if "previous" in path.relative_to(folder).parts or not is_ours(path):
+    for path in config_files(folder):
+        if not is_ours(path):
             continue
         files = ExperimentFiles(path.absolute())
         try:
-            if not _is_finished(files):
+            summary = read_summary(files.summary) if files.summary.exists() else {}
+            if not summary.get("completed"):
                 unfinished += 1
                 continue
-            found.append(_read(files, folder.absolute(), skipped))
+            found.append(_read(files, summary, folder.absolute(), skipped))
         except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             skipped.append(f"{path.parent}: skipped, since it cannot be read: {one_line(error)}")
     if not found:
@@ -109,17 +112,7 @@ def analyse(folder: Path, sort_by: str = "", only: str = "") -> Analysis:
     return analysis
 
 
-def _is_finished(files: ExperimentFiles) -> bool:
-    if not files.summary.exists():
-        return False
-    summary = read_yaml(files.summary)
-    if not isinstance(summary, dict):
-        raise ValueError(f"{files.summary.name} holds no mapping")
-    return bool(summary.get("completed"))
-
-
-def _read(files: ExperimentFiles, folder: Path, skipped: list[str]) -> Finished:
-    summary = read_yaml(files.summary)
+def _read(files: ExperimentFiles, summary: dict[str, Any], folder: Path, skipped: list[str]) -> Finished:
     folds = [int(fold) for fold in summary["folds"]]
     parameters = flatten(read_config(files.config, common_of(files.config)))
     metrics: dict[str, float] = {"fold_count": float(len(folds))}

@@ -7,7 +7,7 @@ from ..experiment.seeds import folders_of
 from ..metrics.fold_statistics import best_row
 from ..metrics.metric_name import MetricName
 from ..storage.experiment_files import ExperimentFiles
-from ..training.hooks import read_rows
+from ..storage.metrics_csv import read_rows
 from ..visualization.text_table import table
 
 

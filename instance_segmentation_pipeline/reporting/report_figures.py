@@ -11,7 +11,7 @@ import cv2
 from ..detection.detections import Detections, truth_of
 from ..detection.matching import confusion, curve, match, match_image
 from ..experiment.seeds import label
-from ..training.hooks import read_rows
+from ..storage.metrics_csv import read_rows
 from ..visualization.draw import comparison
 from ..visualization.plots import (
     confusion_figure,

@@ -3,8 +3,6 @@
 Each does one thing. ``TrainingLog`` runs first after an epoch's validation and hands its row to the others.
 """
 
-import csv
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +26,9 @@ from ..detection.instances import Instances, decode_masks, from_middle_format
 from ..errors import TrainingError, one_line
 from ..metrics.coco import to_prediction
 from ..metrics.metric_name import MetricName
-from ..storage.experiment_files import StageFiles, keep_beside, save_with, write_text
+from ..storage.experiment_files import StageFiles, keep_beside, save_with
+from ..storage.metrics_csv import Row, as_written, read_rows, write_rows
 from . import rng_state as random_states
-
-Row = dict[str, Any]
 
 
 class LossWatch(Hook):
@@ -152,7 +149,7 @@ class WeightsKeeper(Hook):
         states: list = all_gather_object(random_states.take())
         if not is_main_process():
             return
-        *earlier, now = [_as_written(row.get(str(self.metric), math.nan)) for row in self.log.rows]
+        *earlier, now = [as_written(row.get(str(self.metric), math.nan)) for row in self.log.rows]
         self.improved = not math.isnan(now) and all(self.metric.better(now, score) for score in earlier)
         meta = {"epoch": runner.epoch, "iter": runner.iter}
         unmeasured = all(math.isnan(score) for score in (*earlier, now))
@@ -266,42 +263,3 @@ class StopAfter(Hook):
         if decision[0] and runner.epoch < runner.max_epochs:
             self.stopped = True
             runner.train_loop.stop_training = True
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Read a metrics CSV; numbers become numbers, an empty cell NaN."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        cells = list(csv.DictReader(file))
-    try:
-        if any(None in row or None in row.values() for row in cells):
-            raise ValueError("a row has not as many cells as the heading")
-        rows: list[Row] = [{name: float(cell) if cell else math.nan for name, cell in row.items()} for row in cells]
-        for row in rows:
-            row["epoch"] = int(row["epoch"])
-    except (ValueError, KeyError) as error:
-        raise TrainingError(f"{path} is damaged ({one_line(error)}): delete it, and train that stage anew.") from error
-    return rows
-
-
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Write a metrics CSV atomically; its columns are those of all rows, in order of appearance."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(row.get(name, "")) for name in columns})
-    write_text(path, buffer.getvalue())
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return value
-
-
-def _as_written(value: float) -> float:
-    """Return a number as it comes back from the CSV."""
-    return value if math.isnan(value) else float(_cell(float(value)))

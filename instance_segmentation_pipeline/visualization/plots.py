@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ..detection.matching import Curve
 from ..storage.experiment_files import StageFiles, write_atomically, write_text
-from ..training.hooks import read_rows
+from ..storage.metrics_csv import read_rows
 
 BACKGROUND = "background"
 MOST_CLASSES = 20
