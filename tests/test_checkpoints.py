@@ -111,7 +111,7 @@ def test_a_checkpoint_that_is_code_is_not_run(tmp_path):
             return (print, ("owned",))
 
     torch.save({"state_dict": Attack()}, tmp_path / "attack.pth")
-    with pytest.raises(WeightsError, match="loading runs code.*set trustWeights: true"):
+    with pytest.raises(WeightsError, match="holds objects .*print.* can run code.*set trustWeights: true"):
         read_checkpoint(tmp_path / "attack.pth")
 
 

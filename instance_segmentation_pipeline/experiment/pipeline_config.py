@@ -23,7 +23,7 @@ from ..inference.predictor import Predicting
 from ..launch.devices import devices_for
 from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
 from ..launch.torchrun import joined
-from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_weights, resolve_weights
+from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_weights, read_checkpoint, resolve_weights
 from ..models.prepare import FinishedConfig, ModelRequest, prepare
 from ..musket_adapters.dialect import project_of
 from ..storage.experiment_files import ExperimentFiles
@@ -213,6 +213,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
                 pretrained=self.pretrained,
                 native_pipeline=self.nativePipeline,
                 has_weights=self.weightsPath is not None,
+                trust_weights=self.trustWeights,
                 options=self.configOptions,
                 amp=self.amp,
                 device=self.device,
@@ -245,10 +246,11 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
     @cached_property
     def _initial_weights(self) -> tuple["Path | None", HeadPolicy]:
         config = self.finished().config
+        localize_initial_weights(config, self.cache)
         if self.weightsPath is None:
-            localize_initial_weights(config, self.cache)
             return None, HeadPolicy()
         path = resolve_weights(self.weightsPath, self.files.base, self.cache)
+        read_checkpoint(path, self.trustWeights)  # what is wrong with it is told before anything is moved or trained
         layout = class_dependent(config)
         return path, HeadPolicy(layout, self.resetHeads, self.class_names(), self.trustWeights)
 

@@ -22,7 +22,7 @@ from ..detection.detections import Detections, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
 from ..detection.tta import PLAIN, View
 from ..metrics.coco import to_prediction
-from ..models.checkpoints import load_into
+from ..models.checkpoints import load_into, reading_for
 from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
 from ..models.prepare import FinishedConfig
 from ..models.transforms import Ratios, fit_pipeline
@@ -43,7 +43,8 @@ def load_net(config: Config, weights: Path, device: str = "cpu") -> Any:
         WeightsError: The weights are missing, damaged or of another model.
     """
     init_default_scope(config.default_scope)
-    net = complete(MODELS.build(copy.deepcopy(config.model)))
+    with reading_for(config):
+        net = complete(MODELS.build(copy.deepcopy(config.model)))
     load_into(net, weights)
     return net.to(device).eval()
 

@@ -1,25 +1,26 @@
 """How weights get into a model: resolving, safe reading, and which tensors are taken.
 
-Checkpoints are read with ``weights_only=True`` and MMEngine's allow-list, so loading one runs no code.
+Files are read by ``checkpoint_reader``, which runs no code.
 """
 
 import copy
-import zipfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.runner.checkpoint import get_torch_safe_globals
 
 from ..errors import WeightsError
 from ..storage.experiment_files import StageFiles
 from ..zoo.catalogue import successor_of
 from ..zoo.downloads import HOW_TO_GO_WITHOUT, fetch, is_remote
+from .checkpoint_reader import is_whole as is_whole
+from .checkpoint_reader import read_file, reading_for_models
 from .class_count import native_class_count, set_class_count
-from .config_file import is_pretrained, walk
+from .config_file import walk
 
 LEAST_MATCH = 0.5
 """A checkpoint that fills fewer of a model's tensors than this share is taken for another architecture's."""
@@ -45,57 +46,63 @@ def resolve_weights(weights_path: str, base: Path, cache: "Path | None" = None) 
 
 
 def localize_initial_weights(config: Config, cache: "Path | None" = None) -> None:
-    """Replace, in place, every download that a config's ``init_cfg`` names by a local file.
+    """Replace, in place, every download that a model's config names as weights by a local file.
 
     Raises:
-        WeightsError: One is neither cached nor can be fetched, or its scheme or file is unknown.
+        WeightsError: One is neither cached nor can be fetched, its scheme is unknown, or the file cannot be read.
     """
-    for path, node in walk(config.model):
-        if not is_pretrained(node):
-            continue
-        init = node["init_cfg"]
-        source = str(init["checkpoint"])
-        what = f"model.{path}.init_cfg: the initial weights"
+    for path, node, key in _weights_named(config.model):
+        source = str(node[key])
+        what = f"model.{path}.{key}: the weights" if path else f"model.{key}: the weights"
         if is_remote(source):
-            init["checkpoint"] = str(fetch(source, cache, what))
-        elif not Path(source).is_file():
+            node[key] = str(fetch(source, cache, what))
+        elif not Path(source).expanduser().exists():
             raise WeightsError(f"{what} {source} do not exist: {HOW_TO_GO_WITHOUT}.")
+        else:
+            node[key] = str(Path(source).expanduser().absolute())
+        read_file(Path(node[key]), config.get("trust_weights", False))
+
+
+def _weights_named(model: Any) -> list[tuple[str, Any, str]]:
+    """Return path, mapping and key of each checkpoint that a model's config names, in ``init_cfg`` at any depth too."""
+    named = []
+    for path, node in walk(model):
+        kind = node.get("type")
+        if str(getattr(kind, "__name__", kind)) in ("Pretrained", "PretrainedInit") and node.get("checkpoint"):
+            named.append((path, node, "checkpoint"))
+        named += [(path, node, key) for key in ("pretrained", "teacher_ckpt") if isinstance(node.get(key), str)]
+    return named
 
 
 def read_checkpoint(path: Path, trusted: bool = False) -> dict:
-    """Read a checkpoint file; safely, unless it is trusted.
+    """Read a checkpoint of MMDetection 2.x or 3.x onto the CPU; without running code, unless it is trusted.
 
     Args:
         path: The file.
         trusted: Whether the file may run code, as unpickling does.
 
     Raises:
-        WeightsError: It is absent, damaged, or holds objects beyond tensors and plain data.
+        WeightsError: It is absent, damaged, of MMDetection 1.x, or holds objects beyond tensors and plain data.
     """
-    try:
-        with torch.serialization.safe_globals(get_torch_safe_globals()):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=not trusted)
-    except FileNotFoundError:
-        raise WeightsError(f"{path} does not exist.") from None
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise WeightsError(
-            f"{path} is damaged, or holds objects whose loading runs code ({text}): only if you trust where it comes "
-            "from, set trustWeights: true."
-        ) from error
+    checkpoint = read_file(path, trusted)
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, expected a dict of weights.")
     _refuse_first_generation(checkpoint, path)
     return checkpoint
 
 
-def is_whole(path: Path) -> bool:
-    """Say whether a checkpoint of ours is complete: its zip's directory and the CRC-32 of each record agree."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError):
-        return False
+def reading_for(config: Config) -> AbstractContextManager:
+    """Return a block in which all that a model of ``config`` loads by itself comes from the reader of this package.
+
+    That is ``init_cfg`` of any module, and what detectors load by keys of their own, built or trained in the block.
+    """
+    trusted = bool(config.get("trust_weights", False))
+
+    def read(source: str) -> Any:
+        local = fetch(source, None, "the model's weights") if is_remote(source) else Path(source).expanduser()
+        return read_file(local, trusted)
+
+    return reading_for_models(read)
 
 
 def last_checkpoint(files: StageFiles) -> "Path | None":
@@ -301,7 +308,8 @@ def class_dependent(config: Config) -> dict[str, ClassLayout]:
     count = _count(config.model)
     more = copy.deepcopy(config.model)
     set_class_count(more, count + 1)
-    now, then = _shapes(config.model), _shapes(more)
+    with reading_for(config):
+        now, then = _shapes(config.model), _shapes(more)
     layouts = {}
     for name, shape in now.items():
         changed = [d for d, (size, grown) in enumerate(zip(shape, then[name], strict=True)) if size != grown]

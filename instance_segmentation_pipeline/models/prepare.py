@@ -53,6 +53,7 @@ class ModelRequest:
     pretrained: bool = True
     native_pipeline: bool = True
     has_weights: bool = False
+    trust_weights: bool = False
     options: dict = field(default_factory=dict)
     amp: bool = False
     device: str = "cpu"
@@ -191,6 +192,7 @@ def _set_initial_weights(config: Config, request: ModelRequest, decisions: list[
         decisions.append("initial weights: random" + (f"; undone: {', '.join(undone)}" if undone else ""))
     config.load_from = None
     config.resume = False
+    config.trust_weights = request.trust_weights
 
 
 def _undo_freezing(model: ConfigDict) -> list[str]:

@@ -8,6 +8,7 @@ import logging
 import math
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import LOOPS
 from mmengine.runner import Runner, ValLoop
+from mmengine.runner.checkpoint import load_state_dict
 from mmengine.visualization import Visualizer
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..errors import WeightsError
+from ..models.checkpoints import read_checkpoint
 from ..models.mmdet_compat import complete
 
 
@@ -35,6 +39,26 @@ class StageRunner(Runner):
         if not torch.cuda.is_available():
             model = revert_sync_batchnorm(model)
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict:
+        """Load the checkpoint that a run is resumed from; what it holds is data, and ``meta.config`` is not run.
+
+        Raises:
+            WeightsError: It cannot be read, or lacks what is gone on from.
+        """
+        checkpoint = read_checkpoint(Path(filename))
+        meta = checkpoint.get("meta")
+        missing = [name for name in ("state_dict", "optimizer", "message_hub") if name not in checkpoint]
+        if not isinstance(meta, dict) or not all(type(meta.get(name)) is int for name in ("epoch", "iter")) or missing:
+            raise WeightsError(
+                f"{filename} cannot be gone on from: it lacks {', '.join(missing) or 'the epoch and iteration'}: "
+                "delete it to train that stage anew."
+            )
+        meta.pop("config", None)  # Runner.resume would execute it, to compare the number of GPUs
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        load_state_dict(getattr(self.model, "module", self.model), checkpoint["state_dict"], strict=False)
+        self._has_loaded = True
+        return checkpoint
 
     def build_logger(self, log_level: Any = "INFO", log_file: "str | None" = None, **options: Any) -> MMLogger:
         """Return MMEngine's logger with its console handler silenced below errors."""

@@ -17,12 +17,11 @@ from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import get_torch_safe_globals
 
 from ..errors import TrainingError, UserError, one_line
 from ..launch.multi_bar import ProgressLine
 from ..metrics.metric_name import MetricName
-from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint
+from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint, reading_for
 from ..models.config_file import is_pretrained, walk
 from ..storage.experiment_files import StageFiles, save_with
 from .hooks import LossWatch, RandomStates, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
@@ -100,7 +99,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     stop = StopAfter(job.expired or (lambda: False))
     progress = ProgressLine(job.label, job.primary_metric, keeper, log)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
-    with forget_afterwards(name), warnings.catch_warnings():
+    with forget_afterwards(name), warnings.catch_warnings(), reading_for(job.config):
         for known in ("torch.meshgrid", "`broadcast_buffers` is deprecated", "Setting MKL_NUM_THREADS"):
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
         try:
@@ -108,8 +107,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
             states = _states_of(runner) if runner._resume else None
             for hook in [_StartWeights(job), *hooks, RandomStates(states)]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
-            with torch.serialization.safe_globals(get_torch_safe_globals()):
-                runner.train()
+            runner.train()
         except UserError as error:
             raise _from_worker(error) from error
         except torch.OutOfMemoryError as error:
