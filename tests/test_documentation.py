@@ -8,7 +8,7 @@ import torch
 from conftest import FAST, REPOSITORY, SMALL_CONFIG
 
 from instance_segmentation_pipeline.cli import analize, fit, models, predict, task
-from instance_segmentation_pipeline.config.schema import PROPERTIES
+from instance_segmentation_pipeline.config.schema import PROPERTIES, Integer, Number
 
 REFERENCE = (REPOSITORY / "reference.md").read_text()
 README = (REPOSITORY / "README.md").read_text()
@@ -188,6 +188,8 @@ def test_every_property_is_in_the_reference_with_its_default():
     for entry in PROPERTIES:
         text = documented[entry.name]
         assert "Type: " in text, entry.name
+        if isinstance(entry.check, (Integer, Number)):
+            assert f"Type: {str(entry.check).removeprefix('a ')}. " in text, entry.name
         assert "```yaml" in text, entry.name
         assert ("Required." in text) is entry.required, entry.name
         if entry.default not in (None, {}, []):

@@ -30,7 +30,7 @@ BAD = [
     ({"clases": 3}, "clases is not a property of the MMDetection dialect (did you mean 'classes'?)"),
     ({"imagesPerGPU": 1}, "did you mean 'imagesPerGpu'?"),
     ({"augmentation": {}}, "augmentation is a Musket property that the MMDetection dialect does not have"),
-    ({"classes": "many"}, "classes is 'many', but it must be a whole number of 1 or more"),
+    ({"classes": "many"}, "classes is 'many', but it must be a whole number from 1 to 100000"),
     ({"classes": True}, "classes is True"),
     ({"classes": 0}, "classes is 0"),
     ({"shape": [800]}, "shape is [800], but it must be [height, width]"),

@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+from ..errors import shortened
+
+MOST_DIGITS = 9
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -12,27 +15,45 @@ def boolean(text: str) -> bool:
         return True
     if text.lower() in FALSE:
         return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    raise argparse.ArgumentTypeError(f"{shortened(text)} is neither true nor false")
 
 
 def positive(text: str) -> int:
     """Return a whole number of 1 or more."""
-    if not text.strip().isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    if not text.strip().isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is no whole number of 1 or more")
+    return int(text)
+
+
+def seconds(text: str) -> int:
+    """Return a whole number of seconds of 0 or more, or -1 for no limit."""
+    if text.strip() == "-1":
+        return -1
+    if not text.strip().isdecimal() or len(text) > MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is no whole number of seconds, nor -1 for no limit")
     return int(text)
 
 
 def names(text: str) -> list[str]:
-    """Return the names of a list separated by commas, with or without spaces."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Return the names of a list separated by commas, with or without spaces; none is empty or there twice."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"{shortened(text)} has an empty name: give names separated by commas")
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice is not None:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} has {shortened(twice)} twice: name it once")
+    return found
 
 
 def fold_numbers(text: str) -> list[int]:
-    """Return the numbers of a list such as ``0,2``."""
-    try:
-        return [int(name) for name in names(text)]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of fold numbers such as 0,2") from None
+    """Return the numbers of a list such as ``0,2``; none is there twice."""
+    found = names(text)
+    if not all(name.isdecimal() and len(name) <= MOST_DIGITS for name in found):
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is no list of fold numbers such as 0,2")
+    numbers = [int(name) for name in found]
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{shortened(text)} names a number twice: name it once")
+    return numbers
 
 
 def numbers_or_all(text: str) -> "list[int] | str":

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Stopped, UserError, one_line
 from ..launch.job_environment import leads, place
-from .argument_types import boolean, fold_numbers
+from .argument_types import boolean, fold_numbers, seconds
 from .project_lookup import add_common, chosen, prepare_experiment
 
 
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--only_report", type=boolean, default=False, help="only compute the summaries of what is trained")
     add("--launch_tasks", type=boolean, default=False, help="run the project's tasks after training (default false)")
     add("--cluster", help="Ray cluster to train the folds on: auto, or its address (default: this machine)")
-    add("--time", type=int, default=-1, help="seconds after which training ends, at the end of an epoch")
+    add("--time", type=seconds, default=-1, help="seconds until training ends, at the end of an epoch (-1: never)")
     return fit
 
 

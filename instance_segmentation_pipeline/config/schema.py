@@ -27,28 +27,69 @@ class Property:
     required: bool = False
 
 
-def _integer(low: int) -> Check:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+@dataclass(frozen=True)
+class Integer:
+    """Accepts whole numbers from ``low`` to ``high``."""
+
+    low: int
+    high: int
+
+    def __call__(self, value: Any) -> int:
+        """Return the value; raise a ``ValueError`` for another one."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
             raise ValueError
         return value
 
-    return check
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
 
 
-def _number(low: float, high: float = float("inf"), *, open_low: bool = False, open_high: bool = False) -> Check:
-    """Accept numbers in a range, also as text: YAML 1.1 reads ``1e-3`` as a string."""
+@dataclass(frozen=True)
+class Number:
+    """Accepts finite numbers in a range, also as text: YAML 1.1 reads ``1e-3`` as a string.
 
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    ``above`` and ``below`` say that the ends themselves are outside.
+    """
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+
+    def __call__(self, value: Any) -> float:
+        """Return the value as a float; raise a ``ValueError`` for another one."""
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)) or len(str(value)) > MOST_DIGITS:
             raise ValueError
         number = float(value)
-        inside = (low < number if open_low else low <= number) and (number < high if open_high else number <= high)
-        if not inside:
+        inside = self.low <= number <= self.high  # false for what is no number
+        if not inside or (self.above and number == self.low) or (self.below and number == self.high):
             raise ValueError
         return number
 
-    return check
+    def __str__(self) -> str:
+        low, high = (f"{end:g}" for end in (self.low, self.high))
+        if self.above and self.below:
+            return f"a number between {low} and {high}"
+        return f"a number {'above' if self.above else 'from'} {low} {'to below' if self.below else 'to'} {high}"
+
+
+MOST_DIGITS = 60
+SIZES = Integer(1, 32_767)
+"""Sides of an image in pixels: OpenCV remaps no larger ones."""
+
+SEEDS = Integer(0, 2**32 - 1)
+"""What NumPy's generators take."""
+
+RATES = Number(0, 1000, above=True)
+"""Learning rates; float32 weights are lost by far smaller ones."""
+
+SHARES = Number(0, 1)
+INSIDE = Number(0, 1, above=True, below=True)
+COUNTS = Integer(1, 10_000)
+
+
+def _numeric(name: str, check: "Integer | Number", default: Any, meaning: str, required: bool = False) -> Property:
+    return Property(name, str(check), check, default, meaning, required)
 
 
 def _boolean(value: Any) -> bool:
@@ -81,10 +122,9 @@ def _mapping(value: Any) -> dict:
 def _shape(value: Any) -> list:
     if not isinstance(value, (list, tuple)) or len(value) not in (2, 3):
         raise ValueError
-    sizes = [_integer(1)(size) for size in value]
-    if len(sizes) == 3 and sizes[2] != 3:
+    if len(value) == 3 and (value[2] != 3 or isinstance(value[2], bool)):
         raise ValueError
-    return sizes[:2]
+    return [SIZES(size) for size in value[:2]]
 
 
 def _names(value: Any) -> list:
@@ -105,6 +145,12 @@ def _optimizer(value: Any) -> Any:
     if isinstance(value, dict):
         if not isinstance(value.get("type"), str):
             raise ValueError
+        if value.get("lr") is not None:
+            try:
+                RATES(value["lr"])
+            except ValueError:
+                raise ConfigError(f"optimizer.lr is {shortened(value['lr'])}, but it must be {RATES}.") from None
+            return {**value, "lr": RATES(value["lr"])}
         return value
     return _text(value)
 
@@ -128,24 +174,24 @@ def _augmentation(value: Any) -> Any:
 TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, or a mapping with flips and scales"
 
 STAGE_PROPERTIES = (
-    Property("epochs", "a whole number of 1 or more", _integer(1), None, "how many epochs the stage trains", True),
-    Property("lr", "a number above 0", _number(0, open_low=True), None, "learning rate of this stage"),
+    _numeric("epochs", Integer(1, 1_000_000), None, "how many epochs the stage trains", True),
+    _numeric("lr", RATES, None, "learning rate of this stage"),
 )
 
 PROPERTIES = (
     Property("configPath", "a path or mmdet::<config>", _text, None, "the MMDetection config to train", True),
     Property("stages", "a list of mappings with epochs, and lr", _stages, None, "the stages of the training", True),
-    Property("classes", "a whole number of 1 or more", _integer(1), None, "how many object classes there are"),
-    Property("shape", "[height, width], whole numbers of 1 or more", _shape, None, "size that images are fitted into"),
+    _numeric("classes", Integer(1, 100_000), None, "how many object classes there are"),
+    Property("shape", f"[height, width], each {SIZES}", _shape, None, "size that images are fitted into"),
     Property("weightsPath", "a path or a URL", _text, None, "checkpoint to start from"),
     Property("resetHeads", "true or false", _boolean, True, "start class-dependent layers anew"),
     Property("trustWeights", "true or false", _boolean, False, "load checkpoints that run code"),
     Property("pretrained", "true or false", _boolean, True, "use the config's own initial weights"),
     Property("nativePipeline", "true or false", _boolean, True, "use the config's own augmentation"),
     Property("configOptions", "a mapping of dotted keys", _mapping, {}, "changes to the native config"),
-    Property("imagesPerGpu", "a whole number of 1 or more", _integer(1), 1, "batch size on each device"),
-    Property("workersPerGpu", "a whole number of 0 or more", _integer(0), None, "processes that load data"),
-    Property("inference_batch", "a whole number of 1 or more", _integer(1), None, "batch size of evaluation"),
+    _numeric("imagesPerGpu", COUNTS, 1, "batch size on each device"),
+    _numeric("workersPerGpu", Integer(0, 1000), None, "processes that load data"),
+    _numeric("inference_batch", COUNTS, None, "batch size of evaluation"),
     Property("amp", "true or false", _boolean, False, "mixed precision on CUDA devices"),
     Property("dataset", "a provider's name, or a mapping of it to its arguments", _dataset, None, "the dataset"),
     Property("datasets", "a mapping of names to datasets", _mapping, {}, "further datasets, by name"),
@@ -153,23 +199,23 @@ PROPERTIES = (
     Property("imports", "a module's name or a list of names", _names, [], "Python modules to import"),
     Property("bboxOrder", "yxyx or xyxy", _one_of("yxyx", "xyxy"), None, "coordinate order of the dataset's boxes"),
     Property("bboxSource", "dataset or masks", _one_of("dataset", "masks"), None, "where boxes come from"),
-    Property("folds_count", "a whole number of 1 or more", _integer(1), 1, "number of cross-validation folds"),
-    Property("validationSplit", "a number between 0 and 1", _number(0, 1, open_low=True, open_high=True), 0.2, "share"),
-    Property("testSplit", "a number from 0 to below 1", _number(0, 1, open_high=True), 0.0, "share held out"),
-    Property("testSplitSeed", "a whole number of 0 or more", _integer(0), 123, "seed of the holdout split"),
-    Property("random_state", "a whole number of 0 or more", _integer(0), 33, "seed of folds and training"),
-    Property("num_seeds", "a whole number of 1 or more", _integer(1), None, "how many times it is trained"),
-    Property("seed", "a whole number of 0 or more", _integer(0), 0, "which of these times this is"),
+    _numeric("folds_count", COUNTS, 1, "number of cross-validation folds"),
+    _numeric("validationSplit", INSIDE, 0.2, "share"),
+    _numeric("testSplit", Number(0, 1, below=True), 0.0, "share held out"),
+    _numeric("testSplitSeed", SEEDS, 123, "seed of the holdout split"),
+    _numeric("random_state", SEEDS, 33, "seed of folds and training"),
+    _numeric("num_seeds", Integer(1, 1000), None, "how many times it is trained"),
+    _numeric("seed", SEEDS, 0, "which of these times this is"),
     Property("stratified", "true or false", _boolean, False, "keep class shares equal between folds"),
-    Property("lr", "a number above 0", _number(0, open_low=True), None, "learning rate of every stage"),
+    _numeric("lr", RATES, None, "learning rate of every stage"),
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
-    Property("threshold", "a number from 0 to 1", _number(0, 1), 0.5, "lowest score that is drawn"),
-    Property("storage_threshold", "a number from 0 to 1", _number(0, 1), 0.05, "lowest score that is predicted"),
+    _numeric("threshold", SHARES, 0.5, "lowest score that is drawn"),
+    _numeric("storage_threshold", SHARES, 0.05, "lowest score that is predicted"),
     Property("primary_metric", "a metric's name", _text, None, "what the best weights are chosen by"),
     Property("primary_metric_mode", "auto, max or min", _one_of("auto", "max", "min"), "auto", "which is better"),
     Property("final_metrics", "a metric's name or a list of names", _names, None, "metrics of the summary"),
     Property("fusion", "weighted, wbf, nms or soft_nms", _one_of(*METHODS), "weighted", "how predictions blend"),
-    Property("fusionIou", "a number between 0 and 1", _number(0, 1, open_low=True, open_high=True), 0.55, "IoU"),
+    _numeric("fusionIou", INSIDE, 0.55, "IoU"),
     Property("testTimeAugmentation", TTA, _augmentation, None, "views of an image that are predicted and fused"),
     Property("experiment_result", "a metric's name", _text, None, "what stands for the whole experiment"),
 )
@@ -217,7 +263,10 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: An unknown key (with the nearest known name), a missing one, or a wrong type or value.
     """
-    return _check(raw, PROPERTIES, "")
+    checked = _check(raw, PROPERTIES, "")
+    if raw.get("num_seeds") is not None and raw.get("seed") is not None:
+        raise ConfigError("num_seeds trains with seeds of its own, so that seed does nothing beside it: remove one.")
+    return checked
 
 
 def _check(raw: Mapping[str, Any], table: tuple[Property, ...], prefix: str) -> dict[str, Any]:
@@ -237,7 +286,7 @@ def _check(raw: Mapping[str, Any], table: tuple[Property, ...], prefix: str) -> 
             values[entry.name] = entry.check(value)
         except ConfigError:
             raise
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             message = f"{prefix}{entry.name} is {shortened(value)}, but it must be {entry.allowed}."
             raise ConfigError(message) from None
     return values

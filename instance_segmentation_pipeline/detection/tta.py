@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import shortened
 from .detections import Detections
 from .instances import decode_masks, encode_masks
 
@@ -58,6 +59,7 @@ _FLIPS = {
     "All": tuple((turns, flip) for turns in range(4) for flip in (False, True)),
 }
 NAMES = tuple(_FLIPS)
+SMALLEST, LARGEST, MOST_SCALES = 0.05, 20.0, 20
 
 
 def views_of(augmentation: Any) -> list[View]:
@@ -77,10 +79,10 @@ def views_of(augmentation: Any) -> list[View]:
     if isinstance(augmentation, str):
         augmentation = {"flips": augmentation}
     if not isinstance(augmentation, dict) or not augmentation or set(augmentation) - {"flips", "scales"}:
-        raise ValueError(f"{augmentation!r} is no test-time augmentation")
+        raise ValueError(f"{shortened(augmentation)} is no test-time augmentation")
     flips = augmentation.get("flips")
     if flips is not None and flips not in _FLIPS:
-        raise ValueError(f"{flips!r} is none of {', '.join(NAMES)}")
+        raise ValueError(f"{shortened(flips)} is none of {', '.join(NAMES)}")
     turns = _FLIPS[flips] if flips is not None else ((0, False),)
     return [View(turn, flip, scale) for scale in _scales(augmentation.get("scales")) for turn, flip in turns]
 
@@ -88,9 +90,9 @@ def views_of(augmentation: Any) -> list[View]:
 def _scales(scales: "Sequence[float] | None") -> list[float]:
     if scales is None:
         return [1.0]
-    if not isinstance(scales, (list, tuple)) or not scales:
-        raise ValueError(f"scales {scales!r} are no list of factors")
+    if not isinstance(scales, (list, tuple)) or not 0 < len(scales) <= MOST_SCALES:
+        raise ValueError(f"scales {shortened(scales)} are no list of factors")
     factors = [float(scale) for scale in scales if not isinstance(scale, bool)]
-    if len(factors) != len(scales) or min(factors) <= 0:
-        raise ValueError(f"scales {scales!r} are no list of factors above 0")
+    if len(factors) != len(scales) or not all(SMALLEST <= factor <= LARGEST for factor in factors):
+        raise ValueError(f"scales {shortened(scales)} are no list of factors from {SMALLEST:g} to {LARGEST:g}")
     return factors

@@ -17,6 +17,9 @@ from ..training.train_detector import TrainingJob, train_detector
 from ..visualization.plots import draw_learning_curves
 from .seeds import label
 
+LARGEST_SEED = 2**32 - 2**16
+"""Each process of a group adds its number, and NumPy takes seeds below 2**32."""
+
 
 class DetectionStage:
     """A stage: how many epochs, and at what learning rate.
@@ -76,7 +79,7 @@ class DetectionStage:
             primary_metric=cfg.primary(),
             with_masks=finished.needs_masks,
             threshold=cfg.threshold,
-            seed=cfg.random_state + cfg.seed,
+            seed=(cfg.random_state + cfg.seed) % LARGEST_SEED,
             start=start,
             policy=policy,
             resume=resume,

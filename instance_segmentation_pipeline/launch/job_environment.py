@@ -1,8 +1,11 @@
 """The place of this process among those that ``torchrun`` started, as the environment tells it."""
 
+import math
 import os
 import socket
 from dataclasses import dataclass
+
+from ..errors import ConfigError, shortened
 
 VARIABLES = ("TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE")
 """What torchrun tells the processes that it starts."""
@@ -41,10 +44,31 @@ def place() -> "Place | None":
     """Return this process's place among those that torchrun started, ``None`` where it did not start this one."""
     if not all(name in os.environ for name in VARIABLES) or os.environ[VARIABLES[0]].startswith(RUN_PREFIX):
         return None
-    rank, local_rank, local_size, size = (int(os.environ[name]) for name in VARIABLES[1:])
+    rank, local_rank, local_size, size = (int(number_in_environment(name, 0, 0, 2**31)) for name in VARIABLES[1:])
     agent = f"{os.environ[VARIABLES[0]]} of process {os.getppid()} on {socket.gethostname()}"
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    restarts = int(number_in_environment("TORCHELASTIC_RESTART_COUNT", 0, 0, 2**31))
     return Place(rank, local_rank, local_size, size, restarts, agent)
+
+
+def number_in_environment(name: str, default: float, low: float, high: float) -> float:
+    """Return the number that an environment variable holds.
+
+    Raises:
+        ConfigError: It holds no number from ``low`` to ``high``.
+    """
+    text = os.environ.get(name, "")
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:
+        raise ConfigError(
+            f"the environment variable {name} is {shortened(text)}, expected a number from {low:g} to {high:g}: "
+            "correct or unset it."
+        )
+    return number
 
 
 def leads() -> bool:

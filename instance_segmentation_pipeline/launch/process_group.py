@@ -22,10 +22,16 @@ from typing import Any
 import torch
 
 from ..errors import ConfigError, Stopped, TrainingError, UserError, one_line, sentence
-from .job_environment import RUN_PREFIX
+from .job_environment import RUN_PREFIX, number_in_environment
 
-TIMEOUT = timedelta(minutes=float(os.environ.get("MUSKET_MMDETECTION_GROUP_TIMEOUT", "30")))
-"""How long a process waits for the others."""
+
+def patience() -> timedelta:
+    """Return how long a process waits for the others, as ``MUSKET_MMDETECTION_GROUP_TIMEOUT`` says in minutes.
+
+    Raises:
+        ConfigError: That is no number of minutes.
+    """
+    return timedelta(minutes=number_in_environment("MUSKET_MMDETECTION_GROUP_TIMEOUT", 30, 0.01, 100_000))
 
 
 def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
@@ -80,7 +86,7 @@ def _rank(function: Callable[[str], Any], devices: list[str], folder: str) -> An
             torch.set_num_threads(1)  # threads that were started before a fork are gone after it
         else:
             torch.cuda.set_device(device)
-        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl", timeout=TIMEOUT)
+        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl", timeout=patience())
         result = function(device)
         torch.distributed.barrier()
         return result if rank == 0 else None

@@ -18,7 +18,7 @@ from ..errors import ConfigError, GroupLost, UserError, sentence
 from .devices import gpu_count
 from .executors import InProcessExecutor
 from .job_environment import Place, place
-from .process_group import TIMEOUT, is_lost_connection
+from .process_group import is_lost_connection, patience
 
 INTERVAL = 0.2
 LEADER = "musket/leader"
@@ -46,7 +46,7 @@ class Joined(InProcessExecutor):
     @cached_property
     def _store(self) -> Any:
         """What all processes can write to and read from."""
-        return next(iter(torch.distributed.rendezvous("env://", timeout=TIMEOUT)))[0]
+        return next(iter(torch.distributed.rendezvous("env://", timeout=patience())))[0]
 
     @cached_property
     def _round(self) -> dict[str, str]:
@@ -103,7 +103,7 @@ class Joined(InProcessExecutor):
         """Say that the first process has done a step."""
         self._store.set(self._key(step), words)
 
-    def hear(self, step: str, timeout: timedelta = TIMEOUT) -> str:
+    def hear(self, step: str, timeout: "timedelta | None" = None) -> str:
         """Wait until the first process has done a step; return its words.
 
         Raises:
@@ -115,9 +115,9 @@ class Joined(InProcessExecutor):
     def _meet(self, step: str) -> None:
         """Wait until all processes are at a step."""
         self._store.add(self._key(step), 1)
-        self._wait(lambda: int(self._store.add(self._key(step), 0)) == self.place.size, TIMEOUT)
+        self._wait(lambda: int(self._store.add(self._key(step), 0)) == self.place.size)
 
-    def _wait(self, condition: Callable[[], bool], timeout: timedelta) -> None:
+    def _wait(self, condition: Callable[[], bool], timeout: "timedelta | None" = None) -> None:
         """Wait for a condition, or for another process to fail."""
         failed = f"{self._round['name']}/failed"
 
@@ -128,7 +128,8 @@ class Joined(InProcessExecutor):
 
         self._poll(is_over, timeout)
 
-    def _poll(self, condition: Callable[[], bool], timeout: timedelta = TIMEOUT) -> None:
+    def _poll(self, condition: Callable[[], bool], timeout: "timedelta | None" = None) -> None:
+        timeout = timeout or patience()
         end = time.monotonic() + timeout.total_seconds()
         try:
             while not condition():
@@ -157,7 +158,7 @@ class Joined(InProcessExecutor):
                 store=store,
                 rank=self.place.rank,
                 world_size=self.place.size,
-                timeout=TIMEOUT,
+                timeout=patience(),
             )
             torch.distributed.barrier()
             result = job(self.device)

@@ -134,7 +134,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         data = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeyLoader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a number of thousands of digits is the latter
         text = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {text}.") from None
     if data is None:

@@ -133,7 +133,7 @@ def derive_experiment(upstream: type) -> type:
                 return
             cfg = self.parse_config()
             cfg._reporter = reporter
-            if self.time > 0:
+            if self.time >= 0:
                 cfg.expires = time.monotonic() + self.time
             cfg.refit = True
             cfg.fit(foldsToExecute=self.folds)
