@@ -134,7 +134,7 @@ def test_the_page_in_a_browser(project, add_experiment, musket, tmp_path):
     assert done.returncode == 0, done.stderr
     text = (project / "report.html").read_text()
     assert "No pictures" not in text
-    assert "http" not in re.sub(r"data:image/[^\"]+", "", text)  # nothing is fetched
+    assert "http" not in text  # nothing is fetched
     assert text.count("<img") >= 2 + 3 + 2 * 2
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:

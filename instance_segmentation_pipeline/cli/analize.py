@@ -6,10 +6,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, one_line
+from ..errors import UserError
 from .argument_types import boolean
 
 
@@ -28,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--onlyMetric", default="", help="report this metric only, and sort by it")
     add("--sortBy", default="", help="metric to sort by (default: mask AP, else box AP)")
-    add("--html", type=boolean, default=True, help="write report.html (default true)")
+    add("--html", type=boolean, default=True, help="write report.html and its pictures (default true)")
+    add("--embed", type=boolean, default=False, help="put the pictures into report.html itself (default false)")
     return analize
 
 
@@ -50,34 +52,38 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     print(f"{len(analysis.experiments)} experiments, sorted by {analysis.sorted_by}: {output}")  # noqa: T201
     if options.html:
         page = output.with_suffix(".html")
-        _write_page(page, analysis, f"Experiments of {options.inputFolder.absolute().name}")
+        _write_page(page, analysis, f"Experiments of {options.inputFolder.absolute().name}", options.embed)
         print(f"  page {page}")  # noqa: T201
     for line in analysis.skipped:
         print(f"musket analize: {line}", file=sys.stderr)  # noqa: T201
     return 1 if analysis.skipped else 0
 
 
-def _write_page(path: Path, analysis: Any, title: str) -> None:
+def _write_page(path: Path, analysis: Any, title: str, embed: bool) -> None:
     from tqdm import tqdm
 
-    from ..reporting.page import page
-    from ..storage.experiment_files import write_text
+    from ..reporting.page import write_page
+    from ..reporting.pictures import ReportPictures
 
     bar = tqdm(analysis.experiments, "drawing", unit="experiment", leave=False, disable=None)
-    write_text(path, page(analysis, [_gallery(one) for one in bar], title))
+    pictures = ReportPictures(path.with_name(f"{path.stem}_files"), _draw)
+    write_page(path, analysis, bar, pictures, title, embed)
 
 
-def _gallery(one: Any) -> Any:
-    """Return the pictures of an experiment, or a sentence that says why there are none."""
+def _draw(one: Any) -> Any:
+    """Draw what an experiment finds on its validation parts."""
+    from musket_core.experiment import Experiment
+
     from ..musket_adapters.dialect import project_of
-    from ..reporting.report_figures import gallery_of
+    from ..reporting.report_figures import validation_pictures
+
+    root = project_of(one.files.config)
+    project = None if root is None else _project_at(root)
+    return validation_pictures(Experiment(str(one.files.root), project=project).parse_config(), one.folds)
+
+
+@lru_cache(maxsize=1)
+def _project_at(root: Path) -> Any:
     from .project_lookup import project_at
 
-    try:
-        from musket_core.experiment import Experiment
-
-        root = project_of(one.files.config)
-        project = None if root is None else project_at(Path(root))
-        return gallery_of(Experiment(str(one.files.root), project=project).parse_config(), one.folds)
-    except Exception as error:
-        return f"No pictures: {one_line(error)}"
+    return project_at(root)

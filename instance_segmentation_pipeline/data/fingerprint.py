@@ -1,9 +1,6 @@
-"""What tells whether a stored answer is still one to the question: digests of weights, settings and datasets."""
+"""What tells whether a stored answer is still about the same dataset."""
 
 import hashlib
-import json
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,23 +20,3 @@ def dataset_mark(source: Any, reader: ItemReader) -> str:
         mark.update(f"{name}{image.shape}".encode())
         mark.update(np.ascontiguousarray(image).tobytes())
     return mark.hexdigest()[:16]
-
-
-def digest(*values: Any) -> str:
-    """Return a short digest of plain values; those that JSON does not know count by their text."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read again only when its size or time has changed."""
-    state = path.stat()
-    return _digest_of_file(str(path), state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _digest_of_file(path: str, size: int, modified: int) -> str:
-    mark = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while chunk := file.read(1 << 20):
-            mark.update(chunk)
-    return mark.hexdigest()

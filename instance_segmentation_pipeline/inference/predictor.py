@@ -11,12 +11,13 @@ import numpy as np
 from musket_core.datasets import SubDataSet
 from tqdm import tqdm
 
-from ..data.fingerprint import dataset_mark, digest, digest_of_file
+from ..data.fingerprint import dataset_mark
 from ..data.item_reader import ItemReader
 from ..detection.fusion import VERSION, fuse
 from ..detection.tta import View, views_of
 from ..errors import ConfigError, WeightsError
 from ..models.prepare import FinishedConfig
+from ..storage.digests import digest, digest_of_file
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .folder_predictor import FolderPredicting, hand_on
 from .prediction_store import Answers, Joined, Predictions, PredictionStore, writing

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ class Finished:
         folds: The folds that were trained.
         parameters: Its YAML, flattened to dotted keys and text.
         metrics: The mean over folds of each metric; of those on the holdout, the value.
-        summary: Its ``summary.yaml``.
+        stages: How many stages were trained.
+        trained: Label and files of each training: one, or with ``num_seeds`` one for each seed.
     """
 
     name: str
@@ -44,7 +45,8 @@ class Finished:
     folds: list[int]
     parameters: dict[str, str]
     metrics: dict[str, float]
-    summary: dict[str, Any]
+    stages: int
+    trained: list[tuple[str, ExperimentFiles]]
 
 
 @dataclass
@@ -124,13 +126,14 @@ def _read(files: ExperimentFiles, summary: dict[str, Any], folder: Path, skipped
         else:
             metrics[name] = float(value)
     stages = len(summary["stages"])
-    trained = [(one, fold) for _, one in folders_of(files, summary) for fold in folds]
+    members = folders_of(files, summary)
+    trained = [(one, fold) for _, one in members for fold in folds]
     primary = MetricName(parameters.get("primary_metric", ""), parameters.get("primary_metric_mode", "auto"))
     metrics.update(_of_epochs(trained, stages, skipped, primary))
     parts = files.root.parts
     below = parts[len(parts) - parts[::-1].index("experiments") :] if "experiments" in parts else ()
     name = "/".join(below) or files.root.relative_to(folder).as_posix()
-    return Finished(name, files, folds, parameters, metrics, summary)
+    return Finished(name, files, folds, parameters, metrics, stages, members)
 
 
 def _of_epochs(
@@ -205,7 +208,7 @@ def _direction(analysis: Analysis, name: str) -> bool:
 
 def _with_only(one: Finished, name: str) -> Finished:
     kept = {key: value for key, value in one.metrics.items() if key in ("fold_count", name)}
-    return Finished(one.name, one.files, one.folds, one.parameters, kept, one.summary)
+    return replace(one, metrics=kept)
 
 
 def table_rows(analysis: Analysis, metrics: Sequence[str], form: str = ".6g") -> list[list[str]]:

@@ -1,17 +1,27 @@
-"""``report.html``: the analysis of a project as one page that needs no other file and no network."""
+"""``report.html``: the analysis of a project as one page that needs no network.
+
+Pictures lie in a folder beside it, and a browser loads them when they are looked at; or they are in the page.
+"""
 
 import base64
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
+from ..storage.experiment_files import write_atomically
 from .analysis import Analysis, Finished, table_rows
-from .report_figures import Gallery
+from .picture_folder import Picture
+from .pictures import ReportPictures
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --strong: #2563eb; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1180px; padding: 1.5rem; }
-h1 { font-size: 1.6rem; } h2 { border-top: 1px solid var(--line); margin-top: 2.5rem; padding-top: 1rem; }
+h1 { font-size: 1.6rem; }
+details { border-top: 1px solid var(--line); margin-top: 1rem; padding-top: 1rem; }
+summary { cursor: pointer; font-size: 1.3rem; font-weight: 600; } summary small { font-weight: 400; opacity: .8; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -21,6 +31,7 @@ tbody tr:first-child td { font-weight: 600; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: 0; } figcaption { font-size: .85rem; opacity: .8; }
 img { max-width: 100%; height: auto; background: white; border-radius: 4px; }
+.of-classes td:last-child { min-width: 12rem; }
 .bar { background: var(--strong); height: .7rem; border-radius: 2px; }
 .note { border-left: 4px solid #d97706; padding: .3rem .8rem; }
 """
@@ -38,6 +49,9 @@ for (const table of document.querySelectorAll("table.sortable"))
     }).forEach(row => body.append(row));
   }));
 """
+
+OPEN = 3
+"""Experiments that the page shows opened, best first."""
 
 MAIN = (
     "coco_segm_mAP",
@@ -57,31 +71,50 @@ def main_metrics(analysis: Analysis) -> list[str]:
     return [name for name in dict.fromkeys([*first, *MAIN]) if name in known]
 
 
-def page(analysis: Analysis, galleries: Sequence["Gallery | str"], title: str) -> str:
-    """Return the page.
+def write_page(
+    path: Path, analysis: Analysis, experiments: Iterable[Finished], pictures: ReportPictures, title: str, embed: bool
+) -> None:
+    """Write the page, and draw what its pictures lack, one experiment at a time.
 
     Args:
+        path: The page; the folder of ``pictures`` lies beside it.
         analysis: The experiments, best first.
-        galleries: Of each, its pictures, or a sentence that says why there are none.
+        experiments: The same experiments, as the caller wants to see them pass.
+        pictures: Their pictures.
         title: The heading.
+        embed: Put the pictures into the page, which then needs no other file.
     """
-    parts = [
-        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{escape(title)}</title>",
-        '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
+    with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"{part}\n" for part in _parts(analysis, experiments, pictures, title, embed))
+    pictures.close()
+
+
+def _parts(
+    analysis: Analysis, experiments: Iterable[Finished], pictures: ReportPictures, title: str, embed: bool
+) -> Iterator[str]:
+    yield f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{escape(title)}</title>"
+    yield '<meta name=viewport content="width=device-width, initial-scale=1">'
+    yield f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
+    yield (
         f"<p>{len(analysis.experiments)} finished experiments, sorted by <b>{escape(analysis.sorted_by)}</b>. "
         "Means over folds; <i>pooled</i> is over all validation parts together, each item answered by a net that "
-        "has not seen it; click a heading to sort.</p>",
-        *(f"<p class=note>{escape(line)}</p>" for line in analysis.skipped),
-        _table(table_rows(analysis, main_metrics(analysis), ".4f")),
-    ]
-    for one, gallery in zip(analysis.experiments, galleries, strict=True):
-        parts.append(f"<section><h2>{escape(one.name)}</h2>")
-        parts.append(_per_class(one))
-        parts += [f"<p class=note>{escape(gallery)}</p>"] if isinstance(gallery, str) else _pictures(gallery)
-        parts.append("</section>")
-    parts.append(f"<script>{SCRIPT}</script></body></html>")
-    return "\n".join(parts)
+        "has not seen it; click a heading to sort, and a name below to open it.</p>"
+    )
+    yield from (f"<p class=note>{escape(line)}</p>" for line in analysis.skipped)
+    yield _table(table_rows(analysis, main_metrics(analysis), ".4f"))
+    for number, one in enumerate(experiments):
+        score = one.metrics.get(analysis.sorted_by, math.nan)
+        told = "" if math.isnan(score) else f" <small>{escape(analysis.sorted_by)} {score:.4f}</small>"
+        yield f"<details{' open' if number < OPEN else ''}><summary>{escape(one.name)}{told}</summary>"
+        yield _per_class(one)
+        shown, notes = pictures.of(one)
+        folder = pictures.folder_of(one)
+        for heading, group in itertools.groupby(shown, lambda picture: picture.heading):
+            figures = "".join(_figure(folder, picture, embed) for picture in group)
+            yield f"<h3>{escape(heading)}</h3><div class=pictures>{figures}</div>"
+        yield from (f"<p class=note>{escape(note)}</p>" for note in notes)
+        yield "</details>"
+    yield f"<script>{SCRIPT}</script></body></html>"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -104,26 +137,22 @@ def _per_class(one: Finished) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{value:.3f}</td>"
-        f'<td style="min-width:12rem"><div class=bar style="width:{100 * value:.1f}%"></div></td></tr>'
+        f'<td><div class=bar style="width:{100 * value:.1f}%"></div></td></tr>'
         for name, value in sorted(values.items(), key=lambda entry: -entry[1])
     )
-    return f"<h3>AP of each class ({kind}, IoU .5:.95)</h3><table><tbody>{rows}</tbody></table>"
+    return f"<h3>AP of each class ({kind}, IoU .5:.95)</h3><table class=of-classes><tbody>{rows}</tbody></table>"
 
 
-def _pictures(gallery: Gallery) -> list[str]:
-    parts = ["<h3>Learning curves</h3>", _row(gallery.learning, "png")]
-    both = [("precision and recall", gallery.precision_recall), ("confusion matrix", gallery.confusion)]
-    parts += ["<h3>Precision, recall, confusion</h3>", _row(both, "png")]
-    for heading, pictures in (("Worst images", gallery.worst), ("Best images", gallery.best)):
-        if pictures:
-            parts += [f"<h3>{heading}: ground truth, prediction</h3>", _row(pictures, "jpeg")]
-    return parts
-
-
-def _row(pictures: Sequence[tuple[str, bytes]], kind: str) -> str:
-    figures = (
-        f'<figure><img alt="{escape(caption)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for caption, data in pictures
+def _figure(folder: Path, picture: Picture, embed: bool) -> str:
+    """Return a picture of a folder that lies two levels below the page's, or in the page itself."""
+    path = folder / picture.file
+    if embed:
+        kind = "png" if path.suffix == ".png" else "jpeg"
+        source = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    else:
+        source = quote("/".join(path.parts[-3:]))
+    caption = escape(picture.caption)
+    return (
+        f'<figure><img loading=lazy width={picture.width} height={picture.height} alt="{caption}" '
+        f'src="{escape(source)}"><figcaption>{caption}</figcaption></figure>'
     )
-    return f"<div class=pictures>{''.join(figures)}</div>"

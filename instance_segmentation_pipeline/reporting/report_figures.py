@@ -1,17 +1,13 @@
 """What a report shows of one experiment: curves, confusion, its best and its worst images."""
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 
 from ..detection.detections import Detections, truth_of
 from ..detection.matching import confusion, curve, match, match_image
-from ..experiment.seeds import label
-from ..storage.metrics_csv import read_rows
 from ..visualization.draw import comparison
 from ..visualization.plots import (
     confusion_figure,
@@ -21,32 +17,14 @@ from ..visualization.plots import (
     shown_metrics,
     write_figure,
 )
+from .picture_folder import Drawing
 
 SHOWN = 3
 """Images shown of the best and of the worst."""
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """Pictures of an experiment, encoded.
-
-    Attributes:
-        learning: Title and PNG of the learning curves of each fold and stage.
-        precision_recall: PNG.
-        confusion: PNG.
-        worst: Caption and JPEG of the images with the lowest quality, truth beside prediction.
-        best: The same of the highest.
-    """
-
-    learning: list[tuple[str, bytes]]
-    precision_recall: bytes
-    confusion: bytes
-    worst: list[tuple[str, bytes]]
-    best: list[tuple[str, bytes]]
-
-
-def gallery_of(cfg: Any, folds: Sequence[int]) -> Gallery:
-    """Return the pictures of a trained experiment, from its predictions on all validation parts.
+def validation_pictures(cfg: Any, folds: Sequence[int]) -> list[Drawing]:
+    """Draw what a trained experiment finds on its validation parts: curves, confusion, worst and best images.
 
     Args:
         cfg: The ``PipelineConfig``.
@@ -56,13 +34,21 @@ def gallery_of(cfg: Any, folds: Sequence[int]) -> Gallery:
     curves, table = validation_figures(cfg, there, answers)
     order = _by_quality(there, answers, cfg.threshold)
     worst, best = order[:SHOWN], order[::-1][:SHOWN]
-    return Gallery(
-        learning_curves(cfg, folds),
-        png_of(curves),
-        png_of(table),
-        [_picture(cfg, found, number, quality) for quality, number in worst],
-        [_picture(cfg, found, number, quality) for quality, number in best if (quality, number) not in worst],
-    )
+    heading = "Precision, recall, confusion"
+    drawn = [
+        Drawing.of_png(heading, "precision and recall", png_of(curves)),
+        Drawing.of_png(heading, "confusion matrix", png_of(table)),
+    ]
+    for name, images in (("Worst images", worst), ("Best images", [one for one in best if one not in worst])):
+        drawn += [_comparison(cfg, found, f"{name}: ground truth, prediction", *one) for one in images]
+    return drawn
+
+
+def learning_pictures(rows: Sequence[dict[str, Any]], title: str) -> list[Drawing]:
+    """Draw the learning curves of one stage; nothing where it has no epoch."""
+    if not rows:
+        return []
+    return [Drawing.of_png("Learning curves", title, png_of(learning_figure(rows, shown_metrics(rows), title)))]
 
 
 def _of_validation(cfg: Any, folds: Sequence[int]) -> tuple[Any, list[Detections], list[Detections]]:
@@ -93,18 +79,6 @@ def write_reports(cfg: Any, folds: Sequence[int]) -> None:
     write_figure(cfg.files.reports("confusion.png"), table)
 
 
-def learning_curves(cfg: Any, folds: Sequence[int]) -> list[tuple[str, bytes]]:
-    """Return title and PNG of the learning curves of each fold and stage."""
-    curves = []
-    for member, fold in itertools.product(cfg.members(), folds):
-        for stage in range(len(cfg.stages)):
-            rows = read_rows(member.files.stage(fold, stage).metrics)
-            if rows:
-                title = f"{label(member)}fold {fold} stage {stage}"
-                curves.append((title, png_of(learning_figure(rows, shown_metrics(rows), title))))
-    return curves
-
-
 def quality(truth: Detections, found: Detections) -> float:
     """Return the panoptic quality of an image (Kirillov et al., 2019): summed IoU over hits and half of all misses.
 
@@ -122,10 +96,11 @@ def _by_quality(
     return sorted(entry for entry in rated if not math.isnan(entry[0]))
 
 
-def _picture(cfg: Any, found: Any, number: int, value: float) -> tuple[str, bytes]:
+def _comparison(cfg: Any, found: Any, heading: str, value: float, number: int) -> Drawing:
     with cfg.reading():
         item_id, image, truth = cfg.reader().read(found, number)
     shown = found.detections(number).above(cfg.threshold)
     picture = comparison([(image, truth, shown.instances(), shown.scores)], cfg.class_names())
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return f"{item_id}: quality {value:.2f}", encoded.tobytes()
+    size = picture.shape[1], picture.shape[0]
+    return Drawing(heading, f"{item_id}: quality {value:.2f}", encoded.tobytes(), size)
