@@ -27,7 +27,7 @@ def python(run, tmp_path):
 def test_musket_core_works_in_a_plain_python(python):
     done = python("""
         from musket_core import generic
-        import sys
+        import keras, sys
         assert "instance_segmentation_pipeline" not in open(generic.__file__).read()
         print(generic.parse.__name__, sys.modules["keras"].backend.backend(), "tensorflow" in sys.modules)
     """)

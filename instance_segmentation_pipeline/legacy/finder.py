@@ -65,7 +65,9 @@ class RewritingLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module, quietly, then let ``overrides`` add what our dialect needs to it."""
-        with contextlib.redirect_stdout(io.StringIO()):  # introspector prints what Keras 3 changed
+        from .deferred import binding
+
+        with binding(), contextlib.redirect_stdout(io.StringIO()):  # introspector prints what Keras 3 changed
             super().exec_module(module)
         if module.__name__.startswith("musket_core."):
             from ..musket_adapters.overrides import apply

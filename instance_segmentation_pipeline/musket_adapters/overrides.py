@@ -18,7 +18,9 @@ def apply(module: ModuleType) -> None:
 
 def _configloader(module: Any) -> None:
     from .dialect import Dialect, parse_with_dialect
+    from .late_catalog import derive_module
 
+    module.Module = derive_module(module.Module)
     module.loaded["mmdetection"] = Dialect()
     module.parse = parse_with_dialect(module.parse)
 

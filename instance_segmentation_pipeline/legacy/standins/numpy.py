@@ -4,7 +4,8 @@ import builtins
 from typing import Any
 
 import numpy as _real
-from numpy import *
+
+globals().update({_name: _value for _name, _value in vars(_real).items() if not _name.startswith("_")})
 
 bool = builtins.bool
 int = builtins.int

@@ -1,33 +1,35 @@
 """The functions of Keras 2's ``keras.backend`` that musket_core calls, on top of ``keras.ops``."""
 
+import sys as _sys
 from typing import Any
 
-import keras as _keras
-import keras.backend as _real
-from keras import ops as _ops
+from ...deferred import binding as _binding
+from ._loading import keras as _keras
 
-abs = _ops.abs
-argmax = _ops.argmax
-cast = _ops.cast
-clip = _ops.clip
-dot = _ops.dot
-equal = _ops.equal
-exp = _ops.exp
-expand_dims = _ops.expand_dims
-greater = _ops.greater
-log = _ops.log
-maximum = _ops.maximum
-mean = _ops.mean
-minimum = _ops.minimum
-pow = _ops.power
-reshape = _ops.reshape
-round = _ops.round
-shape = _ops.shape
-sqrt = _ops.sqrt
-square = _ops.square
-squeeze = _ops.squeeze
-sum = _ops.sum
-tanh = _ops.tanh
+with _binding():
+    _ops = _keras.ops
+    abs = _ops.abs
+    argmax = _ops.argmax
+    cast = _ops.cast
+    clip = _ops.clip
+    dot = _ops.dot
+    equal = _ops.equal
+    exp = _ops.exp
+    expand_dims = _ops.expand_dims
+    greater = _ops.greater
+    log = _ops.log
+    maximum = _ops.maximum
+    mean = _ops.mean
+    minimum = _ops.minimum
+    pow = _ops.power
+    reshape = _ops.reshape
+    round = _ops.round
+    shape = _ops.shape
+    sqrt = _ops.sqrt
+    square = _ops.square
+    squeeze = _ops.squeeze
+    sum = _ops.sum
+    tanh = _ops.tanh
 
 
 def constant(value: Any, dtype: "str | None" = None, shape: Any = None, name: "str | None" = None) -> Any:
@@ -57,7 +59,8 @@ def relu(tensor: Any, alpha: float = 0.0, max_value: "float | None" = None) -> A
 
 
 def clear_session() -> None:
-    _keras.utils.clear_session()
+    if "keras" in _sys.modules:  # else there is none
+        _keras.utils.clear_session()
 
 
 def set_session(session: Any) -> None:
@@ -65,4 +68,4 @@ def set_session(session: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_real, name)
+    return getattr(_keras.backend, name)

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import keras.metrics as _real
-
+from ...deferred import deferred_call
+from ._loading import keras as _keras
 from .utils import get_custom_objects
 
 
 def get(identifier: Any) -> Any:
     if isinstance(identifier, str) and identifier in get_custom_objects():
         return get_custom_objects()[identifier]
-    return _real.get(identifier)
+    return deferred_call(f"keras.metrics.get({identifier!r})", lambda: _keras.metrics.get(identifier))
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_real, name)
+    return getattr(_keras.metrics, name)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import keras.utils as _real
-
+from .._loading import keras as _keras
 from . import data_utils as data_utils
 
 _custom_objects: dict = {}
@@ -18,4 +17,4 @@ def multi_gpu_model(model: Any, gpus: Any = None, *args: Any, **options: Any) ->
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_real, name)
+    return getattr(_keras.utils, name)
