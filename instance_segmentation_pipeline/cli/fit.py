@@ -37,14 +37,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Train; return 0, or 1 when an experiment failed, or 2 when nothing could be started."""
     options = parser().parse_args(arguments)
+    if options.gpus_per_net > 1 or place() is not None:
+        # read when torch is loaded, which is later; else each process says that all parameters are used
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         slots = _slots(options)
         experiments = chosen(options, lambda one: options.only_report or options.force_recalc or not one.isCompleted())
     except UserError as error:
         return _say(f"musket fit: {error}", 2)
     signal.signal(signal.SIGTERM, _stop)
-    if options.gpus_per_net > 1 or place() is not None:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else each process says that all parameters are used
     if not leads():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
     try:

@@ -1,27 +1,31 @@
-"""A group of processes that trains one net: torch's elastic launch, started from Python.
+"""A group of processes on this machine that trains one net.
 
-Processes are forked, so that datasets need not be pickled. Each group has its own rendezvous. The first error of any
-process is the group's error.
+Processes are forked, so that datasets need not be pickled. They find each other through a file in memory that only they
+hold, and speak over the loopback interface: no other machine reaches a group, and nothing of it is left, whoever dies.
+The first error of any process is the group's error.
 """
 
 import contextlib
 import ctypes
-import json
-import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import socket
+import sys
 import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import ConfigError, Stopped, TrainingError, UserError, one_line, sentence
+from ..errors import ConfigError, TrainingError, UserError, sentence
 from .job_environment import RUN_PREFIX, number_in_environment
 
 
@@ -34,6 +38,62 @@ def patience() -> timedelta:
     return timedelta(minutes=number_in_environment("MUSKET_MMDETECTION_GROUP_TIMEOUT", 30, 0.01, 100_000))
 
 
+GRACE = 2.0
+"""Seconds in which, after a first failure, the other processes may end by themselves and say why."""
+
+LENIENCE = 10.0
+"""Seconds that a process has to end when it is asked to, before it is killed."""
+
+INTERVAL = 0.2
+MEMORY = "often memory ran out; lower imagesPerGpu, shape or workersPerGpu, and go on with --allow_resume true."
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What a process says of its error, or how it ended without a word."""
+
+    rank: int
+    message: str
+    expected: bool = False
+    trace: str = ""
+    silent: bool = False
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether the error only tells that another process is gone."""
+        return not self.expected and (is_lost_connection(self.message) or _is_timeout(self.message))
+
+
+class _Member:
+    """A process of the group, as the one that started it sees it."""
+
+    def __init__(self, rank: int, process: Any, pipe: Any) -> None:
+        self.rank = rank
+        self.process = process
+        self.pipe = pipe
+        self.result: Any = None
+        self.failure: _Failure | None = None
+        self.ended = False
+
+    def look(self) -> None:
+        """Take what the process says, or how it ended."""
+        alive = self.process.is_alive()
+        with contextlib.suppress(EOFError, OSError):
+            if self.pipe.poll():
+                kind, value = self.pipe.recv()
+                self.ended = True
+                self.result, self.failure = (value, None) if kind == "result" else (None, value)
+        if not alive and not self.ended:
+            self.ended = True
+            self.failure = self._silent()
+
+    def _silent(self) -> _Failure:
+        code = self.process.exitcode
+        if code < 0:
+            return _Failure(self.rank, f"was killed by {signal.Signals(-code).name}", silent=True)
+        return _Failure(self.rank, f"ended with status {code}", silent=True)
+
+
 def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
     """Run a function in a process for each device, together; return what the first one returned.
 
@@ -44,100 +104,191 @@ def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
     Raises:
         UserError: What the first process that failed says.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
     if devices[0] != "cpu" and torch.cuda.is_initialized():
         raise ConfigError(
             "CUDA is in use in this process already, so that it cannot be forked to train on several devices: start "
             "the training before anything else uses CUDA, or with the command musket fit."
         )
-    for name in ("torch.distributed.elastic", "torch.multiprocessing", "torchelastic-events-null"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="musket-group-") as folder:
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=len(devices),
-            run_id=f"{RUN_PREFIX}{uuid.uuid4().hex}",
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            monitor_interval=0.1,
-            start_method="fork",
-        )
+    context = multiprocessing.get_context("fork")
+    members: list[_Member] = []
+    run = f"{RUN_PREFIX}{uuid.uuid4().hex}"
+    with _meeting_place() as place:
         try:
-            results = elastic_launch(config, _rank)(function, list(devices), folder)
-        except ChildFailedError as error:
-            raise _first_error(Path(folder), error) from None
-        except SignalException as error:
-            raise Stopped(error.sigval) from None
-    return results[0]
+            for rank in range(len(devices)):
+                ours, theirs = context.Pipe(duplex=False)
+                arguments = (function, list(devices), rank, place, run, theirs, os.getpid())
+                process = context.Process(target=_be_member, args=arguments, name=f"process {rank}")
+                process.start()
+                theirs.close()
+                members.append(_Member(rank, process, ours))
+            _watch(members)
+        finally:
+            _end(members)
+    failures = [member.failure for member in members if member.failure is not None]
+    if failures:
+        raise _error_of(failures, [member.rank for member in members if not member.ended], len(devices))
+    return members[0].result
 
 
-def _rank(function: Callable[[str], Any], devices: list[str], folder: str) -> Any:
-    """Be one process of the group."""
-    die_with_parent()
-    rank = int(os.environ["RANK"])
-    device = devices[int(os.environ["LOCAL_RANK"])]
+@contextlib.contextmanager
+def _meeting_place() -> Iterator[str]:
+    """Yield the path of an empty file that the processes of a group can open and that nobody can plant.
+
+    On Linux it is a file in memory without a name, reached through the descriptor that forked processes inherit: it is
+    gone with the last of them. Elsewhere it lies in a folder of this user's alone.
+    """
+    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+        descriptor = os.memfd_create("musket-group")
+        try:
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        with tempfile.TemporaryDirectory(prefix="musket-group-") as folder:
+            yield str(Path(folder, "store"))
+
+
+def _watch(members: Sequence[_Member]) -> None:
+    """Wait until all processes have said what came of them, or one has failed and the others had time to follow."""
+    end = None
+    while True:
+        for member in members:
+            if not member.ended:
+                member.look()
+        running = [member for member in members if not member.ended]
+        failures = [member.failure for member in members if member.failure is not None]
+        if not running or any(not failure.is_of_another for failure in failures):
+            return
+        if failures:
+            end = end or time.monotonic() + GRACE
+            if time.monotonic() > end:
+                return
+        multiprocessing.connection.wait([member.pipe for member in running], INTERVAL)
+
+
+def _end(members: Sequence[_Member]) -> None:
+    """Let no process of the group live on."""
+    told = any(member.failure is not None or not member.ended for member in members)
+    for member in members:
+        if told and member.process.is_alive():
+            member.process.terminate()
+    end = time.monotonic() + LENIENCE
+    for member in members:
+        member.process.join(max(0.0, end - time.monotonic()))
+        if member.process.is_alive():
+            member.process.kill()
+            member.process.join()
+        member.pipe.close()
+
+
+def _be_member(
+    function: Callable[[str], Any], devices: list[str], rank: int, place: str, run: str, pipe: Any, parent: int
+) -> None:
+    """Be one process of the group, and say what came of it; leave without the clean-up of the process forked from."""
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the one that started the group decides
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    status = 1
     try:
-        if device == "cpu":
-            torch.set_num_threads(1)  # threads that were started before a fork are gone after it
-        else:
-            torch.cuda.set_device(device)
-        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl", timeout=patience())
+        result = _joined(function, devices, rank, place, run)
+        pipe.send(("result", result if rank == 0 else None))
+        status = 0
+    except BaseException as error:
+        failure = _Failure(rank, sentence(error), isinstance(error, UserError), traceback.format_exc())
+        with contextlib.suppress(OSError):
+            pipe.send(("failure", failure))
+    finally:
+        pipe.close()
+        for worker in multiprocessing.active_children():  # those that load data
+            worker.terminate()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(status)
+
+
+def _joined(function: Callable[[str], Any], devices: list[str], rank: int, place: str, run: str) -> Any:
+    """Run the function as a process of the group."""
+    device, size = devices[rank], len(devices)
+    here = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "TORCHELASTIC_RUN_ID": run}
+    os.environ.update({name: str(value) for name, value in here.items()})
+    _speak_on_loopback()
+    cpu = device == "cpu"
+    if cpu:
+        torch.set_num_threads(1)  # threads that were started before a fork are gone after it
+    else:
+        torch.cuda.set_device(device)
+    store = torch.distributed.FileStore(place, size)
+    store.set_timeout(patience())
+    torch.distributed.init_process_group(
+        "gloo" if cpu else "nccl",
+        store=store,
+        rank=rank,
+        world_size=size,
+        timeout=patience(),
+        device_id=None if cpu else torch.device(device),
+    )
+    try:
         result = function(device)
         torch.distributed.barrier()
-        return result if rank == 0 else None
-    except BaseException as error:
-        record = {
-            "time": time.time(),
-            "rank": rank,
-            "kind": type(error).__name__,
-            "message": sentence(error),
-            "expected": isinstance(error, UserError),
-            "trace": traceback.format_exc(),
-        }
-        Path(folder, f"{rank}.json").write_text(json.dumps(record), encoding="utf-8")
-        raise
+        return result
     finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        torch.distributed.destroy_process_group()
 
 
-def _first_error(folder: Path, error: Any) -> UserError:
-    """Return the error of the process that failed first; one that was killed leaves no words."""
-    records = sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda one: one["time"])
-    killed = {rank: failure for rank, failure in error.failures.items() if failure.exitcode < 0}
-    if killed:
-        rank, failure = min(killed.items(), key=lambda entry: entry[1].timestamp)
-        name = signal.Signals(-failure.exitcode).name
-        found = TrainingError(
-            f"process {rank} of {len(error.failures) or 1} that trained one net was killed by {name}: often memory ran "
-            "out; lower imagesPerGpu, shape or workersPerGpu, and go on with --allow_resume true."
+def _speak_on_loopback() -> None:
+    """Let Gloo and NCCL listen on the loopback interface alone, whatever the environment says of other machines."""
+    names = [name for _, name in socket.if_nameindex()]
+    loopback = next((name for name in ("lo", "lo0") if name in names), None)
+    if loopback is None:
+        raise ConfigError("this machine has no loopback interface, over which the processes of one net speak: add it.")
+    os.environ["GLOO_SOCKET_IFNAME"] = loopback
+    os.environ["NCCL_SOCKET_IFNAME"] = f"={loopback}"
+
+
+def _error_of(failures: Sequence[_Failure], running: Sequence[int], size: int) -> UserError:
+    """Return the error of the process that failed first, or of the one that the others waited for in vain.
+
+    Args:
+        failures: Of the processes that ended.
+        running: Numbers of those that had not ended when the group was given up.
+        size: How many processes there were.
+    """
+    own = [failure for failure in failures if not failure.is_of_another]
+    silent = next((failure for failure in own if failure.silent), None)
+    if silent is not None:
+        return TrainingError(f"process {silent.rank} of {size} that trained one net {silent.message}: {MEMORY}")
+    if not own and any(_is_timeout(failure.message) for failure in failures):
+        who = " and ".join(f"process {rank}" for rank in running) or "a process"
+        return TrainingError(
+            f"{who} of {size} that trained one net did not answer for {patience()}: look for an item that loads for "
+            "ever, or raise MUSKET_MMDETECTION_GROUP_TIMEOUT (minutes); go on with --allow_resume true."
         )
-    elif records and all(is_lost_connection(one["message"]) for one in records):
-        found = TrainingError(
-            "a process of the group that trained one net died without a word: often memory ran out; lower "
-            "imagesPerGpu, shape or workersPerGpu, and go on with --allow_resume true."
-        )
-    elif records:
-        first = next(one for one in records if not is_lost_connection(one["message"]))
-        words = first["message"] if first["expected"] else f"process {first['rank']} failed: {first['message']}"
-        found = TrainingError(words)
-        found.__cause__ = RuntimeError(f"\n{first['trace']}")
-    else:
-        found = TrainingError(f"a process of the group failed: {one_line(error)}")
+    if not own:
+        return TrainingError(f"a process of {size} that trained one net died without a word: {MEMORY}")
+    first = own[0]
+    found = TrainingError(first.message if first.expected else f"process {first.rank} failed: {first.message}")
+    found.__cause__ = RuntimeError(f"\n{first.trace}")
     return found
+
+
+def _is_timeout(message: str) -> bool:
+    return "Timed out waiting" in message or "timed out after" in message or "timeout of" in message
 
 
 def is_lost_connection(message: str) -> bool:
     """Say whether an error only tells that another process is gone."""
-    return "onnection reset" in message or "onnection closed" in message or "ncclRemoteError" in message
+    words = ("onnection reset", "onnection closed", "ncclRemoteError", "roken pipe")
+    return any(word in message for word in words)
 
 
-def die_with_parent() -> None:
-    """Let this process end when its parent does, however that happens (Linux)."""
+def die_with_parent(parent: "int | None" = None) -> None:
+    """Let this process end when its parent does, however that happens (Linux).
+
+    Args:
+        parent: The parent's process id, where it may have ended already.
+    """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
