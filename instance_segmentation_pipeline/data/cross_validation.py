@@ -50,6 +50,7 @@ class Folding:
     holdoutArr: Any
     _dataset: Any
     _split_of: tuple
+    _stratification: "tuple[Any, list[int]] | None" = None
 
     def kfold(self, ds: Any = None, indeces: Any = None, batch: Any = None) -> DetectionFolds:
         """Return the folds of the dataset, the holdout left out; they are fixed on disk at the first call."""
@@ -96,24 +97,10 @@ class Folding:
         ds = self.get_dataset() if ds is None else ds
         if self._split_of and self._split_of[0] is ds:
             return self._split_of[1]
-        check_length(ds)
-        given_folds, given_holdout = getattr(ds, "folds", None), self._given_holdout(ds)
-        given = [given_folds, given_holdout]
-        if given_folds is not None:
-            given_folds = check_folds(given_folds, len(ds), "the dataset's folds")
-        if given_holdout is not None:
-            given_holdout = check_holdout(given_holdout, len(ds), "holdoutArr")
-        request = SplitRequest(
-            self.folds_count if given_folds is None else len(given_folds),
-            self.validationSplit,
-            self.random_state,
-            self.stratified,
-            self.testSplit,
-            self.testSplitSeed,
-        )
-        mark = fingerprint(request, ds, given)
+        given_folds, given_holdout, request = self._asked(ds)
+        mark = fingerprint(request, ds, [getattr(ds, "folds", None), self._given_holdout(ds)])
         self._check_split(mark)
-        classes = stratification_classes(ds) if self.stratified and self._is_missing(mark, given_holdout) else None
+        classes = self._classes_of(ds) if self.stratified and self._is_missing(mark, given_holdout) else None
         train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
         if held is not None and classes is not None:
             classes = [classes[index] for index in train.indexes]
@@ -121,6 +108,52 @@ class Folding:
         self.folds_count = len(folds)
         self._split_of = (ds, (train, held, folds))
         return self._split_of[1]
+
+    def _asked(self, ds: Any) -> tuple["list[Fold] | None", "list[int] | None", SplitRequest]:
+        """Return folds and holdout that were given, checked, and what decides a split."""
+        check_length(ds)
+        folds, holdout = getattr(ds, "folds", None), self._given_holdout(ds)
+        if folds is not None:
+            folds = check_folds(folds, len(ds), "the dataset's folds")
+        if holdout is not None:
+            holdout = check_holdout(holdout, len(ds), "holdoutArr")
+        request = SplitRequest(
+            self.folds_count if folds is None else len(folds),
+            self.validationSplit,
+            self.random_state,
+            self.stratified,
+            self.testSplit,
+            self.testSplitSeed,
+        )
+        return folds, holdout, request
+
+    def check_split(self, ds: Any) -> None:
+        """See to it that the dataset can be split as is asked for; no file is read or written.
+
+        Raises:
+            UserError: It cannot.
+        """
+        folds, holdout, request = self._asked(ds)
+        mark = fingerprint(request, ds, [getattr(ds, "folds", None), self._given_holdout(ds)])
+        if request.stratified and not self._is_missing(mark, holdout):
+            return  # it was made before, and reading the classes of all items takes long
+        classes = self._classes_of(ds) if request.stratified else None
+        kept: Sequence[int] = range(len(ds))
+        if holdout is not None:
+            held = set(holdout)
+            kept = [index for index in kept if index not in held]
+        elif request.test_split:
+            kept = make_holdout(len(ds), request, classes)[0]
+        if folds is None:
+            make_folds(len(kept), request, None if classes is None else [classes[index] for index in kept])
+        elif len(kept) < len(ds):
+            _given_folds(folds, datasets.SubDataSet(ds, kept))
+
+    def _classes_of(self, ds: Any) -> list[int]:
+        """Return the class of each item that a stratified split goes by; read once."""
+        if self._stratification is None or self._stratification[0] is not ds:
+            self._stratification = (ds, stratification_classes(ds))
+        return self._stratification[1]
 
     def _check_split(self, mark: str) -> None:
         """Refuse to mix weights trained on one split with another one."""

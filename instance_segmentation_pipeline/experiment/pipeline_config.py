@@ -16,7 +16,7 @@ from musket_core.generic_config import GenericImageTaskConfig
 
 from ..config.schema import check_properties
 from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
-from ..data.item_reader import ItemReader, check_sample
+from ..data.item_reader import ItemReader, MusketDetectionDataset, check_sample
 from ..data.providers import declared_dataset, project_modules
 from ..errors import ConfigError, nearest
 from ..inference.predictor import Predicting
@@ -24,9 +24,10 @@ from ..launch.devices import devices_for
 from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
 from ..launch.torchrun import joined
 from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_weights, read_checkpoint, resolve_weights
-from ..models.prepare import FinishedConfig, ModelRequest, prepare
+from ..models.prepare import FinishedConfig, ModelRequest, prepare, schedule
 from ..musket_adapters.dialect import project_of
 from ..storage.experiment_files import ExperimentFiles
+from ..training.build_check import check_buildable
 from .evaluator import Scoring
 from .seeds import Seeding
 from .stage import DetectionStage
@@ -297,6 +298,19 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         self._check_metrics()
         self.initial_weights()
         check_sample(dataset, range(len(dataset)), self.reader())
+        self.check_split(dataset)
+        if not self.files.is_of_seed:
+            self._check_parts(dataset)
+
+    def _check_parts(self, dataset: Any) -> None:
+        """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
+        finished, reader, names = self.finished(), self.reader(), self.class_names()
+        iterations = max(1, len(dataset) // (self.imagesPerGpu * self.gpus))
+        plans = [schedule(finished, stage.epochs, iterations, stage.lr) for stage in self.stages]
+        items = range(len(dataset))
+        train = MusketDetectionDataset(dataset, items, reader, finished.train_pipeline, names, training=True)
+        val = MusketDetectionDataset(dataset, items, reader, finished.val_pipeline, names, training=False)
+        self.announce_once(0, check_buildable(plans, train, val, *self.initial_weights()))
 
     def validate(self) -> None:
         """Check the experiment, as musket_core's validation task asks."""

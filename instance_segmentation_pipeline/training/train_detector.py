@@ -115,6 +115,14 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
                 f"{job.label}: the memory of {device} ran out ({one_line(error)[:120]}): lower imagesPerGpu or shape, "
                 "or set amp: true."
             ) from error
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrainingError(
+                f"{job.label}: a BatchNorm was given one value a channel, of which it can take no statistics "
+                f"({one_line(error)[:120]}): set imagesPerGpu to 2 or more, and train_dataloader.drop_last: true by "
+                "configOptions where the last batch of an epoch holds one image."
+            ) from error
         finally:
             progress.close()
     return TrainingResult(log.rows, stop.stopped)

@@ -1,0 +1,161 @@
+"""Proof, before anything is moved or trained, that a stage's parts can be built: MMEngine builds them late, one by one.
+
+Models are built on torch's ``meta`` device, without memory or numbers, where their constructors allow it.
+"""
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import HOOKS, METRICS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..errors import ConfigError, UserError, nearest, one_line
+from ..models.checkpoints import HeadPolicy, load_into
+from ..models.mmdet_compat import MODELS
+from ..models.prepare import FinishedConfig
+from . import rng_state
+
+DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
+PARAMWISE = (
+    "custom_keys",
+    "bias_lr_mult",
+    "bias_decay_mult",
+    "norm_decay_mult",
+    "flat_decay_mult",
+    "dwconv_decay_mult",
+    "dcn_offset_lr_mult",
+    "bypass_duplicate",
+)
+"""What that constructor reads; it passes over all else."""
+
+
+def check_buildable(
+    stages: Sequence[FinishedConfig],
+    train_dataset: Any,
+    val_dataset: Any,
+    start: "Path | None" = None,
+    policy: "HeadPolicy | None" = None,
+) -> list[str]:
+    """Build what MMEngine's Runner will build for each stage, and run both pipelines over one item.
+
+    Random states, and what is on disk, stay as they are.
+
+    Args:
+        stages: The config of each stage, with its schedule.
+        train_dataset: ``MusketDetectionDataset`` to train on.
+        val_dataset: ``MusketDetectionDataset`` to validate on.
+        start: Checkpoint that the first stage starts from.
+        policy: How its heads are taken.
+
+    Returns:
+        A line on each thing that can be built and will hardly train.
+
+    Raises:
+        UserError: A part cannot be built; the message names it.
+    """
+    with _without_traces():
+        init_default_scope(stages[0].config.default_scope)
+        model = _model(stages[0])
+        if start is not None:
+            load_into(model, start, policy)
+        for number, stage in enumerate(stages):
+            _schedule(model, stage, f"stages[{number}]: ")
+        _loading(stages[0], train_dataset, val_dataset)
+        model.train()
+        return _lonely_norms(model, stages[0].config.train_dataloader.batch_size)
+
+
+@contextlib.contextmanager
+def _without_traces() -> Iterator[None]:
+    """Keep random states and logging as they were; say nothing."""
+    states, disabled = rng_state.take(), logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        rng_state.put(states)
+
+
+def _model(stage: FinishedConfig) -> torch.nn.Module:
+    def build() -> torch.nn.Module:
+        return MODELS.build(copy.deepcopy(stage.config.model))
+
+    with contextlib.suppress(Exception), torch.device("meta"):
+        return build()
+    return _attempt("the model", build, "configOptions")
+
+
+def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None:
+    config = stage.config
+
+    def build_optimizer() -> OptimWrapper:
+        return build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))
+
+    paramwise = config.optim_wrapper.get("paramwise_cfg") or {}
+    unknown = [key for key in paramwise if key not in PARAMWISE]
+    if unknown and config.optim_wrapper.get("constructor", DEFAULT_CONSTRUCTOR) == DEFAULT_CONSTRUCTOR:
+        raise ConfigError(
+            f"optim_wrapper.paramwise_cfg has no {unknown[0]!r}{nearest(unknown[0], PARAMWISE)}: correct configOptions."
+        )
+    wrapper = _attempt(f"{where}the optimizer {config.optim_wrapper.optimizer['type']}", build_optimizer, "optimizer")
+    for scheduler in config.param_scheduler:
+        defaults = {"optimizer": wrapper, "epoch_length": 1}
+        _built(PARAM_SCHEDULERS, scheduler, f"{where}the scheduler", default_args=defaults)
+    hooks = [*(config.get("default_hooks") or {}).values(), *(config.get("custom_hooks") or [])]
+    for hook in (hook for hook in hooks if hook is not None):
+        arguments = {key: value for key, value in hook.items() if key != "priority"}  # the Runner takes it out
+        made = _built(HOOKS, arguments, f"{where}the hook")
+        if isinstance(made, EMAHook):  # it makes its model when the run begins
+            _attempt(f"{where}the model of EMAHook", partial(_averaged, made, model), "configOptions")
+
+
+def _loading(stage: FinishedConfig, train_dataset: Any, val_dataset: Any) -> None:
+    config = stage.config
+    _built(METRICS, config.val_evaluator, "the metric")
+    for name, dataset in (("train_dataloader", train_dataset), ("val_dataloader", val_dataset)):
+        loader = {**copy.deepcopy(config[name]), "dataset": dataset}
+        _attempt(name, partial(Runner.build_dataloader, loader, seed=0), "configOptions")
+    for name, dataset in (("training", train_dataset), ("validation", val_dataset)):
+        _attempt(f"the {name} pipeline's result for one item", partial(dataset.__getitem__, 0), "configOptions")
+
+
+def _averaged(hook: EMAHook, model: torch.nn.Module) -> torch.nn.Module:
+    return MODELS.build(dict(hook.ema_cfg), default_args={"model": model})
+
+
+def _built(registry: Any, part: Any, what: str, **options: Any) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    return _attempt(f"{what} {kind}", lambda: registry.build(copy.deepcopy(part), **options), "configOptions")
+
+
+def _attempt(what: str, build: Any, key: str) -> Any:
+    try:
+        return build()
+    except UserError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{what} cannot be built ({one_line(error)[:400]}): correct {key}.") from error
+
+
+def _lonely_norms(model: torch.nn.Module, batch: int) -> list[str]:
+    """Tell of normalisation that learns the statistics of a batch from one image."""
+    learning = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm) and module.training]
+    if batch > 1 or not learning:
+        return []
+    return [
+        f"imagesPerGpu is 1, and {len(learning)} BatchNorm layers ({learning[0]}, …) normalise over the batch, so that "
+        "they see one image at a time: set imagesPerGpu to 2 or more, or a norm_cfg of type GN by configOptions"
+    ]
