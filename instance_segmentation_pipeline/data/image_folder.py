@@ -1,64 +1,109 @@
-"""Images of a folder, read one by one; files that are no readable image are named, counted and left out."""
+"""Images of a folder, read one by one; entries that are no readable image are named, counted and left out."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from ..errors import DatasetError
+from ..errors import DatasetError, sentence
+from ..text import one_line_of, printable
+from .image_file import read_image
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+NAMED = 10
+"""Entries that a message names; of further ones it tells how many they are."""
 
 
 class Directory:
-    """The images of a folder, in the order of their names.
+    """The images of a folder, in the order of their names; ``without`` is an entry that is none of them.
 
     Attributes:
-        skipped: Names of the files that could not be read, so far.
+        skipped: Names of the entries that could not be used, so far.
+        reasons: What is wrong with each of them, by name.
+        first_pages: Names of the files of several pages, of which the first is looked at, so far.
 
     Raises:
-        DatasetError: There is no such folder, or no image in it.
+        DatasetError: There is no such folder, it cannot be listed, or there is no image in it.
     """
 
-    def __init__(self, path: "str | Path") -> None:
+    def __init__(self, path: "str | Path", without: "Path | None" = None) -> None:
         self.path = Path(path)
-        if not self.path.is_dir():
-            raise DatasetError(f"{self.path} is no folder: give one with images.")
-        self.files = sorted(file for file in self.path.iterdir() if file.suffix.lower() in SUFFIXES)
+        try:
+            entries = [entry for entry in self.path.iterdir() if entry.suffix.lower() in SUFFIXES]
+            self.files = sorted(entry for entry in entries if without is None or not _same(entry, without))
+        except (NotADirectoryError, FileNotFoundError):
+            raise DatasetError(f"{printable(self.path)} is no folder: give one with images.") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DatasetError(f"{printable(self.path)} cannot be read ({reason}): give a folder of images.") from None
         if not self.files:
             kinds = ", ".join(sorted(SUFFIXES))
-            raise DatasetError(f"{self.path} has no image: expected files that end in {kinds}.")
-        self.skipped: list[str] = []
+            raise DatasetError(f"{printable(self.path)} has no image: expected files that end in {kinds}.")
+        self.reasons: dict[str, str] = {}
+        self.first_pages: list[str] = []
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of the entries that could not be used, so far."""
+        return list(self.reasons)
 
     def __len__(self) -> int:
         return len(self.files)
 
+    def skip(self, name: str, error: BaseException) -> None:
+        """Remember that an entry could not be used."""
+        self.reasons[name] = one_line_of(sentence(error).rstrip("."), 160)
+
     def images(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield file name and image ``(height, width, 3)`` uint8 RGB; rotated as the camera says."""
         for file in self.files:
-            data = np.frombuffer(file.read_bytes(), np.uint8)
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-            if image is None:
-                self.skipped.append(file.name)
+            try:
+                found = read_image(file)
+            except (DatasetError, MemoryError) as error:
+                self.skip(file.name, error)
                 continue
-            yield file.name, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            if found.pages > 1:
+                self.first_pages.append(file.name)
+            yield file.name, found.pixels
 
     def batches(self, size: int, limit: int = -1) -> Iterator[list[tuple[str, np.ndarray]]]:
         """Yield lists of up to ``size`` images, ``limit`` in all; at the end say on stderr what was skipped."""
         batch: list[tuple[str, np.ndarray]] = []
-        for number, entry in enumerate(self.images()):
-            if number == limit:
-                break
-            batch.append(entry)
-            if len(batch) == size:
-                yield batch
-                batch = []
+        if limit != 0:
+            for number, entry in enumerate(self.images(), start=1):
+                batch.append(entry)
+                if len(batch) == size or number == limit:
+                    yield batch
+                    batch = []
+                if number == limit:
+                    break
         if batch:
             yield batch
-        if self.skipped:
-            count = len(self.skipped)
-            names = ", ".join(self.skipped[:10]) + (", …" if count > 10 else "")
-            message = f"{count} of {len(self)} files in {self.path} cannot be read as images: {names}"
-            print(message, file=sys.stderr)  # noqa: T201
+        for line in self.remarks():
+            print(line, file=sys.stderr)  # noqa: T201
+
+    def remarks(self) -> list[str]:
+        """Return a sentence about the entries that were skipped, and one about files of several pages."""
+        lines = []
+        if self.reasons:
+            named = [f"{printable(name, 100)} {reason}" for name, reason in self.reasons.items()]
+            where = printable(self.path, 200)
+            lines.append(f"{len(self.reasons)} of {len(self)} files in {where} cannot be used: {_listed(named, '; ')}")
+        if self.first_pages:
+            named = [printable(name, 100) for name in self.first_pages]
+            lines.append(f"of files with several pages only the first is looked at: {_listed(named, ', ')}")
+        return lines
+
+
+def _same(entry: Path, other: Path) -> bool:
+    try:
+        return entry.samefile(other)
+    except OSError:  # a link to nothing, a loop, or there is no other yet
+        return False
+
+
+def _listed(parts: list[str], separator: str) -> str:
+    return separator.join(parts if len(parts) <= NAMED else [*parts[:NAMED], f"and {len(parts) - NAMED} more"])

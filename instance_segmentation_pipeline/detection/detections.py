@@ -50,6 +50,15 @@ class Detections:
         """Return them with the highest score first; equals keep their order."""
         return self[np.argsort(-self.scores, kind="stable")]
 
+    def cropped(self, height: int, width: int) -> "Detections":
+        """Return those that reach into the upper left part of the image, as detections of that part."""
+        bboxes = self.bboxes.clip(0, np.array([width, height] * 2, np.float32))
+        inside = (bboxes[:, 2:] > bboxes[:, :2]).all(axis=1)
+        masks = self.masks
+        if masks is not None:
+            masks = encode_masks(decode_masks(masks, self.height, self.width)[:, :height, :width])
+        return Detections(height, width, self.labels, self.scores, bboxes, masks)[inside]
+
     def instances(self) -> Instances:
         """Return them as ``Instances``, with dense masks and without scores."""
         masks = None if self.masks is None else decode_masks(self.masks, self.height, self.width)

@@ -5,6 +5,7 @@ padding of a neighbour's reaches it.
 """
 
 import copy
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from ..metrics.coco import to_prediction
 from ..models.checkpoints import load_into, reading_for
 from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
 from ..models.prepare import FinishedConfig
-from ..models.transforms import Ratios, fit_pipeline
+from ..models.transforms import Ratios, base_size, fit_pipeline
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,18 @@ class Detector:
             for number, sample in zip(numbers, samples, strict=True):
                 height, width = images[number][0].shape[:2]
                 answer = to_prediction(sample.pred_instances, self.with_masks)
-                found[number] = from_arrays(answer, height, width)
+                one = from_arrays(answer, *sample.ori_shape)
+                found[number] = one if sample.ori_shape == (height, width) else one.cropped(height, width)
         return [found[number] for number in range(len(images))]
 
     def _packed(self, image: np.ndarray, scale: float) -> dict:
-        height, width = image.shape[:2]
         if scale not in self._built:
             init_default_scope("mmdet")
             steps = fit_pipeline(self.pipeline, Ratios(scale, scale))
-            self._built[scale] = Compose([TRANSFORMS.build(step) for step in steps])
+            self._built[scale] = Compose([TRANSFORMS.build(step) for step in steps]), base_size(steps)
+        pipeline, size = self._built[scale]
+        image = _not_too_narrow(image, size)
+        height, width = image.shape[:2]
         results = {
             "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
             "img_id": 0,
@@ -112,11 +116,24 @@ class Detector:
             "img_shape": (height, width),
             "ori_shape": (height, width),
         }
-        return dict(self._built[scale](results))
+        return dict(pipeline(results))
 
     def predict(self, images: Sequence[np.ndarray], bbox_order: str = "yxyx") -> list[tuple]:
         """Return Musket's prediction tuple for each image; see ``Detections.to_musket``."""
         return [found.to_musket(bbox_order) for found in self.detect(images)]
+
+
+def _not_too_narrow(image: np.ndarray, size: "tuple[int, int] | None") -> np.ndarray:
+    """Return an image that keeps a pixel on each side when it is resized to fit ``size``: padded with black if need be.
+
+    The lower right is padded, so that coordinates stay.
+    """
+    if size is None:
+        return image
+    factor = min(max(size) / max(image.shape[:2]), min(size) / min(image.shape[:2]))  # mmcv.rescale_size
+    least = math.ceil(0.5 / factor + 1e-6)
+    missing = [max(0, least - side) for side in image.shape[:2]]
+    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0))) if any(missing) else image
 
 
 @dataclass

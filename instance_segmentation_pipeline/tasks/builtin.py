@@ -13,6 +13,7 @@ from ..data.formats.coco_json import to_coco
 from ..detection.detections import truth_of
 from ..detection.matching import confusion
 from ..storage.experiment_files import write_text
+from ..storage.file_names import file_name_of
 
 
 @tasks.task
@@ -41,12 +42,12 @@ def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: in
             item_id, image, truth = cfg.reader().read(found, number)
             shown = found.detections(number).above(cfg.threshold)
             rows = [(image, truth, shown.instances(), shown.scores)]
-            write_jpeg(Path(f"{_file_name(item_id)}.jpg"), comparison(rows, cfg.class_names()))
+            write_jpeg(Path(f"{file_name_of(item_id)}.jpg"), comparison(rows, cfg.class_names()))
         return {"dataset": dataset, "pictures": min(count, len(found))}
     source = dataset_named(cfg, "validation0" if dataset == "validation" else dataset)
     for number in _spread(len(source), count):
         item_id, image, truth = cfg.reader().read(source, number)
-        write_jpeg(Path(f"{_file_name(item_id)}.jpg"), draw_instances(image, truth, cfg.class_names()))
+        write_jpeg(Path(f"{file_name_of(item_id)}.jpg"), draw_instances(image, truth, cfg.class_names()))
     return {"dataset": dataset, "pictures": min(count, len(source))}
 
 
@@ -78,7 +79,3 @@ def core(m: Any) -> Any:
 def _spread(total: int, count: int) -> list[int]:
     count = min(count, total)
     return [round(number * (total - 1) / max(count - 1, 1)) for number in range(count)]
-
-
-def _file_name(item_id: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in item_id)

@@ -1,15 +1,18 @@
 """Pictures of instances: masks, boxes, names and scores drawn on an image, and truth beside prediction."""
 
 import colorsys
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 
 from ..detection.instances import Instances
 from ..storage.experiment_files import write_atomically
+from .letters import SIZE, drawable, font_for
 
 SMALLEST_SIDE = 384
 """Images are enlarged by a whole factor until their longer side reaches this, so that text can be read."""
@@ -27,7 +30,7 @@ def draw_instances(
     Args:
         image: ``(height, width, 3)`` uint8 RGB.
         instances: What to draw; neighbours get colours that differ.
-        class_names: Names by label, from 0.
+        class_names: Names by label, from 0; shown whole where they fit into the picture and cover no other.
         scores: ``(N,)`` 0..1, shown beside the name.
 
     Returns:
@@ -35,7 +38,7 @@ def draw_instances(
     """
     scale = _scale(image)
     interpolation = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else interpolation)
     order = np.argsort(-_areas(instances))
     colors = [_color(number) for number in range(len(instances))]
@@ -47,11 +50,14 @@ def draw_instances(
             cv2.drawContours(canvas, outline, -1, colors[row], 2, cv2.LINE_AA)
         x1, y1, x2, y2 = (int(value) for value in (instances.bboxes[row] * scale).round())
         cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), colors[row], 1, cv2.LINE_AA)
-    for row in order:
-        name = class_names[instances.labels[row]]
-        text = name if scores is None else f"{name} {scores[row]:.2f}"
-        _tag(canvas, text, instances.bboxes[row] * scale, colors[row])
-    return canvas
+    names = drawable(class_names)
+    best_first = order if scores is None else np.argsort(-np.asarray(scores), kind="stable")
+    texts = [names[label] for label in instances.labels]
+    tags = [
+        Tag(texts[row], None if scores is None else float(scores[row]), instances.bboxes[row] * scale, colors[row])
+        for row in best_first
+    ]
+    return _tagged(canvas, tags)
 
 
 def comparison(rows: Sequence[tuple[np.ndarray, Instances, Instances, Any]], class_names: Sequence[str]) -> np.ndarray:
@@ -80,8 +86,9 @@ def comparison(rows: Sequence[tuple[np.ndarray, Instances, Instances, Any]], cla
 
 def write_jpeg(path: Path, picture: np.ndarray) -> None:
     """Write an RGB picture ``(height, width, 3)`` uint8, atomically."""
-    with write_atomically(path) as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    with write_atomically(path) as temporary:  # cv2.imwrite crashes on names that are no UTF-8, and hides a full disk
+        temporary.write_bytes(data.tobytes())
 
 
 def _scale(image: np.ndarray) -> float:
@@ -102,17 +109,64 @@ def _color(number: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _tag(canvas: np.ndarray, text: str, bbox: np.ndarray, color: tuple) -> None:
-    """Write a name on a patch of its colour, inside the picture; shortened to its last word when it does not fit."""
-    available = max(float(bbox[2] - bbox[0]) * 1.3, 34.0)
-    (width, height), _ = cv2.getTextSize(text, FONT, 0.4, 1)
-    if width > available and " " in text:
-        text = text.rpartition(" ")[2]
-        (width, height), _ = cv2.getTextSize(text, FONT, 0.4, 1)
-    if width > available:
-        return
-    x = int(min(max(bbox[0], 0), canvas.shape[1] - width - 4))
-    y = int(min(max(bbox[1], 0), canvas.shape[0] - height - 4))
-    cv2.rectangle(canvas, (x, y), (x + width + 3, y + height + 4), color, -1)
-    light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 130
-    cv2.putText(canvas, text, (x + 2, y + height + 1), FONT, 0.4, (0,) * 3 if light else (255,) * 3, 1, cv2.LINE_AA)
+class Tag(NamedTuple):
+    """What is written at an object: its class, its score, its box in the picture's pixels, its colour."""
+
+    name: str
+    score: "float | None"
+    bbox: np.ndarray
+    color: tuple[int, int, int]
+
+    def forms(self) -> list[str]:
+        """Return what may be written, the longest first."""
+        return [self.name] if self.score is None else [f"{self.name} {self.score:.2f}", self.name]
+
+
+def _tagged(canvas: np.ndarray, tags: Sequence[Tag]) -> np.ndarray:
+    """Return a picture with names written on patches of their colours.
+
+    A name is whole, or ends in an ellipsis as wide as its box, or is left out: where it would leave the picture or
+    cover another.
+    """
+    image = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(image)
+    taken: list[tuple[int, int, int, int]] = []
+    for tag in tags:
+        font = font_for(tag.name) or font_for("class")
+        assert font is not None  # the shipped font has Latin letters
+        for text in (*tag.forms(), _shortened(tag, font)):
+            width = math.ceil(font.getlength(text)) + 4
+            place = _free_place(width, SIZE + 4, tag.bbox, canvas.shape, taken)
+            if text and place is not None:
+                taken.append(place)
+                draw.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=tag.color)
+                red, green, blue = tag.color
+                ink = (0,) * 3 if 0.3 * red + 0.59 * green + 0.11 * blue > 130 else (255,) * 3
+                draw.text((place[0] + 2, place[3] - 4), text, fill=ink, font=font, anchor="ls")
+                break
+    return np.array(image)
+
+
+def _shortened(tag: Tag, font: Any) -> str:
+    """Return the start of a name that is as wide as its box, empty where not two letters fit."""
+    room = float(tag.bbox[2] - tag.bbox[0])
+    for length in range(len(tag.name) - 1, 1, -1):
+        text = f"{tag.name[:length]}…"
+        if font.getlength(text) <= room:
+            return text
+    return ""
+
+
+def _free_place(
+    width: int, height: int, bbox: np.ndarray, shape: Sequence[int], taken: Sequence[tuple[int, int, int, int]]
+) -> "tuple[int, int, int, int] | None":
+    """Return ``x1, y1, x2, y2`` of a patch at a box that covers no other, inside a picture; ``None`` without such."""
+    if width > shape[1] or height > shape[0]:
+        return None
+    x = int(min(max(bbox[0], 0), shape[1] - width))
+    for top in (bbox[1], bbox[1] - height, bbox[3]):
+        y = int(min(max(top, 0), shape[0] - height))
+        place = (x, y, x + width, y + height)
+        if not any(x < x2 and x1 < place[2] and y < y2 and y1 < place[3] for x1, y1, x2, y2 in taken):
+            return place
+    return None

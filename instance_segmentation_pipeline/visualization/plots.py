@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ..detection.matching import Curve
 from ..storage.experiment_files import StageFiles, write_atomically, write_text
 from ..storage.metrics_csv import read_rows
+from .letters import drawable, plain_label
 
 BACKGROUND = "background"
 MOST_CLASSES = 20
@@ -58,9 +59,10 @@ def precision_recall_figure(curves: Mapping[str, "Curve | None"], title: str) ->
     """Plot precision over recall, a line a class; ``None`` are classes without objects."""
     figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     axes = figure.subplots()
-    shown = {name: curve for name, curve in curves.items() if curve is not None}
+    labels = drawable(list(curves), only_shipped=True)
+    shown = {label: curve for label, curve in zip(labels, curves.values(), strict=True) if curve is not None}
     for name, curve in list(shown.items())[:MOST_CLASSES]:
-        label = f"{name} (AP {curve.area():.3f})"
+        label = f"{plain_label(name)} (AP {curve.area():.3f})"
         axes.plot(np.concatenate([[0], curve.recall]), np.concatenate([[1], curve.precision]), label=label)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02), title=title)
     axes.grid(alpha=0.3)
@@ -71,7 +73,7 @@ def precision_recall_figure(curves: Mapping[str, "Curve | None"], title: str) ->
 
 def confusion_figure(table: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
     """Draw a confusion matrix of ``matching.confusion``, coloured by the share of the true class."""
-    names = [*class_names, BACKGROUND]
+    names = [*map(plain_label, drawable(class_names, only_shipped=True)), BACKGROUND]
     side = min(14.0, 2.6 + 0.5 * len(names))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()

@@ -1,0 +1,190 @@
+"""One image file of any kind that people have, as the RGB that nets are given; nothing is decoded before its header.
+
+Read by Pillow; 16-bit and floating-point colour, which Pillow does not keep, by OpenCV.
+"""
+
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+
+from ..errors import DatasetError, one_line
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a file for: none of these runs another program."""
+BITS = (8, 10, 12, 14, 16)
+"""How many bits of 16 cameras and microscopes use."""
+_ORIENTATION = 0x0112
+_WIDTH, _HEIGHT = 256, 257
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """What a file holds.
+
+    Attributes:
+        pixels: ``(height, width, 3)`` uint8 RGB, turned as the camera says.
+        pages: How many images the file holds; ``pixels`` are the first.
+    """
+
+    pixels: np.ndarray
+    pages: int = 1
+
+
+def most_pixels() -> int:
+    """Return how many pixels an image may have: Pillow's own limit, twice ``PIL.Image.MAX_IMAGE_PIXELS``."""
+    limit = Image.MAX_IMAGE_PIXELS
+    return 2**62 if limit is None else 2 * int(limit)
+
+
+def read_image(path: Path) -> ImageFile:
+    """Read an image file.
+
+    Grey, palette and CMYK images become RGB, transparency is left out. Of 16 bits the highest that are used count: the
+    smallest of 8, 10, 12, 14 and 16 bits that hold the largest value become 8. Floating-point values of 0..1 or 0..255
+    are taken as such.
+
+    Raises:
+        DatasetError: What is wrong with it, to stand after its name: it is a folder, empty, damaged, too large.
+    """
+    try:
+        with open(path, "rb", opener=_opened) as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise DatasetError("is empty")
+            return _read(file)
+    except FileNotFoundError:
+        raise DatasetError("is a link to nothing" if path.is_symlink() else "is gone") from None
+    except OSError as error:
+        raise DatasetError(f"cannot be opened ({error.strerror or one_line(error)})") from None
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a regular file; nothing waits for the other end of a pipe."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        raise DatasetError("is a folder" if stat.S_ISDIR(kind) else "is no file")
+    return descriptor
+
+
+def _read(file: Any) -> ImageFile:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of sizes below its limit, and of damaged EXIF
+        Image.init()  # loads the readers of all formats, once
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            return _read_by_opencv(file, _tiff_size(file), 1, 1)
+        except Image.DecompressionBombError:
+            raise DatasetError(f"has more than {most_pixels():,} pixels") from None
+        except Exception as error:
+            raise DatasetError(f"is damaged ({one_line(error)})") from None
+        try:
+            _check_size(image.size)
+            pages = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+            if _is_deep(image, file):
+                return _read_by_opencv(file, image.size, image.getexif().get(_ORIENTATION, 1), pages)
+            image.seek(0)
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode[0] in "IF":
+                return ImageFile(_as_rgb(np.asarray(turned)), pages)
+            return ImageFile(np.array(turned.convert("RGB")), pages)
+        except DatasetError:
+            raise
+        except Exception as error:
+            raise DatasetError(f"is damaged ({one_line(error)})") from None
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > most_pixels():
+        raise DatasetError(f"has {size[0]} x {size[1]} pixels, more than {most_pixels():,}")
+    if not size[0] * size[1]:
+        raise DatasetError("has no pixels")
+
+
+def _is_deep(image: Any, file: Any) -> bool:
+    """Say whether a file has more than 8 bits a channel and several channels: Pillow keeps the upper 8 only."""
+    if image.mode[0] in "IF":
+        return False
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(258, (8,))
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    if image.format == "PNG":
+        position = file.tell()
+        file.seek(24)  # IHDR's bit depth
+        depth: int = file.read(1)[0]
+        file.seek(position)
+        return depth > 8
+    return False
+
+
+def _tiff_size(file: Any) -> tuple[int, int]:
+    """Return width and height of the first page of a TIFF that Pillow does not know, from its tags."""
+    file.seek(0)
+    header = file.read(8)
+    if header[:4] not in _TIFF_STARTS:
+        raise DatasetError("is no image of a known format")
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+        file.seek(tags.next)
+        tags.load(file)
+        size = int(tags[_WIDTH]), int(tags[_HEIGHT])
+    except Exception as error:
+        raise DatasetError(f"is damaged ({one_line(error)})") from None
+    _check_size(size)
+    return size
+
+
+def _read_by_opencv(file: Any, size: tuple[int, int], orientation: int, pages: int) -> ImageFile:
+    """Read what has more than 8 bits a channel; a file much larger than its pixels is not read into memory."""
+    file.seek(0)
+    most = 64 * size[0] * size[1] + 2**26
+    data = np.frombuffer(file.read(most), np.uint8)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise DatasetError(f"is damaged ({one_line(error)})") from None
+    if image is None or image.shape[:2] != (size[1], size[0]):
+        raise DatasetError("is damaged, or of a kind that cannot be read")
+    if image.ndim == 3:
+        image = image[..., 2::-1] if image.shape[2] >= 3 else image[..., 0]
+    return ImageFile(np.ascontiguousarray(_turned(_as_rgb(image), orientation)), pages)
+
+
+def _as_rgb(values: np.ndarray) -> np.ndarray:
+    """Return pixels ``(height, width)`` or ``(height, width, 3)`` of any type as uint8 RGB."""
+    if values.dtype != np.uint8:
+        values = _to_8_bits(values)
+    return values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    low, high = values.min(), values.max()
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise DatasetError("holds values that are no finite numbers")
+    if low < 0 or high > (255 if values.dtype.kind == "f" else 65535):
+        expected = "0..1 or 0..255" if values.dtype.kind == "f" else "up to 16 bits"
+        raise DatasetError(f"holds values from {low:g} to {high:g}, expected {expected}")
+    if values.dtype.kind == "f":
+        return np.round(values * (255 if high <= 1 else 1)).astype(np.uint8)
+    bits = next(bits for bits in BITS if high < 2**bits)
+    return np.round(values.astype(np.float32) * (255 / (2**bits - 1))).astype(np.uint8)
+
+
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an image as it was seen; ``orientation`` is EXIF's, 1..8."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return image
