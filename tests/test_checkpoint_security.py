@@ -24,11 +24,11 @@ from instance_segmentation_pipeline.models.checkpoint_reader import (
     STAND_INS,
     TORCH,
     is_allowed,
-    is_whole,
     read_file,
     reading_for_models,
 )
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint, state_of
+from instance_segmentation_pipeline.storage.zip_files import is_whole
 
 
 class Raw:

@@ -28,9 +28,10 @@ from instance_segmentation_pipeline.errors import ConfigError, TrainingError, We
 from instance_segmentation_pipeline.launch.devices import devices_for, leases
 from instance_segmentation_pipeline.launch.process_group import run_group
 from instance_segmentation_pipeline.launch.process_pool import raise_failures, side_by_side
-from instance_segmentation_pipeline.models.checkpoints import is_whole, last_checkpoint, read_checkpoint
+from instance_segmentation_pipeline.models.checkpoints import last_checkpoint, read_checkpoint
 from instance_segmentation_pipeline.storage import run_lock as lock
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
+from instance_segmentation_pipeline.storage.zip_files import is_whole
 
 
 def weights_of(path):

@@ -19,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from instance_segmentation_pipeline.models.checkpoints import is_whole, read_checkpoint
+from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.storage.experiment_files import ExperimentFiles
+from instance_segmentation_pipeline.storage.zip_files import is_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """#%Musket MMDetection 1.0

@@ -12,7 +12,6 @@ of any module, ``teacher_ckpt`` of a distilled detector, ``load_from``.
 import _compat_pickle
 import contextlib
 import contextvars
-import functools
 import pickletools
 import re
 import stat
@@ -27,7 +26,9 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from ..errors import WeightsError, printable
+from ..errors import WeightsError
+from ..storage.zip_files import is_whole, is_zip
+from ..text import printable
 
 TORCH = frozenset(
     {
@@ -63,8 +64,6 @@ _TORCH_KINDS = re.compile(
 
 _SIMPLE_DTYPE = re.compile(r"[<>|=]?([?biufcSU])(\d{0,6})")
 _STATISTICS = ("min", "max", "mean", "current")
-_LOOK = 1 << 16
-_MOST_GROWTH = 50
 _EXECUTES = "beyond tensors and plain data, whose loading can run code: only if you trust where it comes from, set "
 
 
@@ -191,10 +190,10 @@ def read_file(path: Path, trusted: bool = False) -> Any:
     shown = printable(path)
     _check_kind(path, shown)
     try:
-        is_zip = _check_whole(path, shown)
+        zipped = _check_whole(path, shown)
         if trusted:
             return torch.load(path, map_location="cpu", weights_only=False)
-        found = sorted(name for name in _names(path, is_zip) if not is_allowed(name))
+        found = sorted(name for name in _names(path, zipped) if not is_allowed(name))
         if found:
             raise _Refused(", ".join(found[:3]))
         with _lock, _only_ours():
@@ -221,27 +220,6 @@ def is_allowed(name: str) -> bool:
     )
 
 
-def is_whole(path: Path) -> bool:
-    """Say whether a zip is complete: its directory and the CRC-32 of each record agree; each content is read once."""
-    try:
-        status = Path(path).stat()
-        return _whole(str(path), (status.st_ino, status.st_size, status.st_mtime_ns))
-    except OSError:
-        return False
-
-
-@functools.lru_cache(maxsize=256)
-def _whole(path: str, state: tuple) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-            if sum(record.file_size for record in records) > _MOST_GROWTH * state[1] + _LOOK:
-                return False
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, MemoryError):
-        return False
-
-
 def _check_kind(path: Path, shown: str) -> None:
     """Refuse what is no file: opening a named pipe would wait for ever."""
     try:
@@ -257,20 +235,19 @@ def _check_kind(path: Path, shown: str) -> None:
 
 def _check_whole(path: Path, shown: str) -> bool:
     """Refuse a zip that is cut off or changed; return whether the file is one."""
-    with path.open("rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"
-    if is_zip and not is_whole(path):
+    zipped = is_zip(path)
+    if zipped and not is_whole(path):
         raise WeightsError(
             f"{shown} is damaged: its records do not agree with their checksums, or it is cut off: get it again, or "
             "give another."
         )
-    return is_zip
+    return zipped
 
 
-def _names(path: Path, is_zip: bool) -> set[str]:
+def _names(path: Path, zipped: bool) -> set[str]:
     """Return what the pickles of a checkpoint name, as ``module.name``."""
     names: set[str] = set()
-    if is_zip:
+    if zipped:
         with zipfile.ZipFile(path) as archive:
             for record in archive.namelist():
                 if record.endswith(".pkl"):

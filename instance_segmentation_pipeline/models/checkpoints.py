@@ -15,9 +15,9 @@ from mmengine.config import Config
 
 from ..errors import WeightsError
 from ..storage.experiment_files import StageFiles
+from ..storage.zip_files import is_whole
 from ..zoo.catalogue import successor_of
 from ..zoo.downloads import HOW_TO_GO_WITHOUT, fetch, is_remote
-from .checkpoint_reader import is_whole as is_whole
 from .checkpoint_reader import read_file, reading_for_models
 from .class_count import native_class_count, set_class_count
 from .config_file import walk
