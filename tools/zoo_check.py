@@ -65,7 +65,7 @@ def check(name: str, classes: int, size: tuple[int, int]) -> None:
 
     dataset = Shapes(4, 96, 1)
     dataset.meta = dict
-    dataset.folds = [([0, 1, 2, 3], [0, 1, 2, 3])]
+    dataset.folds = [([0, 1], [2, 3])]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(

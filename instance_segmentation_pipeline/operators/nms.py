@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression: blocks of NumPy on a CPU, a fixed point on an accelerator.
+"""Greedy non-maximum suppression: pairs of boxes that meet on a CPU, a matrix of all on an accelerator.
 
 Which boxes stay, and their order, are those of the compiled operator: boxes fall by score, equal scores keep the
 order that ``torch.sort`` gives them, and overlaps are computed in single precision.
@@ -10,39 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .box_pairs import SMALL, Boxes, Pairs, Sweep, all_pairs
+
 __all__ = ["nms", "nms_match"]
 
 BLOCK = 128
-"""Boxes whose overlaps are computed together: a matrix of them and of all that follow stays in the cache."""
+"""Boxes that are decided together, where most boxes meet."""
+
+COLUMNS = 1024
+"""Boxes behind a block whose overlaps with it are computed together: they stay in a core's cache."""
+
+DENSE = 10
+"""Where more than one in so many pairs meets, all overlaps of those that are left cost less than finding them."""
+
+ROUNDS = 64
+"""Rounds after which a chain of overlapping boxes is followed one by one."""
 
 ROWS_ON_DEVICE = 1024
-"""The same on an accelerator, where it only bounds the memory of temporaries."""
+"""Rows of the accelerator's matrix that are computed together, which bounds the memory of temporaries."""
 
-
-class SortedBoxes:
-    """Coordinates and areas of boxes in single precision, one array each; NumPy, which starts no threads."""
-
-    def __init__(self, boxes: Tensor, offset: int, order: np.ndarray) -> None:
-        data = np.ascontiguousarray(boxes.detach().float().cpu().numpy()[order].T)
-        self.x1, self.y1, self.x2, self.y2 = data[:4]
-        self.offset = np.float32(offset)
-        self.area = (self.x2 - self.x1 + self.offset) * (self.y2 - self.y1 + self.offset)
-
-    def iou(self, some: "np.ndarray | slice", others: "np.ndarray | slice") -> np.ndarray:
-        """Return the overlaps (some, others) in single precision; NaN where both have no area."""
-        width = np.minimum(self.x2[some, None], self.x2[others])
-        width -= np.maximum(self.x1[some, None], self.x1[others])
-        height = np.minimum(self.y2[some, None], self.y2[others])
-        height -= np.maximum(self.y1[some, None], self.y1[others])
-        if self.offset:
-            width += self.offset
-            height += self.offset
-        np.maximum(width, 0, out=width)
-        np.maximum(height, 0, out=height)
-        width *= height
-        np.add(self.area[some, None], self.area[others], out=height)
-        height -= width
-        return np.divide(width, height, out=width)
+Test = Callable[[np.ndarray], np.ndarray]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -60,9 +47,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     if boxes.device.type != "cpu":
         return order[_fixed_point(boxes[order], iou_threshold, offset)]
     threshold = np.float32(iou_threshold)
-    sorted_order = order.numpy()
-    kept = _greedy(SortedBoxes(boxes, offset, sorted_order), lambda iou: iou > threshold)
-    return torch.from_numpy(sorted_order[kept])
+    sorted_boxes = Boxes(boxes, offset, order.numpy())
+    keep, _ = suppress(sorted_boxes, lambda iou: iou > threshold, only_meeting=iou_threshold >= 0)
+    return order[torch.from_numpy(np.flatnonzero(keep))]
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
@@ -72,62 +59,101 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
         dets: (N, 5), x1, y1, x2, y2, score.
         iou_threshold: A box goes when it overlaps one of a higher score by this or more.
     """
+    if dets.size(0) == 0:
+        return []
     order = dets[:, 4].sort(0, descending=True).indices.cpu().numpy()
     threshold = np.float32(iou_threshold)
-    groups: list[np.ndarray] = []
-    _greedy(SortedBoxes(dets, 0, order), lambda iou: iou >= threshold, groups)
-    return [order[group].tolist() for group in groups]
+    _, owner = suppress(
+        Boxes(dets, 0, order), lambda iou: iou >= threshold, only_meeting=iou_threshold > 0, owners=True
+    )
+    groups: dict[int, list[int]] = {}
+    for index, of in zip(order.tolist(), owner.tolist(), strict=True):
+        groups.setdefault(of, []).append(index)
+    return list(groups.values())
 
 
-def _greedy(
-    boxes: SortedBoxes,
-    suppresses: Callable[[np.ndarray], np.ndarray],
-    groups: "list[np.ndarray] | None" = None,
-) -> np.ndarray:
-    """Return the positions kept, of boxes sorted by score; ``groups`` receives what each of them suppresses."""
-    alive = np.arange(boxes.x1.size)
-    kept = []
+def suppress(boxes: Boxes, test: Test, only_meeting: bool, owners: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Decide which of the boxes, sorted by score, stay.
+
+    Args:
+        boxes: The boxes.
+        test: Which overlaps suppress the second box.
+        only_meeting: Whether those are overlaps of boxes with a common area only.
+        owners: Whether the second answer is wanted.
+
+    Returns:
+        ``keep (N,)`` bool, and for each box which one suppresses it, itself where it stays; empty if not wanted.
+    """
     with np.errstate(all="ignore"):
-        while alive.size:
-            head = alive[:BLOCK]
-            hits = suppresses(boxes.iou(head, alive))
-            chosen, dead = _block(head, alive, hits, groups)
-            kept.append(head[chosen])
-            alive = alive[head.size :][~dead]
-    return np.concatenate(kept) if kept else np.empty(0, np.int64)
+        if len(boxes) <= SMALL:
+            return _by_pairs(len(boxes), all_pairs(boxes), test, owners)
+        sweep = Sweep(boxes) if only_meeting else None
+        if sweep is None or sweep.total * DENSE > len(boxes) ** 2:
+            return _by_blocks(boxes, test, owners)
+        return _by_pairs(len(boxes), sweep.pairs(), test, owners)
 
 
-def _block(
-    head: np.ndarray, alive: np.ndarray, hits: np.ndarray, groups: "list[np.ndarray] | None"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Decide on the boxes of ``head``: which of them stay, and which of those behind them are suppressed."""
-    size = head.size
-    inner = hits[:, :size]
-    if groups is None and not np.triu(inner, 1).any():
-        return np.arange(size), np.any(hits[:, size:], axis=0)
-    chosen = []
-    dead = np.zeros(alive.size if groups is not None else size, bool)
-    for i in range(size):
-        if dead[i]:
-            continue
-        chosen.append(i)
-        if groups is None:
-            dead |= inner[i]
-            continue
-        fresh = hits[i] & ~dead
-        fresh[: i + 1] = False
-        groups.append(np.concatenate((head[i : i + 1], alive[fresh])))
-        dead |= fresh
-    behind = np.any(hits[chosen, size:], axis=0) if groups is None else dead[size:]
-    return np.asarray(chosen), behind
+def _by_pairs(count: int, pairs: Pairs, test: Test, owners: bool) -> tuple[np.ndarray, np.ndarray]:
+    hits = np.flatnonzero(test(pairs.iou))
+    first, second = pairs.first[hits], pairs.second[hits]
+    keep = _decide(count, first, second)
+    owner = np.arange(count if owners else 0)
+    if owners:
+        of_kept = keep[first]
+        first, second = first[of_kept], second[of_kept]
+        highest_last = np.argsort(-first, kind="stable")
+        owner[second[highest_last]] = first[highest_last]
+    return keep, owner
+
+
+def _decide(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return which of ``count`` boxes stay, where ``first[i]`` suppresses ``second[i]`` if it stays itself.
+
+    A box stays if none that stays suppresses it; repeated until nothing changes, which gives the greedy answer:
+    after round i the first i boxes are decided.
+    """
+    keep = np.ones(count, bool)
+    for _ in range(ROUNDS):
+        after = np.ones(count, bool)
+        after[second[keep[first]]] = False
+        if np.array_equal(after, keep):
+            return keep
+        keep = after
+    stays = [True] * count
+    order = np.argsort(first, kind="stable")
+    for one, other in zip(first[order].tolist(), second[order].tolist(), strict=True):
+        if stays[one]:
+            stays[other] = False
+    return np.asarray(stays)
+
+
+def _by_blocks(boxes: Boxes, test: Test, owners: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks by falling score, each against all that are left behind it: what goes is not looked at again."""
+    keep = np.zeros(len(boxes), bool)
+    owner = np.arange(len(boxes) if owners else 0)
+    alive = np.arange(len(boxes))
+    while alive.size:
+        head, behind = alive[:BLOCK], alive[BLOCK:]
+        inner = np.triu(test(boxes.iou(head[:, None], head)), 1)
+        stays = _decide(head.size, *np.nonzero(inner))
+        chosen = head[stays]
+        keep[chosen] = True
+        if owners:
+            owner[head[~stays]] = chosen[inner[stays][:, ~stays].argmax(0)]
+        left = [behind[:0]]
+        for start in range(0, behind.size, COLUMNS):
+            part = behind[start : start + COLUMNS]
+            hits = test(boxes.iou(chosen[:, None], part))
+            gone = np.any(hits, axis=0)
+            if owners:
+                owner[part[gone]] = chosen[hits[:, gone].argmax(0)]
+            left.append(part[~gone])
+        alive = np.concatenate(left)
+    return keep, owner
 
 
 def _fixed_point(boxes: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Return the positions kept, of boxes (N, 4) sorted by score, without a loop over boxes.
-
-    A box stays if none that stays and has a higher score suppresses it; repeated until nothing changes, which gives
-    the greedy answer: after round i the first i boxes are decided.
-    """
+    """Return the positions kept, of boxes (N, 4) sorted by score, as ``_decide`` does, without leaving the device."""
     boxes = boxes.float()
     x1, y1, x2, y2 = boxes.unbind(1)
     area = (x2 - x1 + offset) * (y2 - y1 + offset)
