@@ -38,10 +38,8 @@ class ItemReader:
         Raises:
             DatasetError: The item cannot be read, or is not what it should be.
         """
-        item = self._item(source, index)
-        image = check_image(item.x, item.id)
-        height, width = image.shape[:2]
-        return str(item.id), image, self._instances(item, height, width)
+        item = self.checked(source, index)
+        return str(item.id), item.x, self.instances(item)
 
     def image(self, source: Any, index: int) -> tuple[str, np.ndarray]:
         """Return id and image of item ``index``, whose target may be missing.
@@ -62,9 +60,8 @@ class ItemReader:
         check_image(item.x, item.id)
         return item
 
-    def check_order(self, source: Any, index: int) -> None:
+    def check_order(self, item: Any) -> None:
         """Raise a ``DatasetError`` when the boxes of an item fit its masks in the other coordinate order only."""
-        item = self._item(source, index)
         if self.bbox_source == "dataset" and fits_only_swapped(item.y, self.bbox_order):
             other = "xyxy" if self.bbox_order == "yxyx" else "yxyx"
             raise DatasetError(
@@ -72,7 +69,13 @@ class ItemReader:
                 f"{self.bbox_order}: set bboxOrder: {other}, or bboxSource: masks."
             )
 
-    def _instances(self, item: Any, height: int, width: int) -> Instances:
+    def instances(self, item: Any) -> Instances:
+        """Return the instances of an item whose image was checked.
+
+        Raises:
+            DatasetError: They are not what they should be.
+        """
+        height, width = item.x.shape[:2]
         return from_musket(
             item.y,
             height,
@@ -260,17 +263,3 @@ def _keeping_negatives(transforms: Sequence[Any]) -> list:
                 setattr(transform, name, value)
         opened.append(transform)
     return opened
-
-
-def check_sample(source: Any, indices: Sequence[int], reader: ItemReader, count: int = 32) -> None:
-    """Read up to ``count`` items, evenly spread, and check them, before anything heavy starts.
-
-    Raises:
-        DatasetError: An item is not what it should be, or its boxes are in the other coordinate order.
-    """
-    if not len(indices):
-        raise DatasetError("the dataset is empty: expected at least one item to train on.")
-    picked = np.unique(np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int))
-    for position in picked:
-        reader.check_order(source, int(indices[position]))
-        reader.read(source, int(indices[position]))

@@ -15,8 +15,9 @@ from musket_core import context
 from musket_core.generic_config import GenericImageTaskConfig
 
 from ..config.schema import check_properties
+from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
 from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
-from ..data.item_reader import ItemReader, MusketDetectionDataset, check_sample
+from ..data.item_reader import ItemReader, MusketDetectionDataset
 from ..data.providers import declared_dataset, project_modules
 from ..errors import ConfigError, nearest
 from ..inference.predictor import Predicting
@@ -24,7 +25,7 @@ from ..launch.devices import devices_for
 from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
 from ..launch.torchrun import joined
 from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_weights, read_checkpoint, resolve_weights
-from ..models.prepare import FinishedConfig, ModelRequest, prepare, schedule
+from ..models.prepare import FinishedConfig, ModelRequest, detection_limits, prepare, schedule
 from ..musket_adapters.dialect import project_of
 from ..storage.experiment_files import ExperimentFiles
 from ..training.build_check import check_buildable
@@ -297,12 +298,12 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         check_length(dataset)
         self._check_metrics()
         self.initial_weights()
-        check_sample(dataset, range(len(dataset)), self.reader())
+        sampled = check_items(dataset, self.reader())
         self.check_split(dataset)
         if not self.files.is_of_seed:
-            self._check_parts(dataset)
+            self._check_parts(dataset, sampled)
 
-    def _check_parts(self, dataset: Any) -> None:
+    def _check_parts(self, dataset: Any, sampled: Sampled) -> None:
         """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
         finished, reader, names = self.finished(), self.reader(), self.class_names()
         iterations = max(1, len(dataset) // (self.imagesPerGpu * self.gpus))
@@ -310,7 +311,9 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         items = range(len(dataset))
         train = MusketDetectionDataset(dataset, items, reader, finished.train_pipeline, names, training=True)
         val = MusketDetectionDataset(dataset, items, reader, finished.val_pipeline, names, training=False)
-        self.announce_once(0, check_buildable(plans, train, val, *self.initial_weights()))
+        notes = check_buildable(plans, train, val, *self.initial_weights())
+        notes += notes_on_sizes(val, sampled) + notes_on_counts(sampled, detection_limits(finished.config.model))
+        self.announce_once(0, [f"note: {line}" for line in (*sampled.notes, *notes)])
 
     def validate(self) -> None:
         """Check the experiment, as musket_core's validation task asks."""

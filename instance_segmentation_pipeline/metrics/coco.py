@@ -6,6 +6,7 @@
 import contextlib
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ RECALLS = ("AR_1", "AR_10", "AR", "AR_s", "AR_m", "AR_l")
 """The last six: average recall at 1, 10 and 100 detections an image, and by size."""
 
 MAX_DETECTIONS = (1, 10, 100)
+"""Detections of a class in an image that count; more where an image has more objects of a class than the last."""
 
 
 def metric_names(with_masks: bool) -> list[str]:
@@ -109,6 +111,10 @@ def _ground_truth(truths: Sequence[dict], classes: int, with_masks: bool) -> dic
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
+def _most_of_a_class(ground: dict) -> int:
+    return max(Counter((one["image_id"], one["category_id"]) for one in ground["annotations"]).values())
+
+
 def _rle_area(rle: dict) -> float:
     from pycocotools import mask as coco_mask
 
@@ -142,7 +148,7 @@ def _evaluate(ground: dict, found: list[dict], kind: str) -> Evaluation:
         truth = COCO(ground)
         detections = truth.loadRes([_of_kind(detection, kind) for detection in found])
         evaluation = COCOeval_faster(truth, detections, iouType=kind, print_function=lambda *_: None)
-        evaluation.params.maxDets = list(MAX_DETECTIONS)
+        evaluation.params.maxDets = [*MAX_DETECTIONS[:2], max(MAX_DETECTIONS[2], _most_of_a_class(ground))]
         evaluation.run()
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, class
     defined = (precision > -1).any(axis=(0, 1))

@@ -106,6 +106,23 @@ def needs_masks(config: Config) -> bool:
     )
 
 
+def detection_limits(model: Any) -> dict[str, int]:
+    """Return how many detections a model gives for an image at most, by the keys of its config that say so."""
+    limits = {}
+    for path, node in walk(model):
+        keys: tuple[str, ...] = ()
+        if "test_cfg" in path.split(".") and path.split(".")[-1] != "rpn":
+            keys = ("max_per_img", "max_per_image")
+        elif "test_cfg" not in path:
+            keys = ("num_queries", "num_proposals")
+        limits.update({f"model.{path}.{key}".replace("..", "."): node[key] for key in keys if _is_count(node.get(key))})
+    return limits
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def apply_options(config: Config, options: dict) -> None:
     """Set dotted keys in a config, as MMDetection's ``--cfg-options`` does.
 

@@ -1,0 +1,204 @@
+"""Data that contradicts itself, or the model, told before training: from a sample of items, at a bounded cost."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..detection.box_forms import (
+    CORNERS,
+    BoxForm,
+    best_form,
+    ends_are_inclusive,
+    fits,
+    joined,
+    look_like_sizes,
+    look_normalised,
+)
+from ..detection.instances import boxes_of_masks
+from ..errors import DatasetError
+from .item_reader import ItemReader, MusketDetectionDataset
+
+SAMPLE = 32
+DETECTIONS_OF_COCO = 100
+
+
+@dataclass
+class Sampled:
+    """What a sample of items showed.
+
+    Attributes:
+        positions: Which items it was.
+        most: The most objects in one of them.
+        crowded: The id of that one.
+        most_of_class: The most objects of one class in one of them.
+        notes: Lines on what can be trained with, and is probably not meant.
+    """
+
+    positions: list[int]
+    most: int = 0
+    crowded: Any = None
+    most_of_class: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def check_items(source: Any, reader: ItemReader, count: int = SAMPLE) -> Sampled:
+    """Read up to ``count`` items, evenly spread, and check them, each for itself and all together.
+
+    Raises:
+        DatasetError: An item is not what it should be, or the boxes are written in another form than expected.
+    """
+    picked = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int))
+    sampled = Sampled([int(position) for position in picked])
+    boxes = _Boxes()
+    wrong: DatasetError | None = None
+    for position in sampled.positions:
+        item = reader.checked(source, position)
+        boxes.add(item)
+        try:
+            reader.check_order(item)
+            labels = reader.instances(item).labels
+        except DatasetError as error:
+            wrong = wrong or error
+            continue
+        if len(labels) > sampled.most:
+            sampled.most, sampled.crowded = len(labels), item.id
+        sampled.most_of_class = max([sampled.most_of_class, *Counter(labels.tolist()).values()])
+    if reader.bbox_source == "dataset":
+        sampled.notes += boxes.check(reader.bbox_order, wrong)
+    if wrong is not None:
+        raise wrong
+    return sampled
+
+
+class _Boxes:
+    """The boxes of a sample, with their masks' and their images'."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._boxes: list[np.ndarray] = []
+        self._sides: list[np.ndarray] = []
+        self._tight: list[np.ndarray] = []
+        self._plain: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, item: Any) -> None:
+        """Take an item's boxes; of one that has other faults, none."""
+        if not isinstance(item.y, (tuple, list)) or len(item.y) not in (2, 3):
+            return
+        try:
+            given = np.asarray(item.y[1], np.float64).reshape(-1, 4)
+            masks = np.asarray(item.y[2]) != 0 if len(item.y) == 3 else None
+        except (ValueError, TypeError):
+            return
+        if not len(given) or not np.isfinite(given).all():
+            return
+        sides = np.tile(np.array(item.x.shape[1::-1], np.float64), (len(given), 1))
+        if masks is None:
+            self._plain.append((given, sides))
+        elif masks.shape == (len(given), *item.x.shape[:2]) and masks.any(axis=(1, 2)).all():
+            self.items.append(item.id)
+            self._boxes.append(given)
+            self._sides.append(sides)
+            self._tight.append(boxes_of_masks(masks))
+
+    def check(self, order: str, wrong: "DatasetError | None") -> list[str]:
+        """Return lines on the boxes; ``wrong`` is what an item alone was refused for.
+
+        Raises:
+            DatasetError: They are written in another form.
+        """
+        boxes, sides, tight = (joined(parts, size) for parts, size in self._parts())
+        plain = joined([given for given, _ in self._plain], 4)
+        plain_sides = joined([sides for _, sides in self._plain], 2)
+        form = best_form(order, boxes, sides, tight) if len(boxes) else None
+        if form is None and len(plain):
+            form = BoxForm(order, CORNERS, True) if look_normalised(plain, plain_sides) else None
+            form = form or look_like_sizes(order, plain, plain_sides)
+        if form is not None and not (form.kind == CORNERS and not form.normalised and wrong is not None):
+            raise DatasetError(_message(form, order, len(boxes), len(self.items) or len(self._plain)))
+        if not len(boxes):
+            return []
+        if ends_are_inclusive(BoxForm(order).corners(boxes, sides), tight):
+            text = (
+                f"the bboxes of the {len(boxes)} objects looked at end with the last pixel of their masks (inclusive), "
+                "expected the pixel after it: add 1 to their ends, or set bboxSource: masks"
+            )
+            if wrong is not None:
+                raise DatasetError(f"{text}.")
+            return [text]
+        share, _ = fits(BoxForm(order), boxes, sides, tight)
+        if share < 0.5:
+            return [
+                f"{round((1 - share) * len(boxes))} of {len(boxes)} bboxes looked at lie elsewhere than their masks: "
+                "correct them, or set bboxSource: masks"
+            ]
+        return []
+
+    def _parts(self) -> list[tuple[list[np.ndarray], int]]:
+        return [(self._boxes, 4), (self._sides, 2), (self._tight, 4)]
+
+
+def _message(form: BoxForm, order: str, count: int, items: int) -> str:
+    seen = f"fit the masks of the {count} objects looked at" if count else f"of the {items} items looked at make sense"
+    wanted = BoxForm(order)
+    if form.kind == CORNERS and not form.normalised:
+        return (
+            f"the bboxes {seen} only when read as {form}, but bboxOrder is {order}: set bboxOrder: {form.order}, or "
+            "bboxSource: masks."
+        )
+    other = f", with bboxOrder: {order}" if form.order != order else ""
+    masks = ", or set bboxSource: masks" if count else ""
+    return (
+        f"the bboxes {seen} only when read as {form}, expected {wanted} in pixels: let the dataset convert them"
+        f"{other}{masks}."
+    )
+
+
+def notes_on_sizes(dataset: MusketDetectionDataset, sampled: Sampled) -> list[str]:
+    """Return lines on objects of the sample that are less than a pixel wide or high in the net's input.
+
+    Args:
+        dataset: The items as the net sees them in validation.
+        sampled: What ``check_items`` returned.
+    """
+    there = vanished = 0
+    first: Any = None
+    for position in sampled.positions:
+        sample = dataset[position]["data_samples"]
+        bboxes = sample.gt_instances.bboxes
+        bboxes = getattr(bboxes, "tensor", bboxes)
+        left = int(((bboxes[:, 2:] - bboxes[:, :2]) >= 1).all(dim=1).sum())
+        count = len(sample.truth["ann"]["labels"])
+        there += count
+        if left < count:
+            vanished += count - left
+            first = sample.truth["filename"] if first is None else first
+    if not vanished:
+        return []
+    return [
+        f"{vanished} of the {there} objects looked at are less than a pixel wide or high at this shape (first item "
+        f"{first!r}), and cannot be learnt or found: make shape larger"
+    ]
+
+
+def notes_on_counts(sampled: Sampled, limits: Mapping[str, int]) -> list[str]:
+    """Return lines on images with more objects than the model gives, or than COCO's metrics count.
+
+    Args:
+        sampled: What ``check_items`` returned.
+        limits: The most detections in an image, by the key of the native config that says so.
+    """
+    notes = [
+        f"item {sampled.crowded!r} has {sampled.most} objects, but the model finds {limit} in an image at most: raise "
+        f"{key} by configOptions"
+        for key, limit in limits.items()
+        if limit < sampled.most
+    ]
+    if sampled.most_of_class > DETECTIONS_OF_COCO:
+        notes.append(
+            f"items have up to {sampled.most_of_class} objects of one class, and COCO counts {DETECTIONS_OF_COCO} "
+            "detections: here as many count as an image has objects of a class"
+        )
+    return notes

@@ -1,0 +1,128 @@
+"""The ways in which datasets write boxes, and which of them fits the masks that come with the boxes. Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .instances import pairwise_iou
+
+FITS = 0.3
+"""IoU with its mask's tight box from which a box fits; padded boxes do."""
+
+_SWAP = [1, 0, 3, 2]
+CORNERS, SIZES, CENTRES = "corners", "corner and size", "centre and size"
+
+
+@dataclass(frozen=True)
+class BoxForm:
+    """How four numbers stand for a box.
+
+    Attributes:
+        order: ``xyxy`` where x comes before y, ``yxyx`` where y does.
+        kind: ``corners``, ``corner and size`` (COCO) or ``centre and size`` (YOLO).
+        normalised: Whether they are shares of the image's sides.
+    """
+
+    order: str = "yxyx"
+    kind: str = CORNERS
+    normalised: bool = False
+
+    def __str__(self) -> str:
+        x, y = "x", "y"
+        first, second = (x, y) if self.order == "xyxy" else (y, x)
+        sides = ("width", "height") if self.order == "xyxy" else ("height", "width")
+        names = {
+            CORNERS: f"[min{first.upper()}, min{second.upper()}, max{first.upper()}, max{second.upper()}]",
+            SIZES: f"[min{first.upper()}, min{second.upper()}, {sides[0]}, {sides[1]}]",
+            CENTRES: f"[centre {first}, centre {second}, {sides[0]}, {sides[1]}]",
+        }
+        return names[self.kind] + (", as shares of the image's sides" if self.normalised else "")
+
+    def corners(self, bboxes: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        """Return boxes of this form as ``x1, y1, x2, y2`` in pixels.
+
+        Args:
+            bboxes: ``(N, 4)`` as the dataset gives them.
+            sides: ``(N, 2)`` width and height of the image of each.
+        """
+        boxes = np.asarray(bboxes, np.float64)
+        boxes = boxes if self.order == "xyxy" else boxes[:, _SWAP]
+        if self.normalised:
+            boxes = boxes * np.concatenate([sides, sides], axis=1)
+        first, second = boxes[:, :2], boxes[:, 2:]
+        if self.kind == SIZES:
+            return np.concatenate([first, first + second], axis=1)
+        if self.kind == CENTRES:
+            return np.concatenate([first - second / 2, first + second / 2], axis=1)
+        return boxes
+
+
+def fits(form: BoxForm, bboxes: np.ndarray, sides: np.ndarray, tight: np.ndarray) -> tuple[float, float]:
+    """Return the share of boxes that fit their masks when read in a form, and the mean IoU.
+
+    Args:
+        form: How they are read.
+        bboxes: ``(N, 4)`` as the dataset gives them, N of 1 or more.
+        sides: ``(N, 2)`` width and height of the image of each.
+        tight: ``(N, 4)`` ``x1, y1, x2, y2`` of the masks.
+    """
+    boxes = form.corners(bboxes, sides)
+    iou = pairwise_iou(boxes, np.asarray(tight, np.float64))
+    iou = np.where((boxes[:, 2:] > boxes[:, :2]).all(axis=1), iou, 0.0)
+    return float((iou >= FITS).mean()), float(iou.mean())
+
+
+def best_form(order: str, bboxes: np.ndarray, sides: np.ndarray, tight: np.ndarray) -> "BoxForm | None":
+    """Return the form in which boxes fit their masks; ``None`` where most fit as corners in ``order``, or in no form.
+
+    Another form is named only where nine of ten boxes fit in it. The arguments are those of ``fits``.
+    """
+    if fits(BoxForm(order), bboxes, sides, tight)[0] >= 0.5:
+        return None
+    other = "xyxy" if order == "yxyx" else "yxyx"
+    forms = [
+        BoxForm(way, kind, normalised)
+        for normalised in (False, True)
+        for kind in (CORNERS, SIZES, CENTRES)
+        for way in (order, other)
+    ]
+    scored = [(*fits(form, bboxes, sides, tight), form) for form in forms]
+    share, _, form = max(scored, key=lambda one: one[:2])
+    return form if share >= 0.9 else None
+
+
+def ends_are_inclusive(boxes: np.ndarray, tight: np.ndarray) -> bool:
+    """Say whether boxes ``(N, 4)`` ``x1, y1, x2, y2`` end with the last pixel of their masks instead of after it."""
+    if len(boxes) < 3:
+        return False
+    starts = (np.abs(boxes[:, :2] - tight[:, :2]) < 0.01).all(axis=1)
+    ends = (np.abs(boxes[:, 2:] + 1 - tight[:, 2:]) < 0.01).all(axis=1)
+    return bool((starts & ends).mean() >= 0.95)
+
+
+def look_normalised(bboxes: np.ndarray, sides: np.ndarray) -> bool:
+    """Say whether boxes without masks can only be shares of the image's sides: none reaches beyond 1."""
+    return bool(len(bboxes) and (np.abs(bboxes) <= 1.0).all() and (sides > 4).all() and (bboxes % 1 != 0).any())
+
+
+def look_like_sizes(order: str, bboxes: np.ndarray, sides: np.ndarray) -> "BoxForm | None":
+    """Return ``corner and size`` where boxes without masks make sense so alone.
+
+    Some end before they begin when read as corners, and all lie inside their images when read as sizes.
+    """
+    boxes = BoxForm(order).corners(bboxes, sides)
+    if not len(boxes) or (boxes[:, 2:] > boxes[:, :2]).all():
+        return None
+    for way in (order, "xyxy" if order == "yxyx" else "yxyx"):
+        form = BoxForm(way, SIZES)
+        whole = form.corners(bboxes, sides)
+        inside = (whole[:, :2] >= 0) & (whole[:, 2:] <= sides + 1) & (whole[:, 2:] > whole[:, :2])
+        if inside.all():
+            return form
+    return None
+
+
+def joined(parts: Sequence[np.ndarray], width: int) -> np.ndarray:
+    """Return arrays ``(n, width)`` as one, which may have no row."""
+    return np.concatenate([np.zeros((0, width)), *(np.asarray(part, np.float64).reshape(-1, width) for part in parts)])
