@@ -6,12 +6,14 @@ from typing import Any
 from musket_core import datasets
 
 from ..errors import ConfigError, DatasetError
+from .item_cache import ItemCache
 from .split_checks import check_folds, check_holdout, notes_on
 from .splits import (
     Fold,
     SplitRequest,
     fingerprint,
     is_made_from,
+    item_labels,
     make_folds,
     make_holdout,
     read_split,
@@ -50,6 +52,7 @@ class Folding:
     holdoutArr: Any
     _dataset: Any
     _split_of: tuple
+    _labels: "ItemCache[set[int]] | None" = None
     _stratification: "tuple[Any, list[int]] | None" = None
 
     def kfold(self, ds: Any = None, indeces: Any = None, batch: Any = None) -> DetectionFolds:
@@ -79,6 +82,12 @@ class Folding:
     def train(self, ds: Any = None, foldNum: Any = 0) -> Any:
         """Return the training part of a fold."""
         return self._part(ds, foldNum, "train", is_train=True)
+
+    def labels(self) -> ItemCache[set[int]]:
+        """Return the labels in each item of the dataset; an item is read for all folds, stages and seeds once."""
+        if self._labels is None:
+            self._labels = item_labels()
+        return self._labels
 
     def _part(self, ds: Any, fold: Any, name: str, is_train: bool) -> Any:
         if isinstance(ds, int):
@@ -152,7 +161,7 @@ class Folding:
     def _classes_of(self, ds: Any) -> list[int]:
         """Return the class of each item that a stratified split goes by; read once."""
         if self._stratification is None or self._stratification[0] is not ds:
-            self._stratification = (ds, stratification_classes(ds))
+            self._stratification = (ds, stratification_classes(ds, self.labels()))
         return self._stratification[1]
 
     def _check_split(self, mark: str) -> None:

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import yaml
 from sklearn import model_selection
-from tqdm import tqdm
 
 from ..errors import DatasetError, one_line
 from ..storage.experiment_files import write_text
+from .item_cache import ItemCache
 from .split_checks import CONTENT, check_content, content_line, damaged
 from .split_text import parse_split, plain, split_text
 
@@ -113,10 +113,14 @@ def _parted(count: int, share: float, seed: int, classes: "Sequence[int] | None"
     return rest.tolist(), part.tolist()
 
 
-def stratification_classes(dataset: Any) -> list[int]:
+def stratification_classes(dataset: Any, labels: "ItemCache[set[int]] | None" = None) -> list[int]:
     """Return one class an item: the rarest label in it over the dataset, 0 for items without objects.
 
     A dataset whose root defines ``get_stratify_class`` decides by itself, as in musket_core.
+
+    Args:
+        dataset: The dataset.
+        labels: Where labels are kept that were read, ``item_labels()`` by default.
     """
     from musket_core.datasets import DataSet
 
@@ -125,18 +129,19 @@ def stratification_classes(dataset: Any) -> list[int]:
         known: dict[Any, int] = {}
         given = (dataset.get_stratify_class(number) for number in range(len(dataset)))
         return [known.setdefault(one, len(known)) for one in given]
-    labels = labels_of(dataset, range(len(dataset)))
-    frequency = Counter(label for item in labels for label in item)
-    return [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in labels]
+    found = (labels or item_labels()).of(dataset, range(len(dataset)))
+    frequency = Counter(label for item in found for label in item)
+    return [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in found]
 
 
-def labels_of(dataset: Any, indices: Sequence[int]) -> list[set[int]]:
-    """Return the set of labels in each of these items; every one of them is read."""
-    labels = []
-    for number in tqdm(indices, "labels of the dataset", disable=None):
-        target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
-        labels.append({int(label) for label in target[0]})
-    return labels
+def item_labels() -> ItemCache[set[int]]:
+    """Return what reads the set of labels in an item, each item once."""
+    return ItemCache(_labels_in, "labels of the dataset")
+
+
+def _labels_in(dataset: Any, number: int) -> set[int]:
+    target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
+    return {int(label) for label in target[0]}
 
 
 def class_balanced(indices: Sequence[int], labels: Sequence[set[int]], threshold: float) -> list[int]:

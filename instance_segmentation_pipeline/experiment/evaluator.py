@@ -1,12 +1,14 @@
 """Numbers of a trained experiment: final metrics of its predictions, over folds and stages, and its summary."""
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from musket_core.generic_config import TaskConfigInfo
 from musket_core.model import FoldsAndStages
 
+from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
 from ..detection.detections import Detections, from_arrays
 from ..detection.instances import to_middle_format
@@ -39,6 +41,7 @@ class Scoring:
     get_dataset: Callable[..., Any]
     predictions: Callable[..., Predictions]
     hasHoldout: Callable[[], bool]
+    _truths: "ItemCache[dict] | None" = None
 
     def evaluate(self, name: Any = "validation", fold: Any = None, stage: Any = None) -> dict[str, float]:
         """Return the final metrics of what folds and stages find on a dataset; the arguments are ``predictions``'s."""
@@ -90,16 +93,37 @@ class Scoring:
         return rows
 
     def truths(self, predictions: Any) -> list[dict]:
-        """Return the ground truth of a dataset as ``annotations.to_middle_format`` records, masks as RLE."""
-        reader, source = self.reader(), predictions
+        """Return the ground truth of a dataset as ``annotations.to_middle_format`` records, masks as RLE.
+
+        Inside ``truths_kept`` each item is read once, and its record must not be changed.
+        """
+        source = predictions
         while isinstance(source, Predictions):
             source = source.parent
-        records = []
-        with self.reading():
-            for number in range(len(source)):
-                item_id, _, instances = reader.read(source, number)
-                records.append(to_middle_format(instances, item_id))
-        return records
+        with self.reading(), self.truths_kept() as truths:
+            return truths.of(source, range(len(source)))
+
+    @contextlib.contextmanager
+    def truths_kept(self, known: "ItemCache[dict] | None" = None) -> Iterator[ItemCache[dict]]:
+        """Keep the ground truth of items that are read in this context: a summary asks for it many times.
+
+        Args:
+            known: What another config keeps of the same dataset, to be used and added to.
+        """
+        if self._truths is not None:
+            yield self._truths
+            return
+        reader = self.reader()
+
+        def truth(dataset: Any, number: int) -> dict:
+            item_id, _, instances = reader.read(dataset, number)
+            return to_middle_format(instances, item_id)
+
+        self._truths = ItemCache(truth) if known is None else known
+        try:
+            yield self._truths
+        finally:
+            self._truths = None
 
     def _final(self, predictions: Predictions, fold: Any, stage: Any) -> dict[str, float]:
         found = [predictions.detections(number) for number in range(len(predictions))]

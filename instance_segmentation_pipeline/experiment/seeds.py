@@ -27,9 +27,10 @@ HANDED_DOWN = (
     "_announced",
     "_dataset",
     "_given",
+    "_labels",
     "_reporter",
 )
-"""Attributes that the trainings take from the experiment: devices, times, and the dataset."""
+"""Attributes that the trainings take from the experiment: devices, times, the dataset, and what was read of it."""
 
 
 class Seeding:

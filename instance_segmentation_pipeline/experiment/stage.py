@@ -7,7 +7,7 @@ from typing import Any
 from musket_core.datasets import SubDataSet
 
 from ..data.item_reader import MusketDetectionDataset
-from ..data.splits import class_balanced, labels_of
+from ..data.splits import class_balanced
 from ..errors import WeightsError
 from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
 from ..models.prepare import FinishedConfig, schedule
@@ -55,7 +55,7 @@ class DetectionStage:
             count = max(1, round(len(train) * ec.subsample))
             train = random.Random(cfg.random_state).sample(list(train), count)
         if model.oversample_threshold is not None:
-            train = class_balanced(train, labels_of(kf.ds, train), model.oversample_threshold)
+            train = class_balanced(train, cfg.labels().of(kf.ds, train), model.oversample_threshold)
         iterations = math.ceil(len(train) / (cfg.imagesPerGpu * cfg.gpus))
         finished = schedule(model, self.epochs, iterations, self.lr)
         cfg.announce_once(ec.stage, finished.decisions)

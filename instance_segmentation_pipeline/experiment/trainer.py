@@ -10,12 +10,14 @@ from typing import Any
 
 from musket_core.generic_config import FoldWork, GenericImageTaskConfig
 
+from ..data.item_cache import ItemCache
 from ..errors import ConfigError
 from ..launch.devices import leases
 from ..launch.multi_bar import Display
 from ..launch.process_pool import raise_failures, side_by_side
 from ..launch.ray_cluster import train_on_cluster
 from ..launch.torchrun import Joined
+from ..models.prepare import FinishedConfig
 from ..reporting.report_figures import write_reports
 from ..storage.experiment_files import read_yaml, remove_unfinished, write_text, write_yaml
 from ..storage.run_lock import only_run
@@ -50,6 +52,9 @@ class Fitting:
     get_dataset: Callable[..., Any]
     get_project_path: Callable[[], str]
     createSummary: Callable[..., dict]
+    finished: Callable[[], FinishedConfig]
+    labels: Callable[[], ItemCache[set[int]]]
+    truths_kept: Callable[..., Any]
     setAllowResume: Callable[[bool], None]
     _folds: Callable[[], list[int]]
     _in_data_folder: Callable[[], Any]
@@ -181,6 +186,9 @@ class Fitting:
                 work()
                 self.canceled_by_timer = self.canceled_by_timer or member.canceled_by_timer
             return
+        if self.finished().oversample_threshold is not None:  # here, once, and not by each process
+            folds = self.kfold()
+            self.labels().of(folds.ds, range(len(folds.ds)))
         jobs = [(f"{label(member)}fold {work.num}", member._leased(work)) for member, work in works]
         outcomes = side_by_side(jobs, slots, Display(once=True))
         raise_failures(outcomes)
@@ -215,9 +223,14 @@ class Fitting:
         if self.canceled_by_timer:
             return
         folds = list(foldsToExecute) if foldsToExecute else self._folds()
-        seeds = self.seeds()
-        for member in seeds:
-            member.generateReports(folds, subsample)
+        with self.truths_kept() as truths:
+            seeds = self.seeds()
+            for member in seeds:
+                with member.truths_kept(truths):
+                    member.generateReports(folds, subsample)
+            self._write_summary(folds, subsample, seeds)
+
+    def _write_summary(self, folds: list[int], subsample: float, seeds: list[Any]) -> None:
         if seeds:
             of_seeds = summary_of_seeds([read_yaml(member.files.summary) for member in seeds])
             metrics = {"seeds": [member.seed for member in seeds], **of_seeds}
