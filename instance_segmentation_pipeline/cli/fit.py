@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import Stopped, UserError, one_line
 from ..launch.job_environment import leads, place
+from ..storage.archive import forget_predictions
 from .argument_types import boolean, fold_numbers, seconds
 from .project_lookup import add_common, chosen, prepare_experiment
 
@@ -118,7 +119,7 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     try:
         prepare_experiment(experiment, options)
         if options.force_recalc:
-            experiment.files.forget_predictions()
+            forget_predictions(experiment.files)
         experiment.fit()
     except UserError as error:
         _say(f"{experiment.name()}: {error}", 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, UserError
+from ..storage.archive import forget_predictions
 from .argument_types import boolean, names, numbers_or_all
 from .project_lookup import add_common, chosen, prepare_experiment
 
@@ -50,7 +51,7 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         return 2
     if options.force_recalc:
         for experiment in experiments:
-            experiment.files.forget_predictions()
+            forget_predictions(experiment.files)
     failures = run_all(experiments, tasks, given)
     for failure in failures:
         print(failure, file=sys.stderr)  # noqa: T201

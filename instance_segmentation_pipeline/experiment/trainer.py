@@ -19,8 +19,11 @@ from ..launch.ray_cluster import train_on_cluster
 from ..launch.torchrun import Joined
 from ..models.prepare import FinishedConfig
 from ..reporting.report_figures import write_reports
-from ..storage.experiment_files import read_yaml, remove_unfinished, write_text, write_yaml
+from ..storage.archive import archive, belonging, finish
+from ..storage.experiment_files import read_yaml, write_text, write_yaml
+from ..storage.leftovers import remove_leftovers
 from ..storage.run_lock import only_run
+from ..storage.run_manifest import RunManifest, RunNames
 from .seeds import label, summary_of_seeds
 
 
@@ -56,6 +59,12 @@ class Fitting:
     labels: Callable[[], ItemCache[set[int]]]
     truths_kept: Callable[..., Any]
     setAllowResume: Callable[[bool], None]
+    finished: Callable[[], Any]
+    initial_weights: Callable[[], tuple]
+    weightsPath: "str | None"
+    stages: list
+    _weights: Callable[[int, int], Path]
+    _folds_with_weights: Callable[[], set[int]]
     _folds: Callable[[], list[int]]
     _in_data_folder: Callable[[], Any]
 
@@ -81,7 +90,7 @@ class Fitting:
         Raises:
             UserError: What is wrong, in one sentence; nothing trained before is touched by it.
         """
-        if self.files.summary.exists() and not (self.refit or self.resume):
+        if self.files.summary.exists() and not (self.refit or self.resume or start_from_stage):
             raise ConfigError(
                 f"{self.files.root} is finished, it has a summary.yaml: fit it again with the command musket fit, "
                 "which keeps the old run, or delete that file."
@@ -96,23 +105,20 @@ class Fitting:
                     self._follow(self.joined, dataset_, subsample, foldsToExecute, start_from_stage)
                     return None
             stack.enter_context(only_run(self.files.root))
-            remove_unfinished(self.files.root)
+            remove_leftovers(self.files)
             if dataset_ is None:
                 self.get_dataset()
                 stack.enter_context(self._in_data_folder())
+            finish(self.files)
             self.check(dataset_)
-            if foldsToExecute:
-                self.kfold()
-                self._check_folds(foldsToExecute)
-            if not self.resume and not start_from_stage:
-                self._make_room(foldsToExecute)
-            self.kfold()
+            self._check_folds(foldsToExecute)
             for member in self.seeds():
                 stack.enter_context(only_run(member.files.root))
-                remove_unfinished(member.files.root)
-                if not self.resume and not start_from_stage:
-                    member._make_room(foldsToExecute)
+                remove_leftovers(member.files)
+                finish(member.files)
                 member.check()
+            self._make_room(foldsToExecute, start_from_stage)
+            for member in self.members():
                 member.kfold()
             if self.joined is not None:
                 write_text(self.files.torchrun, self.joined.place.agent)
@@ -246,17 +252,75 @@ class Fitting:
         write_reports(self, folds)
         write_yaml(self.files.summary, summary)
 
-    def _make_room(self, folds: "Sequence[int] | None") -> None:
-        """Put what an earlier run of these folds trained aside, so that a fresh one never overwrites it."""
-        archived = self.files.archive(folds or None)
-        self._split_of = ()
-        if archived is not None:
-            print(f"  the weights of an earlier run are kept in {archived}")  # noqa: T201
+    def _make_room(self, chosen: "Sequence[int] | None", first_stage: int) -> None:
+        """Put what an earlier run of these folds and stages trained aside, and claim the names of their files.
+
+        Nothing is moved before it is known that the run can begin.
+        """
+        folds, count = list(chosen or ()) or None, self._fold_count()
+        if folds is not None and not self.resume:
+            folds = self._with_one_split(folds)
+        each = [(self, RunNames((), ()))] if self.seeds() else []
+        each += [(one, one._names_of_run(folds or range(count))) for one in self.members()]
+        for one, names in each:
+            manifest = RunManifest(one.files)
+            if not (self.resume and manifest.knows_a_run()):
+                manifest.check(names.all())
+            if not self.resume and names.folds:
+                one._check_start(names.folds, first_stage)
+        for one, names in each:
+            archived = None if self.resume else archive(one.files, folds, first_stage)
+            if archived is not None:
+                print(f"  the weights of an earlier run are kept in {archived}")  # noqa: T201
+            one._split_of = ()
+            RunManifest(one.files).claim(names.all())
+        self.kfold()
+
+    def _names_of_run(self, folds: Sequence[int]) -> RunNames:
+        native = Path(str(self.finished().config.filename or "")).name
+        return RunNames(list(folds), [stage.epochs for stage in self.stages], native)
+
+    def _check_start(self, folds: Sequence[int], first_stage: int) -> None:
+        """See to it that what the training starts from is there, and will be when an earlier run is put aside."""
+        if first_stage:
+            for fold in folds:
+                self._weights(fold, first_stage - 1)
+        start = self.initial_weights()[0]
+        moved = {(self.files.root / name).resolve() for name in belonging(self.files, folds, first_stage)}
+        if not first_stage and start is not None and start.resolve() in moved:
+            raise ConfigError(
+                f"{self.path}: weightsPath {self.weightsPath} was trained here, and would be put aside into "
+                "previous/ by the run that starts from it: copy it to another place, and name that."
+            )
+
+    def _with_one_split(self, folds: list[int]) -> "list[int] | None":
+        """Return the folds to put aside: all, where the split has changed and no other fold was trained on the old one.
+
+        Raises:
+            ConfigError: Other folds were trained on another split.
+        """
+        try:
+            self.kfold()
+        except ConfigError:
+            trained = {fold for one in self.members() for fold in one._folds_with_weights()}
+            if trained - set(folds):
+                raise ConfigError(
+                    f"{self.files.folds_split} was made for another dataset, or other settings of the split, and fold "
+                    f"{min(trained - set(folds))} was trained on it: train all folds anew, or put the config back."
+                ) from None
+            return None
+        return folds
+
+    def _fold_count(self) -> int:
+        """Return how many folds there are, whatever split lies on disk."""
+        given = getattr(self.get_dataset(), "folds", None)
+        return self.folds_count if given is None else len(given)
 
     def _check_folds(self, wanted: "Sequence[int] | None") -> None:
+        count = self._fold_count()
         for fold in wanted or ():
-            if not 0 <= fold < self.folds_count:
-                raise ConfigError(f"fold {fold} was asked for, but there are folds 0 to {self.folds_count - 1}.")
+            if not 0 <= fold < count:
+                raise ConfigError(f"fold {fold} was asked for, but there are folds 0 to {count - 1}.")
 
     # -- time ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ..detection.tta import View, views_of
 from ..errors import ConfigError, WeightsError
 from ..models.prepare import FinishedConfig
 from ..storage.digests import digest, digest_of_file
+from ..storage.run_manifest import stage_of
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .folder_predictor import FolderPredicting, hand_on
 from .prediction_store import Answers, Joined, Predictions, PredictionStore, writing
@@ -117,6 +118,12 @@ class Predicting(FolderPredicting):
             for fold in range(self.folds_count)
             if all(files.stage(fold, last).best_weights.exists() for files in all_files)
         ]
+
+    def _folds_with_weights(self) -> set[int]:
+        """Return the folds of which any stage has weights."""
+        paths = (self.files.root / "weights").glob("*-*.weights")
+        numbers = [stage_of(path.relative_to(self.files.root).as_posix()) for path in paths]
+        return {number[0] for number in numbers if number is not None}
 
     def _folds_of(self, fold: Any) -> list[int]:
         fold = WORDS.get(fold, fold) if isinstance(fold, str) else fold

@@ -1,7 +1,5 @@
 """Every file name an experiment has; ``ExperimentFiles`` owns the names. ``atomic`` writes the files."""
 
-import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +19,6 @@ SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads plain data only; several times faster where it is libyaml's."""
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Delete the temporary files that processes which are gone left in a folder and below it."""
-    for path in folder.rglob(".*.tmp*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
 
 
 def read_yaml(path: Path) -> Any:
@@ -158,48 +151,5 @@ class ExperimentFiles:
 
     def trained(self) -> bool:
         """Say whether any weights lie here."""
-        return any((self.root / "weights").glob("*.weights"))
-
-    def forget_predictions(self) -> None:
-        """Delete what was predicted; the next question is answered anew."""
-        for folder in (self.root, *(path.parent for path in self.root.glob(f"*/{self.CONCRETE}"))):
-            shutil.rmtree(folder / "predictions", ignore_errors=True)
-
-    def archive(self, folds: "Sequence[int] | None" = None) -> "Path | None":
-        """Move what an earlier run left into ``previous/<time>/``.
-
-        Args:
-            folds: Move only what belongs to these folds, and the summary; by default everything, splits too.
-
-        Returns:
-            The folder, ``None`` if no weights lay here: then there is nothing worth keeping, and it is deleted.
-        """
-        leftovers = [path for path in self._of_run(folds) if path.exists()]
-        if not any(path.suffix == ".weights" or path.name == "weights" for path in leftovers):
-            for path in leftovers:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            return None
-        target = _unused(self.root / "previous" / time.strftime("%Y%m%d-%H%M%S"))
-        for path in leftovers:
-            (target / path.relative_to(self.root)).parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target / path.relative_to(self.root))
-        shutil.copy2(self.config, target / self.config.name)
-        return target
-
-    def _of_run(self, folds: "Sequence[int] | None") -> list[Path]:
-        """Return what a run of these folds writes, or all that any run writes."""
-        once = [self.summary, self.error]
-        if folds is None:
-            names = ("weights", "metrics", "examples", "predictions", "logs", "reports")
-            return [*once, self.folds_split, self.holdout_split, *(self.root / name for name in names)]
-        found = [path for fold in folds for path in (self.root / "weights").glob(f"*-{fold}.*")]
-        found += [path for fold in folds for path in (self.root / "metrics").glob(f"*-{fold}.*")]
-        found += [path for fold in folds for path in (self.root / "logs").glob(f"{fold}.*")]
-        return [*once, *found, *(self.root / "examples" / str(fold) for fold in folds)]
-
-
-def _unused(path: Path) -> Path:
-    candidate, number = path, 1
-    while candidate.exists():
-        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
-    return candidate
+        weights = self.root / "weights"
+        return any(path for kind in ("best", "last") for path in weights.glob(f"{kind}-*.weights"))

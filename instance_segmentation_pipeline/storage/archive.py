@@ -1,0 +1,130 @@
+"""Putting aside what earlier runs trained: into ``previous/<time>/``, file by file, and never anything of the user's.
+
+What is to be moved is written into the manifest before the first file moves: a move that was interrupted is completed
+by the next run.
+"""
+
+import contextlib
+import errno
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .experiment_files import ExperimentFiles, sync_folder, write_atomically
+from .run_manifest import RunManifest, is_of_run, is_store, stage_of
+
+
+def belonging(files: ExperimentFiles, folds: "Sequence[int] | None" = None, first_stage: int = 0) -> list[str]:
+    """Return what a fresh run of these folds would put aside, as names relative to the experiment's folder.
+
+    Args:
+        files: The experiment's files.
+        folds: Numbers of the folds; by default all, and then the split belongs to it.
+        first_stage: The first stage that is trained anew.
+    """
+    owned = RunManifest(files).owned()
+    if folds is None and not first_stage:
+        return owned
+    splits = (files.folds_split.name, files.holdout_split.name)
+
+    def belongs(name: str) -> bool:
+        number = stage_of(name)
+        if number is not None:
+            return (folds is None or number[0] in folds) and number[1] >= first_stage
+        return name not in splits and not name.startswith(("predictions/", "reports/"))
+
+    return [name for name in owned if belongs(name)]
+
+
+def archive(files: ExperimentFiles, folds: "Sequence[int] | None" = None, first_stage: int = 0) -> "Path | None":
+    """Move what earlier runs left of some folds and stages into ``previous/<time>/``; see ``belonging``.
+
+    Returns:
+        The folder, ``None`` where nothing is worth keeping: no weights, no metrics and no summary.
+    """
+    names = belonging(files, folds, first_stage)
+    if any(_is_worth_keeping(name) for name in names):
+        return set_aside(files, names)
+    for name in names:
+        (files.root / name).unlink(missing_ok=True)
+    _remove_emptied(files.root, names)
+    return None
+
+
+def set_aside(files: ExperimentFiles, names: Sequence[str]) -> "Path | None":
+    """Move files of these names, which runs wrote, into ``previous/<time>/``, and return that folder."""
+    if not names:
+        return None
+    manifest = RunManifest(files)
+    target = _unused(files.root / "previous" / time.strftime("%Y%m%d-%H%M%S"))
+    manifest.moving = {"to": target.name, "files": list(names)}
+    manifest.write()
+    finish(files)
+    return target
+
+
+def finish(files: ExperimentFiles) -> None:
+    """Complete a move into ``previous/`` that was interrupted; do nothing where none was."""
+    manifest = RunManifest(files)
+    if manifest.moving is None:
+        return
+    target = files.root / "previous" / Path(manifest.moving["to"]).name
+    names = [
+        name for name in manifest.moving["files"] if is_of_run(files, name)
+    ]  # a manifest that was edited moves nothing else
+    target.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target / files.config.name) as temporary:
+        shutil.copy2(files.config, temporary)
+    for name in names:
+        source, place = files.root / name, target / name
+        if (source.is_file() or source.is_symlink()) and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _move(source, place)
+    for folder in {(target / name).parent for name in names}:
+        sync_folder(folder)
+    _remove_emptied(files.root, names)
+    manifest.claimed -= set(names)
+    manifest.moving = None
+    manifest.write()
+
+
+def forget_predictions(files: ExperimentFiles) -> None:
+    """Delete the prediction stores of an experiment and its seeds; the next question is answered anew."""
+    seeds = [path for path in files.root.glob(f"*/{files.CONCRETE}") if path.parent.name.isdigit()]
+    for one in (files, *(ExperimentFiles(path) for path in sorted(seeds))):
+        stores = [name for name in RunManifest(one).owned() if is_store(name)]
+        for name in stores:
+            (one.root / name).unlink(missing_ok=True)
+        _remove_emptied(one.root, stores)
+
+
+def _is_worth_keeping(name: str) -> bool:
+    return name.startswith(("weights/best-", "weights/last-", "metrics/")) or name == "summary.yaml"
+
+
+def _move(source: Path, place: Path) -> None:
+    """Rename a file; to another disk it is copied, whole, before it is removed."""
+    try:
+        source.rename(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with write_atomically(place) as temporary:
+            shutil.copy2(source, temporary)
+        source.unlink()
+
+
+def _remove_emptied(root: Path, names: Sequence[str]) -> None:
+    """Remove the folders that are empty now that files of these names are gone from them."""
+    folders = {parent for name in names for parent in Path(name).parents if parent != Path()}
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+        with contextlib.suppress(OSError):  # not empty, a link, or gone
+            (root / folder).rmdir()
+
+
+def _unused(path: Path) -> Path:
+    candidate, number = path, 1
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return candidate
