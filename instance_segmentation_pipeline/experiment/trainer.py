@@ -258,7 +258,10 @@ class Fitting:
         Nothing is moved before it is known that the run can begin.
         """
         folds, count = list(chosen or ()) or None, self._fold_count()
-        if folds is not None and not self.resume:
+        if self.resume or first_stage:
+            for one in self.members():
+                one.kfold()
+        elif folds is not None:
             folds = self._with_one_split(folds)
         each = [(self, RunNames((), ()))] if self.seeds() else []
         each += [(one, one._names_of_run(folds or range(count))) for one in self.members()]

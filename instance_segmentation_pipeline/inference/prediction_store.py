@@ -93,8 +93,9 @@ class Predictions(WriteableDataSet):
     def __getitem__(self, item: Any) -> Any:
         if isinstance(item, slice):
             return [self[position] for position in range(*item.indices(len(self)))]
-        source = self.parent[item]
-        return PredictionItem(source.id, source.x, source.y, self.detections(item).to_musket(self.bbox_order))
+        position = range(len(self))[item]
+        source = self.parent[position]
+        return PredictionItem(source.id, source.x, source.y, self.detections(position).to_musket(self.bbox_order))
 
     def __iter__(self) -> Iterator:
         return (self[position] for position in range(len(self)))
@@ -119,7 +120,7 @@ class Answers(Predictions):
         return self.found[position]
 
 
-class Joined(Predictions):
+class ConcatPredictions(Predictions):
     """Predictions on several datasets, one after the other, such as those of each fold on its validation part."""
 
     def __init__(self, members: Sequence[Predictions]) -> None:
@@ -128,6 +129,7 @@ class Joined(Predictions):
 
     def detections(self, position: int) -> Detections:
         """Return what was found in an item."""
+        position = range(len(self))[position]
         for member in self.members:
             if position < len(member):
                 return member.detections(position)
@@ -149,8 +151,10 @@ class PredictionStore(Predictions):
         super().__init__(parent, bbox_order)
         self.path = Path(path)
         self.fingerprint = fingerprint
+        self._made_from: str | None = fingerprint or None
         self._writing: Any = None
         self._reading: tuple = ()
+        self._answers = False
         self._count = 0
 
     # -- writing ---------------------------------------------------------------------------------------------
@@ -219,11 +223,38 @@ class PredictionStore(Predictions):
     def is_current(self) -> bool:
         """Say whether the file is there, whole, and made from what ``fingerprint`` says."""
         try:
-            about = {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM about")}
+            about = self._about()
         except (sqlite3.Error, OSError, ValueError):
             return False
         wanted = {"format": FORMAT, "items": len(self.parent), "fingerprint": self.fingerprint}
         return about == wanted and self.path.stat().st_size == self._whole_size()
+
+    def open(self, dataset: str) -> None:
+        """See to it that the file holds predictions on ``parent``, and keep to it from now on.
+
+        Args:
+            dataset: What tells ``parent`` from other datasets (``fingerprint.dataset_mark``).
+
+        Raises:
+            DatasetError: It cannot be read, or holds predictions on another dataset.
+        """
+        try:
+            about = self._about()
+            known = json.loads(about["fingerprint"] or "{}").get("dataset", dataset)
+            count = about["items"]
+        except (sqlite3.Error, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{self.path} is no prediction store that can be read ({one_line(error)}): name another file."
+            ) from error
+        if known != dataset or count != len(self.parent):
+            raise DatasetError(
+                f"{self.path} holds predictions on another dataset, or on this one before it changed ({count} items, "
+                f"expected {len(self.parent)}): predict on this one, into a file of its own."
+            )
+        self._made_from = about["fingerprint"]
+
+    def _about(self) -> dict:
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM about")}
 
     def _whole_size(self) -> int:
         (pages,), (size,) = *self._rows("PRAGMA page_count"), *self._rows("PRAGMA page_size")
@@ -240,7 +271,23 @@ class PredictionStore(Predictions):
         if not self._reading or self._reading[0] != state:
             uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
             self._reading = (state, sqlite3.connect(uri, uri=True, check_same_thread=False))
+            self._answers = False
         return self._reading[1]
+
+    def _check_answers(self) -> None:
+        """See to it that the file, as it is now, still answers what this object was made for."""
+        self._connection()
+        if self._answers:
+            return
+        made_from = self._about().get("fingerprint")
+        if self._made_from is None:
+            self._made_from = made_from
+        if made_from != self._made_from:
+            raise DatasetError(
+                f"{self.path} was made anew, from other weights, settings or data than these predictions: ask for them "
+                "again."
+            )
+        self._answers = True
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_reading": (), "_writing": None}
@@ -253,6 +300,7 @@ class PredictionStore(Predictions):
         """
         position = range(len(self))[position]
         try:
+            self._check_answers()
             rows = self._rows("SELECT data FROM found WHERE position = ?", (position,))
             return unpack(rows[0][0])
         except (sqlite3.Error, OSError, ValueError, IndexError) as error:

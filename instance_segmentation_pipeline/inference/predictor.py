@@ -21,7 +21,7 @@ from ..storage.digests import digest, digest_of_file
 from ..storage.run_manifest import stage_of
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .folder_predictor import FolderPredicting, hand_on
-from .prediction_store import Answers, Joined, Predictions, PredictionStore, writing
+from .prediction_store import Answers, ConcatPredictions, Predictions, PredictionStore, writing
 
 WORDS = {"all": None, "last": -1}
 """What a command line calls all folds or stages, and the last stage."""
@@ -265,7 +265,7 @@ class Predicting(FolderPredicting):
         folds = self._folds_of(fold)
         if name == "validation":
             members = [self._blended(self.validation(None, number), [number], stages) for number in folds]
-            return members[0] if len(members) == 1 else Joined(members)
+            return members[0] if len(members) == 1 else ConcatPredictions(members)
         if name == "train" and len(folds) == 1:
             return self._blended(self.train(None, folds[0]), folds, stages)
         if name == "train":
@@ -305,10 +305,12 @@ class Predicting(FolderPredicting):
     ) -> Predictions:
         """Return the store of what folds and stages find together; each of them has a store of its own."""
         each = list(itertools.product(self.members(), folds, stages))
+        mark = self._mark(source)
         if each == [(self, folds[0], stages[0])]:
-            return self._single(source, folds[0], stages[0], ttflips, batch_size, path)
-        members = [member._single(source, fold, stage, ttflips, batch_size) for member, fold, stage in each]
+            return self._single(source, mark, folds[0], stages[0], ttflips, batch_size, path)
+        members = [member._single(source, mark, fold, stage, ttflips, batch_size) for member, fold, stage in each]
         made_from = {
+            "dataset": mark,
             "fusion": [self.fusion, self.fusionIou, VERSION],
             "members": [member.fingerprint for member in members],
         }
@@ -320,9 +322,15 @@ class Predicting(FolderPredicting):
                     store.append(fuse(found, self.fusion, self.fusionIou))
         return store
 
+    def _mark(self, source: Any) -> str:
+        """Return what tells a dataset from all others; a store is asked for this one alone."""
+        with self.reading():
+            return dataset_mark(source, self.reader())
+
     def _single(
         self,
         source: Any,
+        mark: str,
         fold: int,
         stage: int,
         ttflips: Any,
@@ -337,9 +345,8 @@ class Predicting(FolderPredicting):
             "views": str(views),
             "fusion": [self.fusion, self.fusionIou, VERSION] if len(views) > 1 else None,
             "storage_threshold": self.storage_threshold,
+            "dataset": mark,
         }
-        with self.reading():
-            made_from["dataset"] = dataset_mark(source, self.reader())
         store = self._store(source, [fold], [stage], ttflips, made_from, path)
         if not store.is_current():
             self.executor().run(lambda device: self._fill(store, fold, stage, views, batch_size, device))
@@ -356,7 +363,8 @@ class Predicting(FolderPredicting):
     ) -> PredictionStore:
         augmentation = ttflips or self.testTimeAugmentation
         further = "" if not augmentation else f"tta-{digest(augmentation)[:6]}"
-        path = path or self.files.predictions(_label(source), stages, folds, further)
+        name = f"{_label(source)}-{made_from['dataset'][:8]}"
+        path = path or self.files.predictions(name, stages, folds, further)
         return PredictionStore(source, path, self.reader().bbox_order, json.dumps(made_from, sort_keys=True))
 
     def _fill(
@@ -375,11 +383,18 @@ class Predicting(FolderPredicting):
 
     def create_writeable_dataset(self, dataset: Any, dsPath: str) -> PredictionStore:
         """Return an empty store for predictions on a dataset."""
-        return PredictionStore(dataset, Path(dsPath), self.reader().bbox_order)
+        made_from = json.dumps({"dataset": self._mark(dataset)})
+        return PredictionStore(dataset, Path(dsPath), self.reader().bbox_order, made_from)
 
     def load_writeable_dataset(self, ds: Any, path: str) -> PredictionStore:
-        """Return a store that is on disk."""
-        return PredictionStore(ds, Path(path), self.reader().bbox_order)
+        """Return a store that is on disk.
+
+        Raises:
+            DatasetError: It cannot be read, or holds predictions on another dataset.
+        """
+        store = PredictionStore(ds, Path(path), self.reader().bbox_order)
+        store.open(self._mark(ds))
+        return store
 
     # -- evaluating ------------------------------------------------------------------------------------------
 

@@ -41,10 +41,11 @@ def archive(files: ExperimentFiles, folds: "Sequence[int] | None" = None, first_
     """Move what earlier runs left of some folds and stages into ``previous/<time>/``; see ``belonging``.
 
     Returns:
-        The folder, ``None`` where nothing is worth keeping: no weights, no metrics and no summary.
+        The folder, ``None`` where nothing is worth keeping: no weights, no metrics, and no summary of all folds.
     """
     names = belonging(files, folds, first_stage)
-    if any(_is_worth_keeping(name) for name in names):
+    some = folds is not None or first_stage > 0
+    if any(_is_worth_keeping(name) or (name == files.summary.name and not some) for name in names):
         return set_aside(files, names)
     for name in names:
         (files.root / name).unlink(missing_ok=True)
@@ -100,7 +101,7 @@ def forget_predictions(files: ExperimentFiles) -> None:
 
 
 def _is_worth_keeping(name: str) -> bool:
-    return name.startswith(("weights/best-", "weights/last-", "metrics/")) or name == "summary.yaml"
+    return name.startswith(("weights/best-", "weights/last-", "metrics/"))
 
 
 def _move(source: Path, place: Path) -> None:

@@ -19,8 +19,6 @@ SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads plain data only; several times faster where it is libyaml's."""
 
 
-
-
 def read_yaml(path: Path) -> Any:
     """Read YAML with the safe loader."""
     return parse_yaml(Path(path).read_text(encoding="utf-8"))
