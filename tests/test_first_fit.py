@@ -24,6 +24,10 @@ def mine(path):
     return {name: content for name, content in snapshot(path.parent).items() if name in MINE}
 
 
+def without_split(path):
+    return {name: content for name, content in snapshot(path.parent).items() if not name.startswith("config.yaml.")}
+
+
 def fit(path, **options):
     cfg = generic.parse(str(path))
     cfg.refit = True
@@ -62,11 +66,10 @@ def test_what_a_run_cannot_do_moves_nothing(trained, folder):
         ("reports/confusion.png", {}, ConfigError, "confusion.png would be written by this run"),
     ):
         put(folder.parent, [name])
-        before = snapshot(folder.parent)
+        before = without_split(folder)
         with pytest.raises(error, match=words):
             fit(folder, **options)
-        now = snapshot(folder.parent)
-        assert before == {name: content for name, content in now.items() if not name.startswith("config.yaml.")}
+        assert without_split(folder) == before
         (folder.parent / name).unlink()
     put(folder.parent, ["weights/config-0.0.py", "weights/config-0.1.py"])  # as of an earlier version
     own.write_bytes((trained.parent / "weights/best-0.0.weights").read_bytes())
