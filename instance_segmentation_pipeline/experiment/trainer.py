@@ -59,7 +59,6 @@ class Fitting:
     labels: Callable[[], ItemCache[set[int]]]
     truths_kept: Callable[..., Any]
     setAllowResume: Callable[[bool], None]
-    finished: Callable[[], Any]
     initial_weights: Callable[[], tuple]
     weightsPath: "str | None"
     stages: list
