@@ -76,22 +76,39 @@ def _joined(members: Sequence[Detections]) -> tuple[Detections, np.ndarray]:
     return joined[order], owners[order]
 
 
+def _by_class(labels: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each class, in order; objects of different classes never meet."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+
+
 def _groups(joined: Detections, owners: np.ndarray, threshold: float, by_boxes: bool) -> list[list[int]]:
     """Group rows of the same class: each row joins the surest group that it overlaps and its member is not in yet."""
-    iou = box_iou(joined.bboxes, joined.bboxes) if by_boxes else overlaps(joined, joined)
     groups: list[list[int]] = []
-    for row in range(len(joined)):
-        best, best_iou = None, threshold
-        for group in groups:
-            first = group[0]
-            if joined.labels[first] == joined.labels[row] and iou[first, row] >= best_iou:
-                if owners[row] in owners[group]:
-                    continue
-                best, best_iou = group, iou[first, row]
-        if best is None:
-            groups.append([row])
+    for rows in _by_class(joined.labels):
+        some = joined[rows]
+        iou = box_iou(some.bboxes, some.bboxes) if by_boxes else overlaps(some, some)
+        groups += [[int(rows[place]) for place in group] for group in _groups_of_class(iou, owners[rows], threshold)]
+    return sorted(groups)
+
+
+def _groups_of_class(iou: np.ndarray, owners: np.ndarray, threshold: float) -> list[list[int]]:
+    """Group rows, the surest first, by their IoU ``(N, N)`` with the first of each group; of equals the latest wins."""
+    count = len(owners)
+    groups: list[list[int]] = []
+    firsts = np.empty(count, np.int64)
+    has = np.zeros((count, owners.max() + 1), bool)
+    for row, owner in enumerate(owners):
+        there = len(groups)
+        near = np.where(has[:there, owner], -1.0, iou[firsts[:there], row])
+        best = there - 1 - int(near[::-1].argmax()) if there else 0
+        if there and near[best] >= threshold:
+            groups[best].append(row)
         else:
-            best.append(row)
+            best = there
+            firsts[best] = row
+            groups.append([row])
+        has[best, owner] = True
     return groups
 
 
@@ -147,24 +164,29 @@ def _wbf(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: 
 
 
 def _nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
-    iou = overlaps(joined, joined)
     kept: list[int] = []
-    for row in range(len(joined)):
-        same = [other for other in kept if joined.labels[other] == joined.labels[row]]
-        if not same or iou[row, same].max() < threshold:
-            kept.append(row)
-    return joined[kept] if kept else none_found(joined.height, joined.width, joined.masks is not None)
+    for rows in _by_class(joined.labels):
+        some = joined[rows]
+        near = overlaps(some, some) >= threshold
+        covered = np.zeros(len(rows), bool)
+        for place, row in enumerate(rows):
+            if not covered[place]:
+                kept.append(int(row))
+                covered |= near[:, place]
+    return joined[sorted(kept)] if kept else none_found(joined.height, joined.width, joined.masks is not None)
 
 
 def _soft_nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
     """Lower the scores of what overlaps a surer object of the class; ``threshold`` is not used."""
-    iou, scores = overlaps(joined, joined), joined.scores.astype(np.float64).copy()
-    left = list(range(len(joined)))
-    while left:
-        row = max(left, key=lambda other: scores[other])
-        left.remove(row)
-        same = [other for other in left if joined.labels[other] == joined.labels[row]]
-        scores[same] *= np.exp(-(iou[row, same] ** 2) / SOFT_SIGMA)
+    scores = joined.scores.astype(np.float64).copy()
+    for rows in _by_class(joined.labels):
+        some, own = joined[rows], scores[rows]
+        iou, left = overlaps(some, some), np.ones(len(rows), bool)
+        for _ in rows:
+            place = int(np.where(left, own, -np.inf).argmax())
+            left[place] = False
+            own[left] *= np.exp(-(iou[place, left] ** 2) / SOFT_SIGMA)
+        scores[rows] = own
     return Detections(
         joined.height, joined.width, joined.labels, scores.astype(np.float32), joined.bboxes, joined.masks
     )
