@@ -24,6 +24,7 @@ from ..metrics.metric_name import MetricName
 from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint, reading_for
 from ..models.config_file import is_pretrained, walk
 from ..storage.experiment_files import StageFiles, save_with
+from ..text import printable
 from .hooks import LossWatch, RandomStates, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
 from .runner import StageRunner, experiment_name, forget_afterwards
 
@@ -212,9 +213,9 @@ class _StartWeights(Hook):
         _begin_without_offsets(model, self.job.config)
         if self.job.start is not None:
             self.report = load_into(model, self.job.start, self.job.policy)
-            runner.logger.info(f"{self.job.start}: {self.report}")
+            runner.logger.info(printable(f"{self.job.start}: {self.report}"))
             if self.job.files.stage == 0 and is_main_process():
-                print(f"  {self.job.label}: {self.job.start.name}: {self.report}")  # noqa: T201
+                print(printable(f"  {self.job.label}: {self.job.start.name}: {self.report}"))  # noqa: T201
 
 
 def _begin_without_offsets(model: torch.nn.Module, config: Config) -> None:
