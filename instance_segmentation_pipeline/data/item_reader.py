@@ -18,6 +18,7 @@ from mmengine.registry import init_default_scope
 from ..detection.instances import Instances, check_image, fits_only_swapped, from_musket, to_middle_format, to_records
 from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.mmdet_compat import TRANSFORMS, BitmapMasks, HorizontalBoxes
+from .worker_memory import handed_over
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""
@@ -142,6 +143,9 @@ class MusketDetectionDataset:
         return self
 
     def __getitem__(self, position: int) -> Any:
+        return handed_over(self._item(position))
+
+    def _item(self, position: int) -> Any:
         if not self.training:
             return self._prepared(position)
         for _ in range(MAX_REFETCH):
@@ -184,6 +188,18 @@ class MusketDetectionDataset:
 
     def _prepared(self, position: int) -> Any:
         results = self.results(position)
+        try:
+            return self._transformed_alone(results)
+        except UserError:
+            raise
+        except Exception as error:
+            height, width = results["ori_shape"]
+            raise DatasetError(
+                f"item {results['img_path']!r} ({width} x {height} pixels) does not pass the "
+                f"{'training' if self.training else 'validation'} pipeline: {one_line(error)[:300]}."
+            ) from error
+
+    def _transformed_alone(self, results: Any) -> Any:
         if not self.training:
             return self.pipeline(results)
         negative = not len(results["gt_bboxes_labels"])
