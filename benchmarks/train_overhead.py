@@ -88,7 +88,7 @@ def native(options):
 
 def write_coco(dataset, folder):
     """Write a Musket dataset as COCO JSON and PNG files, as CocoDataset reads them."""
-    from instance_segmentation_pipeline.detection.instances import encode_masks, from_musket
+    from instance_segmentation_pipeline.detection.instances import from_musket
 
     images, annotations = [], []
     for number in range(len(dataset)):
@@ -97,7 +97,7 @@ def write_coco(dataset, folder):
         cv2.imwrite(str(folder / f"{item.id}.png"), cv2.cvtColor(item.x, cv2.COLOR_RGB2BGR))
         images.append({"id": number, "file_name": f"{item.id}.png", "height": height, "width": width})
         instances = from_musket(item.y, height, width, classes=3)
-        for label, bbox, rle in zip(instances.labels, instances.bboxes, encode_masks(instances.masks), strict=True):
+        for label, bbox, rle in zip(instances.labels, instances.bboxes, instances.masks.to_rles(), strict=True):
             x1, y1, x2, y2 = map(float, bbox)
             annotations.append(
                 {

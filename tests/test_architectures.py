@@ -24,11 +24,11 @@ def test_trains_validates_saves_loads_and_predicts(name, tmp_path):
     shrunken(name).dump(str(tmp_path / "native.py"))
     (tmp_path / "config.yaml").write_text(
         "#%Musket MMDetection 1.0\nconfigPath: native.py\npretrained: false\nclasses: 46\nlr: 1.0e-4\n"
-        f"shape: [{size}, {size}]\nimagesPerGpu: 2\nstages:\n  - epochs: 1\n"
+        f"shape: [{size}, {size}]\nimagesPerGpu: 2\nstorage_threshold: 0.0\nstages:\n  - epochs: 1\n"
     )
-    dataset = shapes(4, 96, 1)
+    dataset = shapes(6, 96, 1)
     dataset.meta = dict
-    dataset.folds = [([2, 3], [0, 1])]
+    dataset.folds = [([0, 1, 2, 3], [4, 5])]
     cfg = generic.parse(str(tmp_path / "config.yaml"))
     cfg.fit(dataset)
     (row,) = read_rows(cfg.files.stage(0, 0).metrics)

@@ -237,7 +237,8 @@ def test_a_failure_leaves_the_earlier_run_alone(add_experiment):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(add_experiment):
-    path = add_experiment(extra="lr: 1.0e+30\n", replace=[("epochs: 1", "epochs: 3")])
+    weight = "configOptions:\n  model.bbox_head.loss_cls.loss_weight: 1.0e+39\n"
+    path = add_experiment(replace=[("configOptions:\n", weight)])
     with pytest.raises(
         TrainingError, match=r"fold 0 stage 0, epoch \d, iteration \d: the loss is not finite \(.*loss_cls"
     ):

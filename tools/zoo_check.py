@@ -63,9 +63,9 @@ def check(name: str, classes: int, size: tuple[int, int]) -> None:
     from musket_core import generic
     from shapes import Shapes
 
-    dataset = Shapes(4, 96, 1)
+    dataset = Shapes(8, 96, 1)
     dataset.meta = dict
-    dataset.folds = [([0, 1], [2, 3])]
+    dataset.folds = [([0, 1, 2, 3], [4, 5, 6, 7])]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(

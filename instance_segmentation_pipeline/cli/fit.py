@@ -12,7 +12,6 @@ from typing import Any
 from ..errors import Stopped, UserError, one_line
 from ..launch.job_environment import leads, place
 from ..storage.archive import forget_predictions
-from ..text import printable
 from .argument_types import boolean, fold_numbers, seconds
 from .project_lookup import add_common, chosen, prepare_experiment
 
@@ -116,7 +115,7 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     experiment.time = options.time
     experiment.cluster = options.cluster
     began = time.monotonic()
-    print(printable(f"{experiment.name()}: {experiment.files.root}"), flush=True)  # noqa: T201
+    print(f"{experiment.name()}: {experiment.files.root}", flush=True)  # noqa: T201
     try:
         prepare_experiment(experiment, options)
         if options.force_recalc:
@@ -138,15 +137,15 @@ def _report(experiment: Any, seconds: float) -> None:
     from ..reporting.fit_table import experiment_table, last_pictures
 
     if not experiment.isCompleted():
-        print(f"{printable(experiment.name())}: time is over; --allow_resume true goes on.")  # noqa: T201
+        print(f"{experiment.name()}: time is over; --allow_resume true goes on.")  # noqa: T201
         return
     summary, cfg = experiment.metrics(), experiment.parse_config()
     result = cfg.result_of(summary)
     print(experiment_table(experiment.files, summary, cfg.primary()))  # noqa: T201
-    print(f"{printable(experiment.name())}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
-    print(f"  summary {printable(experiment.files.summary)}")  # noqa: T201
+    print(f"{experiment.name()}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
+    print(f"  summary {experiment.files.summary}")  # noqa: T201
     for picture in last_pictures(experiment.files, summary):
-        print(f"  picture {printable(picture)}")  # noqa: T201
+        print(f"  picture {picture}")  # noqa: T201
 
 
 def _run_tasks(experiments: Sequence[Any]) -> int:
@@ -162,5 +161,5 @@ def _run_tasks(experiments: Sequence[Any]) -> int:
 
 
 def _say(message: str, status: int) -> int:
-    print("\n".join(printable(line) for line in message.split("\n")), file=sys.stderr, flush=True)  # noqa: T201
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
     return status

@@ -16,9 +16,10 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
 from ..detection.instances import Instances, check_image, fits_only_swapped, from_musket, to_middle_format, to_records
+from ..detection.mask_crops import MaskCrops
 from ..errors import ConfigError, DatasetError, UserError, one_line
-from ..models.mmdet_compat import TRANSFORMS, BitmapMasks, HorizontalBoxes
-from .worker_memory import handed_over
+from ..models.compact_masks import CompactMasks
+from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""
@@ -143,9 +144,6 @@ class MusketDetectionDataset:
         return self
 
     def __getitem__(self, position: int) -> Any:
-        return handed_over(self._item(position))
-
-    def _item(self, position: int) -> Any:
         if not self.training:
             return self._prepared(position)
         for _ in range(MAX_REFETCH):
@@ -175,7 +173,7 @@ class MusketDetectionDataset:
             "gt_ignore_flags": np.zeros(len(instances), bool),
         }
         if self.reader.needs_masks:
-            results["gt_masks"] = BitmapMasks(instances.masks, height, width)
+            results["gt_masks"] = CompactMasks(instances.masks or MaskCrops.none(height, width))
         if self.wants_records:
             results["instances"] = to_records(instances)
         if not self.training:
@@ -188,23 +186,11 @@ class MusketDetectionDataset:
 
     def _prepared(self, position: int) -> Any:
         results = self.results(position)
-        try:
-            return self._transformed_alone(results)
-        except UserError:
-            raise
-        except Exception as error:
-            height, width = results["ori_shape"]
-            raise DatasetError(
-                f"item {results['img_path']!r} ({width} x {height} pixels) does not pass the "
-                f"{'training' if self.training else 'validation'} pipeline: {one_line(error)[:300]}."
-            ) from error
-
-    def _transformed_alone(self, results: Any) -> Any:
         if not self.training:
-            return self.pipeline(results)
+            return _compacted(self.pipeline(results))
         negative = not len(results["gt_bboxes_labels"])
         transforms = _keeping_negatives(self.pipeline.transforms) if negative else self.pipeline.transforms
-        return self._transformed(results, transforms)
+        return _compacted(self._transformed(results, transforms))
 
     def _transformed(self, results: Any, transforms: Sequence[Any]) -> Any:
         """Run transforms; one that mixes images gets others, run through the steps before the first such one."""
@@ -244,6 +230,18 @@ class _Unmixed:
 
     def __getitem__(self, position: int) -> Any:
         return self.dataset._transformed(self.dataset.results(position), self.transforms)
+
+
+def _compacted(data: Any) -> Any:
+    """Return packed data whose masks travel as crops also where a transform (copy-paste) made dense ones."""
+    objects = (
+        getattr(data["data_samples"], "gt_instances", None)
+        if isinstance(data, dict) and "data_samples" in data
+        else None
+    )
+    if objects is not None and "masks" in objects:
+        objects.masks = CompactMasks.of(objects.masks)
+    return data
 
 
 def _built(pipeline: Sequence[dict]) -> Compose:

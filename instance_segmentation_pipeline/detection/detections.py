@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from .instances import Instances, decode_masks, encode_masks, swapped
+from .mask_crops import MaskCrops
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Detections:
         return Detections(height, width, self.labels, self.scores, bboxes, masks)[inside]
 
     def instances(self) -> Instances:
-        """Return them as ``Instances``, with dense masks and without scores."""
-        masks = None if self.masks is None else decode_masks(self.masks, self.height, self.width)
+        """Return them as ``Instances``, without scores."""
+        masks = None if self.masks is None else MaskCrops.from_rles(self.masks, self.height, self.width)
         return Instances(self.height, self.width, self.labels, self.bboxes, masks)
 
     def to_musket(self, bbox_order: str = "yxyx") -> tuple:

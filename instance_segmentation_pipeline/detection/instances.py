@@ -5,6 +5,7 @@ it are MMDetection's ``x1, y1, x2, y2`` and labels count from 0; ``from_musket``
 Neither musket_core nor the command line is imported here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..errors import DatasetError
+from .mask_crops import MaskCrops
 
 BBOX_ORDERS = ("yxyx", "xyxy")
 _SWAP = [1, 0, 3, 2]
@@ -26,14 +28,14 @@ class Instances:
         width: Image width in pixels.
         labels: ``(N,)`` int64, 0..classes-1.
         bboxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in pixels, inside the image, of positive area.
-        masks: ``(N, height, width)`` uint8 of 0 and 1, or ``None`` for box-only data.
+        masks: N masks, or ``None`` for box-only data.
     """
 
     height: int
     width: int
     labels: np.ndarray
     bboxes: np.ndarray
-    masks: "np.ndarray | None"
+    masks: "MaskCrops | None"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,7 +76,8 @@ def from_musket(
 
     Args:
         y: ``(labels, bboxes, masks)`` or ``(labels, bboxes)``: labels ``(N,)`` int, 1..classes; bboxes ``(N, 4)``
-            float in ``bbox_order``; masks ``(N, height, width)`` bool, or int of 0 and 1.
+            float in ``bbox_order``; masks ``(N, height, width)`` bool, or int of 0 and 1, or a list of N COCO
+            RLE dicts (``size`` and ``counts``, compressed or not), which are never decoded densely.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
         classes: Number of object classes, background not counted.
@@ -97,7 +100,7 @@ def from_musket(
     masks = _masks(y[2], len(labels), height, width, where) if len(y) == 3 else None
     if given is None and masks is None:
         raise DatasetError(f"{where}bboxSource is masks, but y has no masks: use bboxSource: dataset.")
-    bboxes = given if given is not None else boxes_of_masks(masks)  # type: ignore[arg-type]
+    bboxes = given if given is not None else masks.tight_boxes()  # type: ignore[union-attr]
     return Instances(height, width, labels - 1, bboxes, masks)
 
 
@@ -106,7 +109,7 @@ def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple:
     bboxes = instances.bboxes if bbox_order == "xyxy" else swapped(instances.bboxes)
     if instances.masks is None:
         return instances.labels + 1, bboxes
-    return instances.labels + 1, bboxes, instances.masks.astype(bool)
+    return instances.labels + 1, bboxes, instances.masks.to_dense().astype(bool)
 
 
 def swapped(bboxes: np.ndarray) -> np.ndarray:
@@ -128,7 +131,7 @@ def to_middle_format(instances: Instances, filename: str) -> dict:
         "labels_ignore": np.zeros((0,), np.int64),
     }
     if instances.masks is not None:
-        annotation["masks"] = encode_masks(instances.masks)
+        annotation["masks"] = instances.masks.to_rles()
     return {"filename": filename, "width": instances.width, "height": instances.height, "ann": annotation}
 
 
@@ -137,7 +140,7 @@ def from_middle_format(record: dict) -> Instances:
     annotation = record["ann"]
     masks = annotation.get("masks")
     if masks is not None:
-        masks = decode_masks(masks, record["height"], record["width"])
+        masks = MaskCrops.from_rles(masks, record["height"], record["width"])
     return Instances(record["height"], record["width"], annotation["labels"], annotation["bboxes"], masks)
 
 
@@ -179,9 +182,7 @@ def to_records(instances: Instances) -> list[dict]:
     for row, (label, bbox) in enumerate(zip(instances.labels, instances.bboxes, strict=True)):
         records.append({"bbox": bbox.tolist(), "bbox_label": int(label), "ignore_flag": 0})
         if instances.masks is not None:
-            flat = instances.masks[row].ravel(order="F")
-            edges = np.flatnonzero(np.diff(flat)) + 1
-            counts = np.diff(np.concatenate([[0] if not flat[0] else [0, 0], edges, [flat.size]])).tolist()
+            counts = instances.masks.run_lengths(row).tolist()
             records[-1]["mask"] = {"size": [instances.height, instances.width], "counts": counts}
     return records
 
@@ -206,13 +207,12 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
         return False
     try:
         given = np.asarray(y[1], dtype=np.float32).reshape(-1, 4)
-        masks = np.asarray(y[2]) != 0
-    except (ValueError, TypeError):
+        tight = _any_masks(y[2]).tight_boxes()
+    except (ValueError, TypeError, DatasetError):
         return False
-    if masks.ndim != 3 or len(masks) != len(given) or not len(given) or not masks.any(axis=(1, 2)).all():
+    if len(tight) != len(given) or not len(given) or (tight[:, 2] <= tight[:, 0]).any():
         return False
     as_given = given if bbox_order == "xyxy" else given[:, _SWAP]
-    tight = boxes_of_masks(masks)
     good, swapped = pairwise_iou(as_given, tight) >= 0.3, pairwise_iou(as_given[:, _SWAP], tight) >= 0.3
     telling = good != swapped
     return bool(telling.any() and swapped[telling].all())
@@ -257,25 +257,48 @@ def _bboxes(values: Any, count: int, height: int, width: int, order: str, where:
     return clipped
 
 
-def _masks(values: Any, count: int, height: int, width: int, where: str) -> np.ndarray:
-    masks = np.asarray(values)
+def _masks(values: Any, count: int, height: int, width: int, where: str) -> MaskCrops:
+    if _are_rles(values):
+        if len(values) != count:
+            raise DatasetError(f"{where}there are {len(values)} masks for {count} labels, expected one for each.")
+        try:
+            masks = MaskCrops.from_rles(values, height, width)
+        except DatasetError as error:
+            raise DatasetError(f"{where}{error}") from None
+    else:
+        masks = _dense_masks(np.asarray(values), count, height, width, where)
+    empty = np.flatnonzero(masks.boxes[:, 2] <= masks.boxes[:, 0])
+    if len(empty):
+        raise DatasetError(f"{where}mask {int(empty[0])} is empty, expected at least one pixel: leave that object out.")
+    return masks
+
+
+def _dense_masks(masks: np.ndarray, count: int, height: int, width: int, where: str) -> MaskCrops:
     if not count and not masks.size:
-        return np.zeros((0, height, width), np.uint8)
+        return MaskCrops.none(height, width)
     if masks.shape != (count, height, width):
         raise DatasetError(
             f"{where}masks have shape {masks.shape}, expected ({count}, {height}, {width}): "
             f"one mask for each of {count} labels, of the image's height and width."
         )
-    if masks.dtype == bool:
-        masks = np.ascontiguousarray(masks).view(np.uint8)
-    elif masks.dtype.kind in "iu":
+    if masks.dtype.kind not in "biu":
+        raise DatasetError(f"{where}masks have dtype {masks.dtype}, expected bool or integers.")
+    if masks.dtype != bool:
         low, high = int(masks.min()), int(masks.max())
         if low < 0 or high > 1:
             raise DatasetError(f"{where}masks have values from {low} to {high}, expected 1 for the object and 0 else.")
-        masks = np.ascontiguousarray(masks, dtype=np.uint8)
-    else:
-        raise DatasetError(f"{where}masks have dtype {masks.dtype}, expected bool or integers.")
-    empty = np.flatnonzero(~masks.any(axis=(1, 2)))
-    if len(empty):
-        raise DatasetError(f"{where}mask {int(empty[0])} is empty, expected at least one pixel: leave that object out.")
-    return masks
+    return MaskCrops.from_dense(masks)
+
+
+def _are_rles(values: Any) -> bool:
+    return isinstance(values, (list, tuple)) and len(values) > 0 and isinstance(values[0], Mapping)
+
+
+def _any_masks(values: Any) -> MaskCrops:
+    """Return masks as they are given, unchecked."""
+    if _are_rles(values):
+        return MaskCrops.from_rles(values, *values[0]["size"])
+    masks = np.asarray(values)
+    if masks.ndim != 3:
+        raise ValueError("no masks (N, height, width)")
+    return MaskCrops.from_dense(masks)

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from ..data.providers import project_modules
 from ..errors import ConfigError, nearest, one_line, sentence
 from ..storage.experiment_files import read_yaml, write_yaml
-from ..text import printable
 
 ALL = "all"
 
@@ -154,7 +153,7 @@ def run_all(experiments: Sequence[Any], tasks: Mapping[str, Callable], given: Ma
                 failures.append(f"{what} failed: {sentence(error)}")
             else:
                 result = folder / "result.yaml"
-                tqdm.write(printable(f"{what}: done, {result if result.exists() else folder}"))
+                tqdm.write(f"{what}: done, {result if result.exists() else folder}")
     return failures
 
 

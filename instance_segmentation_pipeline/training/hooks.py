@@ -22,7 +22,8 @@ from mmengine.dist import (
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..detection.instances import Instances, decode_masks, from_middle_format
+from ..detection.instances import Instances, from_middle_format
+from ..detection.mask_crops import MaskCrops
 from ..errors import TrainingError, one_line
 from ..metrics.coco import to_prediction
 from ..metrics.metric_name import MetricName
@@ -244,7 +245,7 @@ def confident(prediction: dict, truth: dict, threshold: float) -> tuple[Instance
     height, width = truth["height"], truth["width"]
     masks = None
     if "masks" in prediction:
-        masks = decode_masks([prediction["masks"][row] for row in np.flatnonzero(keep)], height, width)
+        masks = MaskCrops.from_rles([prediction["masks"][row] for row in np.flatnonzero(keep)], height, width)
     instances = Instances(height, width, prediction["labels"][keep], prediction["bboxes"][keep], masks)
     return instances, prediction["scores"][keep]
 

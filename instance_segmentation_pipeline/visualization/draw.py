@@ -42,12 +42,10 @@ def draw_instances(
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else interpolation)
     order = np.argsort(-_areas(instances))
     colors = [_color(number) for number in range(len(instances))]
+    masks = None if instances.masks is None else instances.masks.resized(size[1], size[0])
     for row in order:
-        if instances.masks is not None:
-            mask = cv2.resize(instances.masks[row], size, interpolation=cv2.INTER_NEAREST)
-            canvas[mask > 0] = (0.55 * canvas[mask > 0] + 0.45 * np.array(colors[row])).astype(np.uint8)
-            outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(canvas, outline, -1, colors[row], 2, cv2.LINE_AA)
+        if masks is not None:
+            _paint(canvas, masks.boxes[row], masks.crops[row], colors[row])
         x1, y1, x2, y2 = (int(value) for value in (instances.bboxes[row] * scale).round())
         cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), colors[row], 1, cv2.LINE_AA)
     names = drawable(class_names)
@@ -58,6 +56,15 @@ def draw_instances(
         for row in best_first
     ]
     return _tagged(canvas, tags)
+
+
+def _paint(canvas: np.ndarray, box: np.ndarray, crop: np.ndarray, color: tuple[int, int, int]) -> None:
+    """Tint the pixels of a mask, and draw its outline, in place."""
+    x1, y1, x2, y2 = box.tolist()
+    region, inside = canvas[y1:y2, x1:x2], crop > 0
+    region[inside] = (0.55 * region[inside] + 0.45 * np.array(color)).astype(np.uint8)
+    outline, _ = cv2.findContours(np.ascontiguousarray(crop), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x1, y1))
+    cv2.drawContours(canvas, outline, -1, color, 2, cv2.LINE_AA)
 
 
 def comparison(rows: Sequence[tuple[np.ndarray, Instances, Instances, Any]], class_names: Sequence[str]) -> np.ndarray:
