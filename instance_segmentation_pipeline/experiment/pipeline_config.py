@@ -15,6 +15,7 @@ from musket_core import context
 from musket_core.generic_config import GenericImageTaskConfig
 
 from ..config.schema import check_properties
+from ..data.class_names import known_class_names
 from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
 from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
 from ..data.item_reader import ItemReader, MusketDetectionDataset
@@ -318,15 +319,3 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
     def validate(self) -> None:
         """Check the experiment, as musket_core's validation task asks."""
         self.check()
-
-
-def known_class_names(dataset: Any) -> "tuple[str, ...] | None":
-    """Return the class names that a dataset's root gives in ``meta()["CLASSES"]``, ``None`` where it gives none."""
-    meta = getattr(root_of(dataset), "meta", None)
-    if meta is None or not callable(meta):
-        return None
-    try:
-        names = meta().get("CLASSES")
-    except (TypeError, ValueError, AttributeError):
-        return None  # musket_core's own DataSet.meta wants an item and raises
-    return None if names is None else tuple(str(name) for name in names)

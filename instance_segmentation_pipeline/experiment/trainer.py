@@ -24,6 +24,7 @@ from ..storage.experiment_files import read_yaml, write_text, write_yaml
 from ..storage.leftovers import remove_leftovers
 from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
+from .run_arguments import check_run
 from .seeds import label, summary_of_seeds
 
 
@@ -94,6 +95,7 @@ class Fitting:
                 f"{self.files.root} is finished, it has a summary.yaml: fit it again with the command musket fit, "
                 "which keeps the old run, or delete that file."
             )
+        check_run(foldsToExecute, subsample, start_from_stage, len(self.stages))
         if callable(dataset_) and not hasattr(dataset_, "__len__"):
             dataset_ = dataset_()
         with contextlib.ExitStack() as stack:

@@ -12,9 +12,11 @@ from typing import Any
 
 import yaml
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shortened
 
-HEADER = "#%Musket MMDetection 1.0"
+VERSION = "1.0"
+HEADER = f"#%Musket MMDetection {VERSION}"
+_ANY_HEADER = re.compile(r"#\s*%\s*Musket\b", re.IGNORECASE)
 _HEADER = re.compile(r"#%Musket\s+MMDetection\b\s*(?P<version>\S*)", re.IGNORECASE)
 REPLACEABLE = ("declarations", "callbacks", "datasets", "tasks")
 """Mappings of common.yaml whose entries are added one by one, as musket_core does."""
@@ -33,10 +35,60 @@ class Dialect:
 def is_ours(path: Path) -> bool:
     """Say whether a file begins with our header."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            return _HEADER.match(file.readline().lstrip("\ufeff")) is not None
+        return _HEADER.match(_first_line(Path(path))) is not None
     except OSError:
         return False
+
+
+def check_version(path: Path) -> None:
+    """Refuse a file of ours whose header names another version than this dialect's; one without a version is taken.
+
+    Raises:
+        ConfigError: It names another one, or more than that.
+    """
+    line = _first_line(path)
+    found = _HEADER.match(line)
+    if found is None or line[found.start("version") :].strip() not in ("", VERSION):
+        raise ConfigError(
+            f"{path} begins with {shortened(line.strip())}, but this is version {VERSION} of the dialect: begin with "
+            f"the line {HEADER}."
+        )
+
+
+def refuse_near_miss(path: Path) -> None:
+    """Refuse a file without our header that is one of ours by all signs, before musket_core takes it for its own.
+
+    Raises:
+        ConfigError: Its header names no dialect, it is not UTF-8, or it has no header and names a configPath.
+    """
+    try:
+        raw = path.read_bytes()[:100_000]
+    except OSError:
+        return  # musket_core says what there is to say
+    line = _first_line(path)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        problem = "is UTF-16: save it as UTF-8, and begin it with"
+    elif _ANY_HEADER.match(line):
+        dialect = line.split()[1].lower() if len(line.split()) > 1 else ""
+        if dialect and (_schemas() / f"{dialect}.raml").exists() and dialect != "mmdetection":
+            return
+        problem = f"begins with {shortened(line.strip())}, which names no dialect: begin it with"
+    elif re.search(rb"^configPath\s*:", raw, re.MULTILINE):
+        problem = "names a configPath, but has no header in its first line: begin it with"
+    else:
+        return
+    raise ConfigError(f"{path} {problem} the line {HEADER}.")
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline(1000).lstrip("\ufeff")
+
+
+def _schemas() -> Path:
+    import musket_core
+
+    return Path(str(musket_core.__file__)).parent / "schemas"
 
 
 def read_config(path: Path, common: "Path | None" = None) -> dict[str, Any]:
@@ -78,8 +130,11 @@ def parse_with_dialect(upstream: Callable) -> Callable:
 
     def parse(name: str, source: Any, extra: Any = None) -> Any:
         if not isinstance(source, (str, os.PathLike)) or not is_ours(Path(source)):
+            if isinstance(source, (str, os.PathLike)):
+                refuse_near_miss(Path(source))
             return upstream(name, source, extra)
         path = Path(source).absolute()
+        check_version(path)
         common = common_of(path) if extra is None else Path(extra)
         try:
             config = Dialect().instantiate(read_config(path, common))
