@@ -24,6 +24,7 @@ from ..detection.fusion import DEFAULT_IOU, fuse
 from ..detection.tta import PLAIN, View
 from ..metrics.coco import to_prediction
 from ..models.checkpoints import load_into, reading_for
+from ..models.missing_operators import naming_config
 from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
 from ..models.prepare import FinishedConfig
 from ..models.transforms import Ratios, base_size, fit_pipeline
@@ -47,6 +48,7 @@ def load_net(config: Config, weights: Path, device: str = "cpu") -> Any:
     with reading_for(config):
         net = complete(MODELS.build(copy.deepcopy(config.model)))
     load_into(net, weights)
+    net.cfg = config  # as MMDetection's own init_detector leaves it
     return net.to(device).eval()
 
 
@@ -91,7 +93,8 @@ class Detector:
             batch = {key: [packed[number][key] for number in numbers] for key in ("inputs", "data_samples")}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
-                samples = self.net(**self.net.data_preprocessor(batch, False), mode="predict")
+                with naming_config(getattr(self.net, "cfg", None)):
+                    samples = self.net(**self.net.data_preprocessor(batch, False), mode="predict")
             for number, sample in zip(numbers, samples, strict=True):
                 height, width = images[number][0].shape[:2]
                 answer = to_prediction(sample.pred_instances, self.with_masks)

@@ -23,6 +23,7 @@ from ..launch.multi_bar import ProgressLine
 from ..metrics.metric_name import MetricName
 from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint, reading_for
 from ..models.config_file import is_pretrained, walk
+from ..models.missing_operators import naming_config
 from ..storage.experiment_files import StageFiles, save_with
 from .hooks import LossWatch, RandomStates, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
 from .runner import StageRunner, experiment_name, forget_afterwards
@@ -107,7 +108,8 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
             states = _states_of(runner) if runner._resume else None
             for hook in [_StartWeights(job), *hooks, RandomStates(states)]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
-            runner.train()
+            with naming_config(job.config):
+                runner.train()
         except UserError as error:
             raise _from_worker(error) from error
         except torch.OutOfMemoryError as error:
