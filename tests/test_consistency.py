@@ -8,7 +8,7 @@ from musket_core import generic
 from small_models import SLIM, SLIM_MASK, two_stage
 
 from instance_segmentation_pipeline.detection.box_forms import BoxForm, best_form
-from instance_segmentation_pipeline.detection.instances import boxes_of_masks
+from instance_segmentation_pipeline.detection.instances import boxes_of_masks, encode_masks
 from instance_segmentation_pipeline.errors import DatasetError
 from instance_segmentation_pipeline.metrics.coco import coco_metrics
 
@@ -103,6 +103,18 @@ def test_the_form_is_found_for_either_order(name):
             assert (name, order) == ("swapped", "xyxy")
         else:
             assert np.allclose(form.corners(given, sides), _swap(boxes), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["COCO", "YOLO", "swapped"])
+def test_masks_may_be_run_lengths(checked, name):
+    dataset = rewritten(FORMS[name][0])
+    dataset.pairs = [
+        (image, (labels, boxes, encode_masks(masks.astype(np.uint8))))
+        for image, (labels, boxes, masks) in dataset.pairs
+    ]
+    with pytest.raises(DatasetError) as caught:
+        checked(dataset)
+    assert FORMS[name][1] in str(caught.value)
 
 
 KEPT = {
@@ -206,8 +218,6 @@ def test_as_many_as_the_model_gives_need_no_word(checked, capsys):
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 256])
 def test_a_perfect_prediction_scores_one_however_many_objects(count):
-    from instance_segmentation_pipeline.detection.instances import encode_masks
-
     _, (labels, bboxes, masks) = crowd(count, side=3, spread=6)
     boxes = _swap(bboxes)
     rles = encode_masks(masks.astype(np.uint8))

@@ -17,7 +17,7 @@ from ..detection.box_forms import (
     look_like_sizes,
     look_normalised,
 )
-from ..detection.instances import boxes_of_masks
+from ..detection.instances import any_masks
 from ..errors import DatasetError
 from .item_reader import ItemReader, MusketDetectionDataset
 
@@ -89,19 +89,21 @@ class _Boxes:
             return
         try:
             given = np.asarray(item.y[1], np.float64).reshape(-1, 4)
-            masks = np.asarray(item.y[2]) != 0 if len(item.y) == 3 else None
-        except (ValueError, TypeError):
+            masks = any_masks(item.y[2]) if len(item.y) == 3 else None
+        except (ValueError, TypeError, DatasetError):
             return
         if not len(given) or not np.isfinite(given).all():
             return
         sides = np.tile(np.array(item.x.shape[1::-1], np.float64), (len(given), 1))
         if masks is None:
             self._plain.append((given, sides))
-        elif masks.shape == (len(given), *item.x.shape[:2]) and masks.any(axis=(1, 2)).all():
+            return
+        tight = masks.tight_boxes()
+        if len(tight) == len(given) and (tight[:, 2] > tight[:, 0]).all():
             self.items.append(item.id)
             self._boxes.append(given)
             self._sides.append(sides)
-            self._tight.append(boxes_of_masks(masks))
+            self._tight.append(tight)
 
     def check(self, order: str, wrong: "DatasetError | None") -> list[str]:
         """Return lines on the boxes; ``wrong`` is what an item alone was refused for.

@@ -207,7 +207,7 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
         return False
     try:
         given = np.asarray(y[1], dtype=np.float32).reshape(-1, 4)
-        tight = _any_masks(y[2]).tight_boxes()
+        tight = any_masks(y[2]).tight_boxes()
     except (ValueError, TypeError, DatasetError):
         return False
     if len(tight) != len(given) or not len(given) or (tight[:, 2] <= tight[:, 0]).any():
@@ -294,7 +294,7 @@ def _are_rles(values: Any) -> bool:
     return isinstance(values, (list, tuple)) and len(values) > 0 and isinstance(values[0], Mapping)
 
 
-def _any_masks(values: Any) -> MaskCrops:
+def any_masks(values: Any) -> MaskCrops:
     """Return masks as they are given, unchecked."""
     if _are_rles(values):
         return MaskCrops.from_rles(values, *values[0]["size"])
