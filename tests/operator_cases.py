@@ -11,9 +11,12 @@ from torch import Tensor
 
 Answer = dict[str, np.ndarray]
 
+DEVICE = "cpu"
+"""Where inputs are put."""
+
 
 def tensor(array, grad: bool = True) -> Tensor:
-    made = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+    made = torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(DEVICE)
     return made.requires_grad_() if grad else made
 
 
@@ -21,8 +24,8 @@ def gradients(output: Tensor, seed: int, **inputs: Tensor) -> Answer:
     """The output, and the gradient of its product with fixed numbers in each input."""
     weight = tensor(np.random.RandomState(seed).standard_normal(tuple(output.shape)), grad=False)
     found = torch.autograd.grad(output, list(inputs.values()), weight)
-    answer = {"output": output.detach().numpy()}
-    answer.update({f"grad_{name}": g.numpy() for name, g in zip(inputs, found, strict=True)})
+    answer = {"output": output.detach().cpu().numpy()}
+    answer.update({f"grad_{name}": g.cpu().numpy() for name, g in zip(inputs, found, strict=True)})
     return answer
 
 
@@ -108,17 +111,17 @@ def suppression_case(kind: str, count: int, spread: float, threshold: float, off
         from mmcv.ops import nms, nms_match, soft_nms
 
         random = np.random.RandomState(count)
-        boxes = torch.from_numpy(boxes_of(random, count, spread))
-        scores = torch.from_numpy(random.permutation(count).astype(np.float32) / count)
+        boxes = torch.from_numpy(boxes_of(random, count, spread)).to(DEVICE)
+        scores = torch.from_numpy(random.permutation(count).astype(np.float32) / count).to(DEVICE)
         if kind == "nms_match":
             groups = nms_match(torch.cat((boxes, scores[:, None]), 1), threshold)
-            flat = [np.asarray(group, np.int32) for group in groups]
+            flat = [group.cpu().numpy().astype(np.int32) for group in groups]
             return {"index": np.concatenate(flat), "lengths": np.asarray([len(group) for group in flat], np.int32)}
         if kind == "nms":
             dets, index = nms(boxes, scores, threshold, offset)
-            return {"index": index.numpy().astype(np.int32)}
+            return {"index": index.cpu().numpy().astype(np.int32)}
         dets, index = soft_nms(boxes, scores, threshold, 0.5, 0.05, method, offset)
-        return {"index": index.numpy().astype(np.int32), "scores": dets[:, 4].numpy()}
+        return {"index": index.cpu().numpy().astype(np.int32), "scores": dets[:, 4].cpu().numpy()}
 
     return run
 

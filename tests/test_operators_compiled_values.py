@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import operator_cases
 import pytest
 import torch
 from operator_cases import CASES
@@ -32,9 +33,7 @@ def test_there_are_values_for_every_case():
     assert {key.partition("/")[0] for key in VALUES} == set(CASES)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_equals_the_compiled_operator(case, setting):
-    answer = CASES[case]()
+def assert_compiled(case: str, answer: dict) -> None:
     assert {f"{case}/{name}" for name in answer} == {key for key in VALUES if key.partition("/")[0] == case}
     for name, value in answer.items():
         expected = VALUES[f"{case}/{name}"]
@@ -45,6 +44,18 @@ def test_equals_the_compiled_operator(case, setting):
         else:
             scale = min(np.abs(expected).max(), 100)
             np.testing.assert_allclose(value, expected, rtol=2e-6, atol=2e-6 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equals_the_compiled_operator(case, setting):
+    assert_compiled(case, CASES[case]())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_equals_the_compiled_operator_on_a_gpu(case, monkeypatch):
+    monkeypatch.setattr(operator_cases, "DEVICE", "cuda")
+    assert_compiled(case, CASES[case]())
 
 
 @pytest.mark.parametrize("case", CASES)
