@@ -5,6 +5,7 @@ do. The command line prints it as it is; anything else that is raised is a defec
 """
 
 import difflib
+import signal
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,6 +52,10 @@ class GroupLost(TrainingError):
 
 def one_line(error: BaseException) -> str:
     """Return an exception's kind and words in one line, for a sentence that says what went wrong."""
+    if isinstance(error, SystemExit):
+        return f"sys.exit({shortened(error.code)}) was called"
+    if isinstance(error, Stopped):
+        return f"stopped by {signal.Signals(error.number).name}"
     return one_line_of(f"{type(error).__name__}: {printable(error, 100_000)}")
 
 
@@ -65,11 +70,24 @@ def sentence(error: BaseException) -> str:
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end; what is trained can be resumed."""
+    """A signal asked the process to end; what is trained can be resumed.
+
+    The command line raises it anew when something on the way has swallowed it.
+    """
 
     def __init__(self, number: int = 2) -> None:
         super().__init__(number)
         self.number = int(number)
+
+
+def stop_behind(error: BaseException) -> "KeyboardInterrupt | None":
+    """Return the interruption that an exception was raised in place of (MMEngine's config writer does), if any."""
+    behind: BaseException | None = error
+    for _ in range(100):  # a chain may be a ring
+        if behind is None or isinstance(behind, KeyboardInterrupt):
+            break
+        behind = behind.__cause__ or behind.__context__
+    return behind if isinstance(behind, KeyboardInterrupt) else None
 
 
 def nearest(name: str, known: Iterable[str], count: int = 1) -> str:

@@ -1,7 +1,7 @@
 """The command ``musket``: one module a subcommand. Nothing heavy is imported before a command runs."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 COMMANDS = {
     "fit": "train the experiments of a project",
@@ -13,9 +13,36 @@ COMMANDS = {
 ALIASES = {"analyze": "analize"}
 
 
+HINTS = {"fit": "; --allow_resume true goes on"}
+
+
 def main(arguments: "Sequence[str] | None" = None) -> int:
-    """Run ``musket <command> …``; return the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Run ``musket <command> …``; return the exit status, also of what fails or is stopped (``guard``)."""
+    return _guarded(list(sys.argv[1:] if arguments is None else arguments), arguments is None)
+
+
+def command_main(command: str) -> "Callable[..., int]":
+    """Return a ``main`` that runs one command with its own arguments, by default those of the process."""
+
+    def main(arguments: "Sequence[str] | None" = None) -> int:
+        return _guarded([command, *(sys.argv[1:] if arguments is None else arguments)], arguments is None)
+
+    return main
+
+
+def _guarded(arguments: list[str], whole_process: bool) -> int:
+    from .guard import guard
+
+    command = _command(arguments)
+    name = f"musket {command}" if command in COMMANDS else "musket"
+    return guard(name, lambda: _run(arguments), hint=HINTS.get(command, ""), whole_process=whole_process)
+
+
+def _command(arguments: list[str]) -> str:
+    return ALIASES.get(arguments[0], arguments[0]) if arguments else ""
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())  # noqa: T201
         return 0 if arguments else 2
@@ -24,10 +51,11 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
 
         print(f"instance_segmentation_pipeline {__version__}")  # noqa: T201
         return 0
-    command = arguments[0]
-    command = ALIASES.get(command, command)
+    command = _command(arguments)
     if command not in COMMANDS:
-        print(f"musket: {command!r} is no command: use one of {', '.join(COMMANDS)}.", file=sys.stderr)  # noqa: T201
+        from ..errors import shortened
+
+        print(f"musket: {shortened(command)} is no command: use one of {', '.join(COMMANDS)}.", file=sys.stderr)  # noqa: T201
         return 2
     from importlib import import_module
 

@@ -2,14 +2,13 @@
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import Stopped, UserError, one_line
+from ..errors import UserError, one_line
 from ..launch.job_environment import leads, place
 from ..storage.archive import forget_predictions
 from .argument_types import boolean, fold_numbers, seconds
@@ -46,25 +45,15 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         experiments = chosen(options, lambda one: options.only_report or options.force_recalc or not one.isCompleted())
     except UserError as error:
         return _say(f"musket fit: {error}", 2)
-    signal.signal(signal.SIGTERM, _stop)
     if not leads():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
-    try:
-        failed = _fit_all(experiments, options, slots)
-    except KeyboardInterrupt as stop:
-        number = getattr(stop, "number", signal.SIGINT)
-        name = signal.Signals(number).name
-        return _say(f"musket fit: stopped by {name}; --allow_resume true goes on.", 128 + number)
+    failed = _fit_all(experiments, options, slots)
     if failed:
         count = len(experiments)
         return _say(f"musket fit: {len(failed)} of {count} experiments failed: {', '.join(failed)}.", 1)
     if options.launch_tasks and leads():
         return _run_tasks(experiments)
     return 0
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise Stopped(number)
 
 
 def _slots(options: argparse.Namespace) -> list[list[str]]:
@@ -124,7 +113,7 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     except UserError as error:
         _say(f"{experiment.name()}: {error}", 1)
         return False
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _say(f"{experiment.name()}: {one_line(error)} (see {experiment.files.error})", 1)
         return False
     if leads():

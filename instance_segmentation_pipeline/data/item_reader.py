@@ -95,7 +95,7 @@ class ItemReader:
             item = source[index]
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = one_line(error)
             raise DatasetError(f"item {index} of the dataset cannot be read: {text}.") from error
         if item is None or not hasattr(item, "x") or not hasattr(item, "y"):
@@ -249,7 +249,7 @@ def _built(pipeline: Sequence[dict]) -> Compose:
     for step in pipeline:
         try:
             transforms.append(TRANSFORMS.build(step))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = one_line(error)
             what = "needs a package that is not there" if "install" in text else "cannot be made"
             raise ConfigError(

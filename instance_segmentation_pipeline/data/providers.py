@@ -71,7 +71,7 @@ def _register(imports: Sequence[str], where: Path) -> list[ModuleType]:
     for name in imports:
         try:
             modules.append(importlib.import_module(name))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = one_line(error)
             raise ConfigError(f"{where}: the module {name!r} cannot be imported: {text}.") from error
         net_declaration.layers.register(name)
@@ -92,7 +92,7 @@ def _provided(name: str, arguments: Any, modules: Sequence[ModuleType], where: P
         made = provider(*positional, **named)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = one_line(error)
         raise DatasetError(f"{where}: the dataset provider {name!r} failed: {text}.") from error
     return _checked(made, f"the dataset provider {name!r}", where)
@@ -147,7 +147,7 @@ def _composed(declaration: Any, where: Path) -> Any:
     """Leave a list of providers and preprocessors to musket_core."""
     try:
         made = net_declaration.create_dataset_from_config({}, declaration, [])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = one_line(error)
         raise DatasetError(f"{where}: the dataset {declaration!r} cannot be made: {text}.") from error
     return _checked(made, "the dataset", where)

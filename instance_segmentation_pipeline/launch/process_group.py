@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ConfigError, TrainingError, UserError, sentence
+from ..errors import ConfigError, Stopped, TrainingError, UserError, sentence
 from .job_environment import RUN_PREFIX, number_in_environment
 
 
@@ -187,7 +187,7 @@ def _be_member(
     """Be one process of the group, and say what came of it; leave without the clean-up of the process forked from."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the one that started the group decides
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _stop)
     status = 1
     try:
         result = _joined(function, devices, rank, place, run)
@@ -205,6 +205,10 @@ def _be_member(
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(status)
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise Stopped(number)
 
 
 def _joined(function: Callable[[str], Any], devices: list[str], rank: int, place: str, run: str) -> Any:

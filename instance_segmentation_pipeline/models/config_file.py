@@ -46,7 +46,7 @@ def read_native(path: Path) -> Config:
     """
     try:
         config = Config.fromfile(str(path), lazy_import=False) if _is_old_style(path) else Config.fromfile(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = one_line(error)
         generation = _generation_of_text(path)
         if generation:

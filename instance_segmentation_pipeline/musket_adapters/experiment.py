@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, GroupLost, UserError
+from ..errors import ConfigError, GroupLost, UserError, stop_behind
 from ..experiment.seeds import concrete_config
 from ..launch.job_environment import leads
 from ..storage.experiment_files import ExperimentFiles, not_writable, write_yaml
@@ -118,7 +118,10 @@ def derive_experiment(upstream: type) -> type:
                 self._fit(reporter)
                 if is_first:
                     files.error.unlink(missing_ok=True)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                stop = stop_behind(error)
+                if stop is not None:
+                    raise stop from None
                 if not isinstance(error, GroupLost):
                     write_yaml(files.error, {"errors": [_record(error)]})
                 raise

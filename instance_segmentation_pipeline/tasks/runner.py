@@ -36,7 +36,7 @@ def find_tasks(project: Path) -> dict[str, Callable]:
     for name in dict.fromkeys([*imports, *project_modules(project)]):
         try:
             module = importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"{project}: the module {name!r} cannot be imported: {one_line(error)}.") from error
         found.update(_tasks_in(module))
     return found
@@ -149,7 +149,7 @@ def run_all(experiments: Sequence[Any], tasks: Mapping[str, Callable], given: Ma
             what = f"{experiment.name()}: task {name}"
             try:
                 folder = run_task(name, function, experiment, given)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 failures.append(f"{what} failed: {sentence(error)}")
             else:
                 result = folder / "result.yaml"
