@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from datasets_for_tests import Items, square
 from musket_core import generic
+from musket_core.datasets import SubDataSet
 
-from instance_segmentation_pipeline.data.splits import read_split, write_split
+from instance_segmentation_pipeline.data.splits import item_order, read_split, write_split
 from instance_segmentation_pipeline.errors import DatasetError, UserError
 
 COUNT = 12
@@ -164,3 +165,56 @@ def test_stratification_classes_may_be_of_any_kind(config):
             assert sum(index % 2 for index in train) == 3
     finally:
         del type(cfg._dataset).get_stratify_class
+
+
+# -- the order of the items ----------------------------------------------------------------------------------
+
+
+class Listed(Items):
+    def __init__(self, names):
+        super().__init__([square()] * len(names))
+        self.files = list(names)
+
+
+NAMES = [f"cells/{number:02}.png" for number in range(40)]
+SWAPPED = [*NAMES[:1], NAMES[2], NAMES[1], *NAMES[3:]]
+
+
+def _fold_of(add_experiment, dataset, name):
+    cfg = generic.parse(str(add_experiment(name)))
+    cfg._dataset, cfg._given = dataset, True
+    cfg.kfold()
+    return cfg
+
+
+def test_items_that_changed_places_are_not_split_as_before(add_experiment):
+    cfg = _fold_of(add_experiment, Listed(NAMES), "exp01")
+    text = cfg.files.folds_split.read_text()
+    cfg._dataset, cfg._split_of = Listed(SWAPPED), ()
+    cfg.kfold()  # nothing was trained yet
+    assert cfg.files.folds_split.read_text() != text
+    (cfg.files.root / "weights").mkdir()
+    (cfg.files.root / "weights" / "best-0.0.weights").write_bytes(b"trained")
+    cfg._dataset, cfg._split_of = Listed(NAMES), ()
+    with pytest.raises(UserError, match="another dataset or another order of its items"):
+        cfg.kfold()
+
+
+def test_an_order_is_told_by_names_alone():
+    moved = [f"/elsewhere/{name}" for name in NAMES]
+    assert item_order(Listed(NAMES)) == item_order(Listed(moved)) != ""
+    assert item_order(Listed(NAMES)) != item_order(Listed(SWAPPED))
+    assert item_order(SubDataSet(Listed(NAMES), [3, 1])) != item_order(SubDataSet(Listed(NAMES), [1, 3]))
+    assert item_order(SubDataSet(Listed(NAMES), [1])) == item_order(SubDataSet(Listed(SWAPPED), [2]))
+    assert item_order(Items([square()] * 3)) == ""
+    assert item_order([square()] * 3) == ""
+    assert item_order(Listed(["same"] * 5)) == ""
+
+
+def test_a_file_that_does_not_know_the_order_is_taken(tmp_path):
+    write_split(tmp_path / "s", HALVES, "mark")
+    assert read_split(tmp_path / "s", "mark", "order") is not None
+    write_split(tmp_path / "s", HALVES, "mark", "order")
+    assert read_split(tmp_path / "s", "mark") is not None
+    assert read_split(tmp_path / "s", "mark", "order") is not None
+    assert read_split(tmp_path / "s", "mark", "other") is None

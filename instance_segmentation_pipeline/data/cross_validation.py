@@ -14,6 +14,7 @@ from .splits import (
     fingerprint,
     is_made_from,
     item_labels,
+    item_order,
     make_folds,
     make_holdout,
     read_split,
@@ -53,6 +54,7 @@ class Folding:
     _dataset: Any
     _split_of: tuple
     _labels: "ItemCache[set[int]] | None" = None
+    _items: str = ""
     _stratification: "tuple[Any, list[int]] | None" = None
 
     def kfold(self, ds: Any = None, indeces: Any = None, batch: Any = None) -> DetectionFolds:
@@ -108,6 +110,7 @@ class Folding:
             return self._split_of[1]
         given_folds, given_holdout, request = self._asked(ds)
         mark = fingerprint(request, ds, [getattr(ds, "folds", None), self._given_holdout(ds)])
+        self._items = item_order(ds)
         self._check_split(mark)
         classes = self._classes_of(ds) if self.stratified and self._is_missing(mark, given_holdout) else None
         train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
@@ -167,30 +170,30 @@ class Folding:
     def _check_split(self, mark: str) -> None:
         """Refuse to mix weights trained on one split with another one."""
         there = self.files.folds_split
-        if there.exists() and not is_made_from(there, mark) and self.files.trained():
+        if there.exists() and not is_made_from(there, mark, self._items) and self.files.trained():
             raise ConfigError(
-                f"{there} was made for another dataset, folds_count, testSplit, validationSplit, "
-                "stratified or seed than the config has now, and weights were trained on it: put the config back, or "
-                "train anew without --allow_resume."
+                f"{there} was made for another dataset or another order of its items, folds_count, testSplit, "
+                "validationSplit, stratified or seed than the config has now, and weights were trained on it: put the "
+                "config back, or train anew without --allow_resume."
             )
 
     def _is_missing(self, mark: str, given_holdout: Any) -> bool:
         """Say whether folds or holdout are still to be made."""
         has_holdout = self.testSplit > 0 or given_holdout is not None
         needed = [self.files.folds_split, *([self.files.holdout_split] if has_holdout else [])]
-        return not all(is_made_from(path, mark) for path in needed)
+        return not all(is_made_from(path, mark, self._items) for path in needed)
 
     def _holdout_split(self, ds: Any, request: SplitRequest, mark: str, given: Any, classes: Any) -> tuple[Any, Any]:
         if not self.testSplit and given is None:
             return ds, None
-        split = read_split(self.files.holdout_split, mark)
+        split = read_split(self.files.holdout_split, mark, self._items)
         if split is None:
             if given is not None:
                 held = set(given)
                 split = [index for index in range(len(ds)) if index not in held], given
             else:
                 split = make_holdout(len(ds), request, classes)
-            write_split(self.files.holdout_split, split, mark)
+            write_split(self.files.holdout_split, split, mark, self._items)
         ((kept, held_out),) = check_folds([split], len(ds), str(self.files.holdout_split))
         train, holdout = datasets.SubDataSet(ds, kept), datasets.SubDataSet(ds, held_out)
         holdout.name = "holdout"
@@ -199,14 +202,14 @@ class Folding:
     def _fold_split(
         self, train: Any, held: Any, request: SplitRequest, mark: str, given: Any, classes: Any
     ) -> list[Fold]:
-        split = read_split(self.files.folds_split, mark)
+        split = read_split(self.files.folds_split, mark, self._items)
         if split is None:
             if given is not None:
                 split = given if held is None else _given_folds(given, train)
                 self.announce_once(0, notes_on(split, len(train), "the dataset's folds"))
             else:
                 split = make_folds(len(train), request, classes)
-            write_split(self.files.folds_split, split, mark)
+            write_split(self.files.folds_split, split, mark, self._items)
         return check_folds(split, len(train), str(self.files.folds_split))
 
 

@@ -27,6 +27,11 @@ from .split_text import parse_split, plain, split_text
 
 Fold = tuple[list[int], list[int]]
 MARK = "# made from "
+ITEMS = "# items "
+"""Begins the line of a split file that holds the digest of the items' order."""
+
+HEADING = 200
+"""Bytes of the lines behind the first one."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,30 @@ def fingerprint(request: SplitRequest, dataset: Any, given: Any) -> str:
     ids = [str(dataset[position].id) for position in picked]
     digest = hashlib.sha256(json.dumps([ids, given], default=plain).encode()).hexdigest()[:16]
     return json.dumps({**asdict(request), "items": count, "dataset": digest}, sort_keys=True)
+
+
+def item_order(dataset: Any) -> str:
+    """Return what tells the order of a dataset's items, without reading them; an empty text where nothing does.
+
+    That are lists of different texts, one for each item, such as ids or names of files: in the dataset, or in the one
+    that it is a part of. Folders do not count, so that a project may move.
+    """
+    positions: Any = None
+    while isinstance(getattr(dataset, "indexes", None), (list, tuple, range)) and hasattr(dataset, "ds"):
+        chosen = dataset.indexes
+        positions = list(chosen) if positions is None else [chosen[position] for position in positions]
+        dataset = dataset.ds
+    held = sorted(getattr(dataset, "__dict__", {}).items())
+    mark = hashlib.sha256()
+    found = False
+    for _, values in held:
+        if not isinstance(values, (list, tuple)) or len(values) != len(dataset) or not values:
+            continue
+        if all(isinstance(value, str) for value in values) and len(set(values)) == len(values):
+            chosen = values if positions is None else [values[position] for position in positions]
+            mark.update("\n".join(value.rpartition("/")[2] for value in chosen).encode(errors="surrogatepass"))
+            found = True
+    return mark.hexdigest()[:16] if found else ""
 
 
 def make_holdout(count: int, request: SplitRequest, classes: "Sequence[int] | None") -> Fold:
@@ -159,37 +188,51 @@ def class_balanced(indices: Sequence[int], labels: Sequence[set[int]], threshold
     return [index for index, times in zip(indices, repeats, strict=True) for _ in range(times)]
 
 
-def is_made_from(path: Path, mark: str) -> bool:
-    """Say whether a split file is there and was made from ``mark``; its first line is all that is read."""
+def is_made_from(path: Path, mark: str, items: str = "") -> bool:
+    """Say whether a split file is there and was made from ``mark``; its first lines are all that is read.
+
+    Args:
+        path: The file.
+        mark: What ``fingerprint`` returned.
+        items: What ``item_order`` returned; not compared where it is empty, or the file does not know it.
+    """
     wanted = f"{MARK}{mark}\n".encode()
     if not path.exists():
         return False
     with path.open("rb") as file:
-        return file.read(len(wanted)) == wanted
+        if file.read(len(wanted)) != wanted:
+            return False
+        lines = file.read(HEADING).split(b"\n")
+    known = [line for line in lines if line.startswith(ITEMS.encode())]
+    return not items or not known or known[0] == f"{ITEMS}{items}".encode()
 
 
-def read_split(path: Path, mark: str) -> Any:
+def read_split(path: Path, mark: str, items: str = "") -> Any:
     """Return a split that was made from ``mark``; ``None`` when there is none, or it was made from something else.
+
+    The arguments are those of ``is_made_from``.
 
     Raises:
         DatasetError: The file was cut or edited since it was written.
     """
-    if not is_made_from(path, mark):
+    if not is_made_from(path, mark, items):
         return None
     try:
         _, _, body = path.read_text(encoding="utf-8").partition("\n")
         if body.startswith(CONTENT):  # files of earlier versions have no such line
             line, _, body = body.partition("\n")
+            body = body.partition("\n")[2] if body.startswith(ITEMS) else body
             check_content(path, line, body)
         return parse_split(body)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise damaged(path) from error
 
 
-def write_split(path: Path, split: Any, mark: str) -> None:
-    """Write a split, with what it was made from in the first line, and in the second the digest of what follows."""
+def write_split(path: Path, split: Any, mark: str, items: str = "") -> None:
+    """Write a split below lines of what it was made from, the digest of its text, and that of the items' order."""
     body = split_text(split)
-    write_text(path, f"{MARK}{mark}\n{content_line(body)}\n{body}")
+    order = f"{ITEMS}{items}\n" if items else ""
+    write_text(path, f"{MARK}{mark}\n{content_line(body)}\n{order}{body}")
 
 
 def _common(classes: Sequence[int], least: int) -> list[int]:
