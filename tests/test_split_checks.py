@@ -196,7 +196,7 @@ def test_items_that_changed_places_are_not_split_as_before(add_experiment):
     (cfg.files.root / "weights").mkdir()
     (cfg.files.root / "weights" / "best-0.0.weights").write_bytes(b"trained")
     cfg._dataset, cfg._split_of = Listed(NAMES), ()
-    with pytest.raises(UserError, match="another dataset or another order of its items"):
+    with pytest.raises(UserError, match="or order of the items than there is now"):
         cfg.kfold()
 
 

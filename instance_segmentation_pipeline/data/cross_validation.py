@@ -172,9 +172,9 @@ class Folding:
         there = self.files.folds_split
         if there.exists() and not is_made_from(there, mark, self._items) and self.files.trained():
             raise ConfigError(
-                f"{there} was made for another dataset or another order of its items, folds_count, testSplit, "
-                "validationSplit, stratified or seed than the config has now, and weights were trained on it: put the "
-                "config back, or train anew without --allow_resume."
+                f"{there} was made for another dataset, folds_count, testSplit, validationSplit, stratified, seed or "
+                "order of the items than there is now, and weights were trained on it: put it back, or train anew "
+                "without --allow_resume."
             )
 
     def _is_missing(self, mark: str, given_holdout: Any) -> bool:
