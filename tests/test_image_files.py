@@ -184,7 +184,7 @@ BAD = {
     "folder.jpg": "is a folder",
     "dead-link.jpg": "is a link to nothing",
     "loop.jpg": "cannot be opened",
-    "pipe.jpg": "is no file",
+    "pipe.jpg": "cannot be opened .it is a pipe",
     "empty.jpg": "is empty",
     "text.jpg": "is no image of a known format",
     "truncated.png": "is damaged",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, one_line
+from ..errors import UserError, one_line, sentence
 from ..launch.job_environment import leads, place
 from ..storage.archive import forget_predictions
 from .argument_types import boolean, fold_numbers, seconds
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
-    """Train; return 0, or 1 when an experiment failed, or 2 when nothing could be started."""
+    """Train; return 0, or 1 when an experiment failed or could not be read, or 2 when nothing could be started."""
     options = parser().parse_args(arguments)
     if options.gpus_per_net > 1 or place() is not None:
         # read when torch is loaded, which is later; else each process says that all parameters are used
@@ -51,9 +51,10 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     if failed:
         count = len(experiments)
         return _say(f"musket fit: {len(failed)} of {count} experiments failed: {', '.join(failed)}.", 1)
+    passed_over = 1 if getattr(options, "passed_over", None) else 0
     if options.launch_tasks and leads():
-        return _run_tasks(experiments)
-    return 0
+        return max(_run_tasks(experiments), passed_over)
+    return passed_over
 
 
 def _slots(options: argparse.Namespace) -> list[list[str]]:
@@ -116,8 +117,12 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     except (Exception, SystemExit) as error:
         _say(f"{experiment.name()}: {one_line(error)} (see {experiment.files.error})", 1)
         return False
-    if leads():
-        _report(experiment, time.monotonic() - began)
+    try:
+        if leads():
+            _report(experiment, time.monotonic() - began)
+    except (Exception, SystemExit) as error:
+        _say(f"{experiment.name()}: what was trained is kept, but cannot be shown: {sentence(error)}", 1)
+        return False
     return True
 
 

@@ -1,11 +1,13 @@
 """Which experiments of which project a command line means."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, nearest, sentence
+from ..text import printable
 from .argument_types import names, positive, project_around
 
 
@@ -45,12 +47,22 @@ def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> li
     if not found:
         raise ConfigError(f"--project {root} has no experiment: none of the folders in experiments has a config.yaml.")
     if not wanted:
-        return [experiment for experiment in found.values() if by_default(experiment)]
+        return [experiment for experiment in found.values() if _is_meant(experiment, by_default, options)]
     for name in wanted:
         if name not in found:
             known = ", ".join(sorted(found))
             raise ConfigError(f"--name {name!r} is no experiment of {root}{nearest(name, found)}; there are: {known}.")
     return [found[name] for name in wanted]
+
+
+def _is_meant(experiment: Any, by_default: Callable[[Any], bool], options: argparse.Namespace) -> bool:
+    """Say whether an experiment is meant; one whose files cannot be read is named, and passed over."""
+    try:
+        return by_default(experiment)
+    except Exception as error:
+        options.passed_over = [*getattr(options, "passed_over", []), experiment.name()]
+        print(printable(f"{experiment.name()}: passed over: {sentence(error)}"), file=sys.stderr)  # noqa: T201
+        return False
 
 
 def project_at(root: Path) -> Any:

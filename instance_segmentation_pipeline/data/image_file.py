@@ -4,7 +4,6 @@ Read by Pillow; 16-bit and floating-point colour, which Pillow does not keep, by
 """
 
 import os
-import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import DatasetError, one_line
+from ..storage.regular_file import open_regular
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow may take a file for: none of these runs another program."""
@@ -55,24 +55,16 @@ def read_image(path: Path) -> ImageFile:
         DatasetError: What is wrong with it, to stand after its name: it is a folder, empty, damaged, too large.
     """
     try:
-        with open(path, "rb", opener=_opened) as file:
+        with open_regular(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise DatasetError("is empty")
             return _read(file)
+    except IsADirectoryError:
+        raise DatasetError("is a folder") from None
     except FileNotFoundError:
         raise DatasetError("is a link to nothing" if path.is_symlink() else "is gone") from None
     except OSError as error:
         raise DatasetError(f"cannot be opened ({error.strerror or one_line(error)})") from None
-
-
-def _opened(path: str, flags: int) -> int:
-    """Open a regular file; nothing waits for the other end of a pipe."""
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    kind = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(kind):
-        os.close(descriptor)
-        raise DatasetError("is a folder" if stat.S_ISDIR(kind) else "is no file")
-    return descriptor
 
 
 def _read(file: Any) -> ImageFile:

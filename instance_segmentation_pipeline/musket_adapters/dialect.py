@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, shortened
+from ..storage.regular_file import open_regular, read_text
 
 VERSION = "1.0"
 HEADER = f"#%Musket MMDetection {VERSION}"
@@ -36,7 +37,7 @@ def is_ours(path: Path) -> bool:
     """Say whether a file begins with our header."""
     try:
         return _HEADER.match(_first_line(Path(path))) is not None
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
@@ -62,10 +63,11 @@ def refuse_near_miss(path: Path) -> None:
         ConfigError: Its header names no dialect, it is not UTF-8, or it has no header and names a configPath.
     """
     try:
-        raw = path.read_bytes()[:100_000]
+        with open_regular(path, "rb") as file:
+            raw = file.read(100_000)
+        line = _first_line(path)
     except OSError:
         return  # musket_core says what there is to say
-    line = _first_line(path)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         problem = "is UTF-16: save it as UTF-8, and begin it with"
     elif _ANY_HEADER.match(line):
@@ -81,8 +83,8 @@ def refuse_near_miss(path: Path) -> None:
 
 
 def _first_line(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline(1000).lstrip("\ufeff")
+    with open_regular(path, encoding="utf-8", errors="replace") as file:
+        return str(file.readline(1000)).lstrip("\ufeff")
 
 
 def _schemas() -> Path:
@@ -97,9 +99,9 @@ def read_config(path: Path, common: "Path | None" = None) -> dict[str, Any]:
     Raises:
         ConfigError: The file is not YAML, is not a mapping, names a key twice, or has another header version.
     """
-    properties = _read_mapping(path)
-    if common is not None and common.exists():
-        for key, value in _read_mapping(common).items():
+    properties = read_mapping(path)
+    if common is not None and os.path.lexists(common):
+        for key, value in read_mapping(common).items():
             own = properties.get(key)
             if own is None:
                 properties[key] = value
@@ -184,11 +186,18 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file of properties with the safe loader; an empty one has none.
+
+    Raises:
+        ConfigError: It cannot be read, is no YAML, holds no mapping, or names a key twice.
+    """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeyLoader)
+        data = yaml.load(read_text(path, "utf-8-sig"), Loader=_UniqueKeyLoader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:  # a number of thousands of digits is the latter
         text = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {text}.") from None

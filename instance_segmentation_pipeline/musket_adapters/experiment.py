@@ -4,6 +4,7 @@ Upstream's class swallows the exception of a failed experiment, writes ``summary
 there and counts it as completed. Experiments of other dialects keep upstream's behaviour.
 """
 
+import os
 import time
 import traceback
 from pathlib import Path
@@ -66,7 +67,7 @@ def derive_experiment(upstream: type) -> type:
             from musket_core import generic
 
             common = Path(self.project.commonPath()) if self.project is not None else None
-            cfg = generic.parse(str(self.files.config), str(common) if common and common.exists() else None)
+            cfg = generic.parse(str(self.files.config), str(common) if common and os.path.lexists(common) else None)
             cfg.gpus = max(self.gpus, cfg.gpus)  # more than 1 already where torchrun started this process
             cfg.num_gpus = getattr(self, "num_gpus", self.gpus)
             cfg.cluster = getattr(self, "cluster", None)

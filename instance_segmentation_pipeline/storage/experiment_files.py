@@ -14,6 +14,7 @@ from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically
 from .atomic import write_text as write_text
 from .atomic import write_yaml as write_yaml
+from .regular_file import read_text
 
 SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Reads plain data only; several times faster where it is libyaml's."""
@@ -21,7 +22,7 @@ SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def read_yaml(path: Path) -> Any:
     """Read YAML with the safe loader."""
-    return parse_yaml(Path(path).read_text(encoding="utf-8"))
+    return parse_yaml(read_text(path))
 
 
 def parse_yaml(text: str) -> Any:

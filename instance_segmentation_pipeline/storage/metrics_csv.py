@@ -8,23 +8,31 @@ from typing import Any
 
 from ..errors import TrainingError, one_line
 from .experiment_files import write_text
+from .regular_file import open_regular
 
 Row = dict[str, Any]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read a metrics CSV; numbers become numbers, an empty cell NaN."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        cells = list(csv.DictReader(file))
+    """Read a metrics CSV; numbers become numbers, an empty cell NaN. No rows where there is no file.
+
+    Raises:
+        TrainingError: It cannot be read, or is no such CSV.
+    """
     try:
+        with open_regular(path, encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file)
+            cells = list(table)
+        if table.fieldnames is not None and "epoch" not in table.fieldnames:
+            raise ValueError("it has no column epoch")
         if any(None in row or None in row.values() for row in cells):
             raise ValueError("a row has not as many cells as the heading")
         rows: list[Row] = [{name: float(cell) if cell else math.nan for name, cell in row.items()} for row in cells]
         for row in rows:
             row["epoch"] = int(row["epoch"])
-    except (ValueError, KeyError) as error:
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise TrainingError(f"{path} is damaged ({one_line(error)}): delete it, and train that stage anew.") from error
     return rows
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .experiment_files import not_writable
+from .regular_file import read_text
 
 NAME = "fit.lock"
 
@@ -56,8 +57,8 @@ def _take(path: Path, own: dict) -> None:
 
 def _read(path: Path) -> dict:
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        holder = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
         return {}
     return holder if isinstance(holder, dict) else {}
 
@@ -66,7 +67,10 @@ def _is_stale(holder: dict) -> bool:
     """Say whether the process of a lock is gone; of other hosts that is not known."""
     if holder.get("host") != socket.gethostname():
         return False
-    started = _started(int(holder.get("pid", 0)))
+    pid = holder.get("pid")
+    if type(pid) is not int or not 0 < pid < 2**31:
+        return True  # no lock of ours
+    started = _started(pid)
     return started is None or started != holder.get("started")
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from ..errors import ConfigError, one_line
 from .experiment_files import SAFE_LOADER, parse_yaml, read_yaml
+from .regular_file import open_regular
 
 COMPLETED = "completed"
 
@@ -18,11 +19,11 @@ def is_completed(path: Path) -> bool:
         ConfigError: The file cannot be read, or what comes before the word is no YAML.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, "rb") as file:
             return bool(_value_of(COMPLETED, yaml.parse(file, Loader=SAFE_LOADER)))
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _unreadable(path, error) from None
 
 

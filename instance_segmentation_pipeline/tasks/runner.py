@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from ..data.providers import project_modules
 from ..errors import ConfigError, nearest, one_line, sentence
-from ..storage.experiment_files import read_yaml, write_yaml
+from ..musket_adapters.dialect import read_mapping
+from ..storage.experiment_files import write_yaml
 
 ALL = "all"
 
@@ -30,7 +31,7 @@ def find_tasks(project: Path) -> dict[str, Callable]:
     from . import builtin as shipped
 
     common = project / "common.yaml"
-    imports = (read_yaml(common) or {}).get("imports") or [] if common.exists() else []
+    imports = read_mapping(common).get("imports") or [] if os.path.lexists(common) else []
     imports = [imports] if isinstance(imports, str) else imports
     found = _tasks_in(shipped)
     for name in dict.fromkeys([*imports, *project_modules(project)]):
