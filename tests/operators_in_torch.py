@@ -1,25 +1,30 @@
-"""Lets MMCV's functions call the operators in PyTorch, whatever the environment has."""
+"""Lets MMCV's functions call other operators than those it found at its import."""
 
 import contextlib
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 from instance_segmentation_pipeline.operators.extension import operators
 
 
 @contextlib.contextmanager
-def operators_in_torch() -> Iterator[SimpleNamespace]:
-    """Every module of ``mmcv.ops`` holds what it calls as ``ext_module``: ours stand there meanwhile."""
+def mmcv_with(extension: Any) -> Iterator[Any]:
+    """Every module of ``mmcv.ops`` holds what it calls as ``ext_module``: ``extension`` stands there meanwhile."""
     import mmcv.ops  # noqa: F401
 
-    ours = SimpleNamespace(**operators())
     users = [module for name, module in sys.modules.items() if name.startswith("mmcv.ops.")]
     before = [(module, module.ext_module) for module in users if hasattr(module, "ext_module")]
     for module, _ in before:
-        module.ext_module = ours
+        module.ext_module = extension
     try:
-        yield ours
+        yield extension
     finally:
-        for module, compiled in before:
-            module.ext_module = compiled
+        for module, found in before:
+            module.ext_module = found
+
+
+def operators_in_torch() -> contextlib.AbstractContextManager:
+    """MMCV with the operators in PyTorch, whatever the environment has."""
+    return mmcv_with(SimpleNamespace(**operators()))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..text import printable
 from .argument_types import boolean
 
 
@@ -49,13 +50,13 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         return 2
     write_csv(output, analysis)
     print(table(table_rows(analysis, main_metrics(analysis), ".3f")))  # noqa: T201
-    print(f"{len(analysis.experiments)} experiments, sorted by {analysis.sorted_by}: {output}")  # noqa: T201
+    print(printable(f"{len(analysis.experiments)} experiments, sorted by {analysis.sorted_by}: {output}"))  # noqa: T201
     if options.html:
         page = output.with_suffix(".html")
         _write_page(page, analysis, f"Experiments of {options.inputFolder.absolute().name}", options.embed)
-        print(f"  page {page}")  # noqa: T201
+        print(f"  page {printable(page)}")  # noqa: T201
     for line in analysis.skipped:
-        print(f"musket analize: {line}", file=sys.stderr)  # noqa: T201
+        print(printable(f"musket analize: {line}"), file=sys.stderr)  # noqa: T201
     return 1 if analysis.skipped else 0
 
 

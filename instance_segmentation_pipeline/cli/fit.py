@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UserError, one_line, sentence
 from ..launch.job_environment import leads, place
 from ..storage.archive import forget_predictions
+from ..text import printable
 from .argument_types import boolean, fold_numbers, seconds
 from .project_lookup import add_common, chosen, prepare_experiment
 
@@ -105,7 +106,7 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     experiment.time = options.time
     experiment.cluster = options.cluster
     began = time.monotonic()
-    print(f"{experiment.name()}: {experiment.files.root}", flush=True)  # noqa: T201
+    print(printable(f"{experiment.name()}: {experiment.files.root}"), flush=True)  # noqa: T201
     try:
         prepare_experiment(experiment, options)
         if options.force_recalc:
@@ -131,15 +132,15 @@ def _report(experiment: Any, seconds: float) -> None:
     from ..reporting.fit_table import experiment_table, last_pictures
 
     if not experiment.isCompleted():
-        print(f"{experiment.name()}: time is over; --allow_resume true goes on.")  # noqa: T201
+        print(f"{printable(experiment.name())}: time is over; --allow_resume true goes on.")  # noqa: T201
         return
     summary, cfg = experiment.metrics(), experiment.parse_config()
     result = cfg.result_of(summary)
     print(experiment_table(experiment.files, summary, cfg.primary()))  # noqa: T201
-    print(f"{experiment.name()}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
-    print(f"  summary {experiment.files.summary}")  # noqa: T201
+    print(f"{printable(experiment.name())}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
+    print(f"  summary {printable(experiment.files.summary)}")  # noqa: T201
     for picture in last_pictures(experiment.files, summary):
-        print(f"  picture {picture}")  # noqa: T201
+        print(f"  picture {printable(picture)}")  # noqa: T201
 
 
 def _run_tasks(experiments: Sequence[Any]) -> int:
@@ -155,5 +156,5 @@ def _run_tasks(experiments: Sequence[Any]) -> int:
 
 
 def _say(message: str, status: int) -> int:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    print("\n".join(printable(line) for line in message.split("\n")), file=sys.stderr, flush=True)  # noqa: T201
     return status

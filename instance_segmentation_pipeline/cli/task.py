@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError, UserError
 from ..storage.archive import forget_predictions
+from ..text import printable
 from .argument_types import boolean, names, numbers_or_all
 from .project_lookup import add_common, chosen, prepare_experiment
 
@@ -54,7 +55,7 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
             forget_predictions(experiment.files)
     failures = run_all(experiments, tasks, given)
     for failure in failures:
-        print(failure, file=sys.stderr)  # noqa: T201
+        print(printable(failure), file=sys.stderr)  # noqa: T201
     return 1 if failures or getattr(options, "passed_over", None) else 0
 
 

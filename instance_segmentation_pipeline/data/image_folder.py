@@ -83,7 +83,7 @@ class Directory:
         if batch:
             yield batch
         for line in self.remarks():
-            print(line, file=sys.stderr)  # noqa: T201
+            print(printable(line), file=sys.stderr)  # noqa: T201
 
     def remarks(self) -> list[str]:
         """Return a sentence about the entries that were skipped, and one about files of several pages."""

@@ -20,6 +20,7 @@ from ..detection.mask_crops import MaskCrops
 from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.compact_masks import CompactMasks
 from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
+from .worker_memory import handed_over
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""
@@ -144,6 +145,9 @@ class MusketDetectionDataset:
         return self
 
     def __getitem__(self, position: int) -> Any:
+        return handed_over(self._item(position))
+
+    def _item(self, position: int) -> Any:
         if not self.training:
             return self._prepared(position)
         for _ in range(MAX_REFETCH):
@@ -186,6 +190,18 @@ class MusketDetectionDataset:
 
     def _prepared(self, position: int) -> Any:
         results = self.results(position)
+        try:
+            return self._transformed_alone(results)
+        except UserError:
+            raise
+        except Exception as error:
+            height, width = results["ori_shape"]
+            raise DatasetError(
+                f"item {results['img_path']!r} ({width} x {height} pixels) does not pass the "
+                f"{'training' if self.training else 'validation'} pipeline: {one_line(error)[:300]}."
+            ) from error
+
+    def _transformed_alone(self, results: Any) -> Any:
         if not self.training:
             return _compacted(self.pipeline(results))
         negative = not len(results["gt_bboxes_labels"])

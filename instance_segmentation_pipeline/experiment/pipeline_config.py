@@ -29,6 +29,7 @@ from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_w
 from ..models.prepare import FinishedConfig, ModelRequest, detection_limits, prepare, schedule
 from ..musket_adapters.dialect import project_of
 from ..storage.experiment_files import ExperimentFiles
+from ..text import printable
 from ..training.build_check import check_buildable
 from .evaluator import Scoring
 from .seeds import Seeding
@@ -282,7 +283,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
             if key not in self._announced:
                 self._announced.add(key)
                 where = f"stage {stage}: " if key[0] is not None else ""
-                print(f"  {where}{line}")  # noqa: T201
+                print(f"  {where}{printable(line)}")  # noqa: T201
 
     # -- checking --------------------------------------------------------------------------------------------
 

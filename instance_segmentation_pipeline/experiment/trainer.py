@@ -24,6 +24,7 @@ from ..storage.experiment_files import read_yaml, write_text, write_yaml
 from ..storage.leftovers import remove_leftovers
 from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
+from ..text import printable
 from .run_arguments import check_run
 from .seeds import label, summary_of_seeds
 
@@ -275,7 +276,7 @@ class Fitting:
         for one, names in each:
             archived = None if self.resume else archive(one.files, folds, first_stage)
             if archived is not None:
-                print(f"  the weights of an earlier run are kept in {archived}")  # noqa: T201
+                print(f"  the weights of an earlier run are kept in {printable(archived)}")  # noqa: T201
             one._split_of = ()
             RunManifest(one.files).claim(names.all())
         self.kfold()

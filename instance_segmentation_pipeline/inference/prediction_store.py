@@ -20,10 +20,16 @@ from musket_core.datasets import CompositeDataSet, PredictionItem, WriteableData
 from ..detection.detections import Detections, from_musket_prediction, is_musket_prediction
 from ..detection.fusion import fuse
 from ..errors import DatasetError, one_line
+from ..storage.atomic import create_exclusively, temporary_beside
 
 FORMAT = 1
+MOST_BYTES = 1 << 28
+"""What the predictions of one image may unpack to: some thousand masks of very ragged objects."""
+
 COMMIT_EVERY = 256
 """Items that are held in SQLite's own memory at most before they are written."""
+
+MOST_PIXELS = 1 << 31
 
 _HEADER = struct.Struct("<IIIB")
 
@@ -49,8 +55,10 @@ def unpack(data: bytes) -> Detections:
         ValueError: The bytes are damaged.
     """
     try:
-        raw = zlib.decompress(data)
+        raw = _inflated(data)
         count, height, width, with_masks = _HEADER.unpack_from(raw)
+        if height * width > MOST_PIXELS:
+            raise ValueError(f"its image has {width} x {height} pixels")
         place = _HEADER.size
         arrays = []
         for kind, per_row in (("<i4", 1), ("<f4", 1), ("<f4", 4)):
@@ -64,9 +72,20 @@ def unpack(data: bytes) -> Detections:
             for length in lengths:
                 masks.append({"size": [height, width], "counts": raw[place : place + length].decode("ascii")})
                 place += int(length)
+        if place != len(raw):
+            raise ValueError(f"it has {len(raw)} bytes instead of {place}")
     except (zlib.error, struct.error) as error:
         raise ValueError(str(error)) from error
     return Detections(height, width, arrays[0].astype(np.int64), arrays[1], arrays[2].reshape(-1, 4), masks)
+
+
+def _inflated(data: bytes) -> bytes:
+    """Return what compressed bytes hold; nothing that is larger than the predictions of an image can be."""
+    inflater = zlib.decompressobj()
+    raw = inflater.decompress(data, MOST_BYTES)
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("it is cut off" if len(raw) < MOST_BYTES else f"it unpacks to more than {MOST_BYTES} bytes")
+    return raw
 
 
 class Predictions(WriteableDataSet):
@@ -153,21 +172,19 @@ class PredictionStore(Predictions):
         self.fingerprint = fingerprint
         self._made_from: str | None = fingerprint or None
         self._writing: Any = None
+        self._temporary = self.path
         self._reading: tuple = ()
         self._answers = False
         self._count = 0
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    @property
-    def _temporary(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-
     def append(self, item: Any) -> None:
         """Add the prediction of the next item: ``Detections``, or Musket's prediction tuple."""
         if self._writing is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary.unlink(missing_ok=True)
+            self._temporary = temporary_beside(self.path)
+            create_exclusively(self._temporary)
             self._writing = sqlite3.connect(self._temporary, check_same_thread=False)
             self._writing.executescript(
                 "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
@@ -209,14 +226,17 @@ class PredictionStore(Predictions):
         with self._temporary.open("rb+") as file:
             os.fsync(file.fileno())
         self._temporary.replace(self.path)
+        self._temporary = self.path
 
     def abandon(self) -> None:
         """Drop what was appended and not committed."""
         if self._writing is not None:
             self._writing.close()
             self._writing = None
+        if self._temporary != self.path:
+            self._temporary.unlink(missing_ok=True)
+            self._temporary = self.path
         self._count = 0
-        self._temporary.unlink(missing_ok=True)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -254,7 +274,10 @@ class PredictionStore(Predictions):
         self._made_from = about["fingerprint"]
 
     def _about(self) -> dict:
-        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM about")}
+        kinds = self._rows("SELECT type FROM sqlite_master WHERE name IN ('about', 'found') LIMIT 3")
+        if kinds != [("table",), ("table",)]:
+            raise ValueError("its tables are not those of a store")  # a view could compute for ever
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM about LIMIT 9")}
 
     def _whole_size(self) -> int:
         (pages,), (size,) = *self._rows("PRAGMA page_count"), *self._rows("PRAGMA page_size")

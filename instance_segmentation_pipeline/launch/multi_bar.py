@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from ..metrics.metric_name import MetricName
+from ..text import printable
 
 
 class ProgressLine(Hook):
@@ -90,6 +91,7 @@ class ProgressLine(Hook):
 
     @staticmethod
     def _write(text: str) -> None:
+        text = printable(text)
         if _relay:
             _relay("error line", text)
         else:

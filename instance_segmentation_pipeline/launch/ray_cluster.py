@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import ConfigError, TrainingError, UserError, one_line
 from ..storage.run_lock import NAME as LOCK
+from ..text import printable
 from .project_sync import Courier, carried
 
 RETRIES = 3
@@ -60,7 +61,7 @@ def train_on_cluster(
         (finished,), _ = ray.wait(list(running), num_returns=1)
         fold = running.pop(finished)
         try:
-            print(f"  fold {fold}: {ray.get(finished)}")  # noqa: T201
+            print(printable(f"  fold {fold}: {ray.get(finished)}"))  # noqa: T201
         except ray.exceptions.RayError as error:
             failures.append(f"fold {fold}: {_words(error)}")
         ray.util.remove_placement_group(gangs[fold])

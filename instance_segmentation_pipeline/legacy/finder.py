@@ -87,10 +87,10 @@ def _rewriter_source() -> bytes:
 
 def _write_quietly(path: str, data: bytes) -> None:
     """Write atomically; a read-only site-packages only costs the cache."""
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.urandom(8).hex()}"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-        with open(temporary, "wb") as file:  # noqa: PTH123
+        with open(temporary, "xb") as file:  # noqa: PTH123
             file.write(data)
         os.replace(temporary, path)  # noqa: PTH105
     except OSError:

@@ -18,6 +18,7 @@ from ..storage.experiment_files import ExperimentFiles, write_text
 from ..storage.experiment_search import config_files
 from ..storage.metrics_csv import read_rows
 from ..storage.summary_file import read_summary
+from ..text import csv_cell
 
 IGNORED = ("epoch", "lr")
 """Columns of the metrics CSV that are no metrics."""
@@ -229,6 +230,7 @@ def write_csv(path: Path, analysis: Analysis) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     heading, *rows = table_rows(analysis, analysis.metrics)
-    writer.writerow(["path", *heading])
-    writer.writerows([str(one.files.config), *row] for one, row in zip(analysis.experiments, rows, strict=True))
+    writer.writerow([csv_cell(cell) for cell in ("path", *heading)])
+    for one, row in zip(analysis.experiments, rows, strict=True):
+        writer.writerow([csv_cell(cell) for cell in (str(one.files.config), *row)])
     write_text(path, buffer.getvalue())

@@ -18,6 +18,7 @@ from ..data.providers import project_modules
 from ..errors import ConfigError, nearest, one_line, sentence
 from ..musket_adapters.dialect import read_mapping
 from ..storage.experiment_files import write_yaml
+from ..text import printable
 
 ALL = "all"
 
@@ -154,7 +155,7 @@ def run_all(experiments: Sequence[Any], tasks: Mapping[str, Callable], given: Ma
                 failures.append(f"{what} failed: {sentence(error)}")
             else:
                 result = folder / "result.yaml"
-                tqdm.write(f"{what}: done, {result if result.exists() else folder}")
+                tqdm.write(printable(f"{what}: done, {result if result.exists() else folder}"))
     return failures
 
 

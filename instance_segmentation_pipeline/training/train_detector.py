@@ -4,7 +4,10 @@ MMDetection 1.x and 2.x had a function of this name; it drives MMEngine's Runner
 ``TrainingJob``) is kept apart from where (``launch``).
 """
 
+import errno
+import re
 import shutil
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from ..data.worker_memory import is_about_shared_memory, sentence_about
 from ..errors import TrainingError, UserError, one_line
 from ..launch.multi_bar import ProgressLine
 from ..metrics.metric_name import MetricName
@@ -25,6 +29,7 @@ from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_i
 from ..models.config_file import is_pretrained, walk
 from ..models.missing_operators import naming_config
 from ..storage.experiment_files import StageFiles, save_with
+from ..text import printable
 from .hooks import LossWatch, RandomStates, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
 from .runner import StageRunner, experiment_name, forget_afterwards
 
@@ -117,6 +122,11 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
                 f"{job.label}: the memory of {device} ran out ({one_line(error)[:120]}): lower imagesPerGpu or shape, "
                 "or set amp: true."
             ) from error
+        except (RuntimeError, OSError) as error:
+            told = _of_workers(error)
+            if told is None:
+                raise
+            raise TrainingError(f"{job.label}: {told}") from error
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -145,6 +155,34 @@ def _from_worker(error: UserError) -> UserError:
     if len(lines) < 2 or "DataLoader worker" not in lines[0]:
         return error
     return type(error)(lines[-1].partition(": ")[2])
+
+
+def _of_workers(error: BaseException) -> "str | None":
+    """Return the sentence about data workers that died or could not start, ``None`` for all other errors."""
+    text = str(error)
+    if is_about_shared_memory(error):
+        return sentence_about(error)
+    if isinstance(error, OSError) and _while_starting(error):
+        if error.errno in (errno.ENOSPC, errno.ENOENT, errno.EACCES):  # semaphores lie in shared memory
+            return sentence_about(error)
+        return f"the data workers cannot be started ({one_line(error)[:160]}): lower workersPerGpu; 0 needs none."
+    if re.search(r"DataLoader worker \(pid|DataLoader timed out", text):
+        return (
+            f"a data worker is gone ({one_line(error)[:160]}): if nobody killed it, the memory ran out: lower "
+            "workersPerGpu, imagesPerGpu or shape; --allow_resume true goes on."
+        )
+    return None
+
+
+def _while_starting(error: BaseException) -> bool:
+    """Say whether an error was raised while data workers were started; torch's half-made loader is put to rest."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        loader: Any = frame.f_locals.get("self")
+        if type(loader).__name__ == "_MultiProcessingDataLoaderIter":
+            if not hasattr(loader, "_shutdown"):
+                loader._shutdown = True  # else its __del__ raises, and prints a traceback
+            return True
+    return False
 
 
 def _runner(job: TrainingJob, name: str, device: str) -> Runner:
@@ -214,9 +252,9 @@ class _StartWeights(Hook):
         _begin_without_offsets(model, self.job.config)
         if self.job.start is not None:
             self.report = load_into(model, self.job.start, self.job.policy)
-            runner.logger.info(f"{self.job.start}: {self.report}")
+            runner.logger.info(printable(f"{self.job.start}: {self.report}"))
             if self.job.files.stage == 0 and is_main_process():
-                print(f"  {self.job.label}: {self.job.start.name}: {self.report}")  # noqa: T201
+                print(printable(f"  {self.job.label}: {self.job.start.name}: {self.report}"))  # noqa: T201
 
 
 def _begin_without_offsets(model: torch.nn.Module, config: Config) -> None:

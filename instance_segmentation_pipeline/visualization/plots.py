@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ..detection.matching import Curve
 from ..storage.experiment_files import StageFiles, write_atomically, write_text
 from ..storage.metrics_csv import read_rows
+from ..text import csv_cell
 from .letters import drawable, plain_label
 
 BACKGROUND = "background"
@@ -107,7 +108,7 @@ def png_of(figure: Figure) -> bytes:
 
 def write_confusion_csv(path: Path, table: np.ndarray, class_names: Sequence[str]) -> None:
     """Write a confusion matrix as CSV: a row a true class, a column a predicted one."""
-    names = [*class_names, BACKGROUND]
+    names = [csv_cell(name) for name in (*class_names, BACKGROUND)]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["true \\ predicted", *names])
