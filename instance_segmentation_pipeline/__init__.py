@@ -1,10 +1,13 @@
 """Musket ML experiments that train MMDetection models.
 
 Importing this package is cheap on purpose: it is imported at every interpreter start (by the ``.pth``
-bootstrap) and by ``musket --help``. The public names below load their modules on first use.
+bootstrap) and by ``musket --help``. The public names below load their modules on first use. From the import on,
+MMCV finds its operators in ``operators`` where it has no compiled ones.
 """
 
 from typing import Any
+
+from .operators import install as _serve_operators
 
 __version__ = "0.1.0"
 
@@ -22,3 +25,6 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+_serve_operators()

@@ -2,10 +2,12 @@
 
 import ast
 import importlib.util
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
 from instance_segmentation_pipeline.errors import UserError
 from instance_segmentation_pipeline.operators.extension import FAMILIES, MissingOperatorError, operators
@@ -14,9 +16,9 @@ from instance_segmentation_pipeline.operators.names import NAMES
 MMCV = Path(importlib.util.find_spec("mmcv").origin).parent
 HAS_COMPILED = bool(list(MMCV.glob("_ext*.so")))
 SAY = """
-import mmcv.ops
+import mmcv._ext
 from instance_segmentation_pipeline.operators.finder import in_use
-print(in_use(), mmcv.ops.get_compiler_version())
+print(in_use(), mmcv._ext.get_compiler_version())
 """
 
 
@@ -52,8 +54,6 @@ def test_an_operator_that_is_not_there_says_so_when_called():
 
 @pytest.fixture
 def python(run, tmp_path):
-    import sys
-
     def call(code, **env):
         return run(sys.executable, "-c", textwrap.dedent(code), cwd=tmp_path, env={"OMP_NUM_THREADS": "1", **env})
 
@@ -69,6 +69,13 @@ def beside(tmp_path):
         if path.name != "__pycache__" and not path.name.startswith("_ext"):
             (copy / path.name).symlink_to(path)
     return copy
+
+
+def test_importing_the_package_is_enough_where_no_pth_is_read(run, beside):
+    places = [str(beside.parent), str(REPOSITORY), *sys.path]
+    code = f"import sys; sys.path[:] = {places!r}\nimport instance_segmentation_pipeline\n{SAY}"
+    done = run(sys.executable, "-S", "-c", code, env={"OMP_NUM_THREADS": "1", "MUSKET_MMDETECTION_OPERATORS": ""})
+    assert done.stdout.startswith("torch "), done.stderr
 
 
 @pytest.mark.parametrize("redirection", ["1", "0"])

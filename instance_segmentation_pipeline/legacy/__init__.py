@@ -5,14 +5,11 @@ finder in front of ``sys.meta_path`` that answers for ``musket_core.*`` and ``im
 statements are rewritten, in memory, to the stand-ins of ``legacy/standins``. Nobody else sees a change.
 
 The installed ``instance_segmentation_pipeline.pth`` imports this package at interpreter start, so it must
-stay light. ``MUSKET_MMDETECTION_BOOTSTRAP=0`` in the environment switches the redirection off. MMCV's operators
-in PyTorch (``operators``) come the same way, with a switch of their own.
+stay light. ``MUSKET_MMDETECTION_BOOTSTRAP=0`` in the environment switches the redirection off.
 """
 
 import os
 import sys
-
-from ..operators import install as install_operators
 
 SWITCH = "MUSKET_MMDETECTION_BOOTSTRAP"
 
@@ -28,4 +25,3 @@ def install() -> None:
 
 
 install()
-install_operators()

@@ -89,7 +89,7 @@ class CompiledLoader:
     def _replace(self, spec: ModuleSpec, error: Exception) -> None:
         import torch
 
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split()).replace(f"{spec.origin}: ", "")[:200]
         problem = (
             f"the compiled operators of MMCV ({spec.origin}) cannot be loaded with torch {torch.__version__} ({reason})"
         )
