@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..storage.digests import digest
+from .data_folder import FolderDataSet, inner_of
 from .item_reader import ItemReader
 
 SAMPLE = 16
@@ -54,6 +55,11 @@ def _held(source: Any, items: Sequence[int], listing: "_Listing", prefix: str, d
 
     Datasets that it is made of are followed: those with parts of it by their positions, all others whole.
     """
+    if isinstance(source, FolderDataSet):
+        inner, folder = inner_of(source)
+        with folder.entered():
+            yield from list(_held(inner, items, listing, prefix, depth))
+        return
     held = getattr(source, "__dict__", None)
     if held is None or depth == 0:
         return

@@ -153,7 +153,7 @@ def stratification_classes(dataset: Any, labels: "ItemCache[set[int]] | None" = 
     """
     from musket_core.datasets import DataSet
 
-    decides = getattr(type(dataset.root()), "get_stratify_class", None) if hasattr(dataset, "root") else None
+    decides = getattr(dataset.root().__class__, "get_stratify_class", None) if hasattr(dataset, "root") else None
     if decides is not None and decides is not DataSet.get_stratify_class:
         known: dict[Any, int] = {}
         given = (dataset.get_stratify_class(number) for number in range(len(dataset)))

@@ -37,7 +37,6 @@ class Scoring:
     finished: Callable[[], FinishedConfig]
     class_names: Callable[[], tuple[str, ...]]
     reader: Callable[[], ItemReader]
-    reading: Callable[[], Any]
     get_dataset: Callable[..., Any]
     predictions: Callable[..., Predictions]
     hasHoldout: Callable[[], bool]
@@ -100,7 +99,7 @@ class Scoring:
         source = predictions
         while isinstance(source, Predictions):
             source = source.parent
-        with self.reading(), self.truths_kept() as truths:
+        with self.truths_kept() as truths:
             return truths.of(source, range(len(source)))
 
     @contextlib.contextmanager

@@ -4,20 +4,18 @@ It has the surface of ``musket_core.generic_config.GenericImageTaskConfig`` and 
 instances need: dataset, folds, stages, weights, summary. Names of methods that musket_core calls are its own.
 """
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from musket_core import context
 from musket_core.generic_config import GenericImageTaskConfig
 
 from ..config.schema import check_properties
 from ..data.class_names import known_class_names
 from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
 from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
+from ..data.data_folder import DataFolder, FolderDataSet
 from ..data.item_reader import ItemReader, MusketDetectionDataset
 from ..data.providers import declared_dataset, project_modules
 from ..errors import ConfigError, nearest
@@ -111,20 +109,12 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
             return str((self.files.base / self.datasets_path).resolve())
         return str(Path(self.get_project_path()) / "data")
 
-    @contextlib.contextmanager
-    def _in_data_folder(self) -> Iterator[None]:
-        """Run in the data folder, as providers expect, and come back: nothing outside notices."""
-        context.context.projectPath = self.get_project_path()
-        folder = Path(self.get_default_dataset_folder())
+    def _data_folder(self) -> DataFolder:
+        """Return the folder that the dataset is made and read in; the current one where the project has none."""
+        project, folder = Path(self.get_project_path()), Path(self.get_default_dataset_folder())
         if self.datasets_path is not None and not folder.is_dir():
             raise ConfigError(f"datasets_path {self.datasets_path!r} is no folder: {folder} was looked for.")
-        before = Path.cwd()
-        try:
-            if folder.is_dir():
-                os.chdir(folder)
-            yield
-        finally:
-            os.chdir(before)
+        return DataFolder(folder if folder.is_dir() else Path.cwd(), project)
 
     # -- the dataset -----------------------------------------------------------------------------------------
 
@@ -143,11 +133,12 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         if isinstance(declaration, str) and declaration in self.datasets:
             declaration = self.datasets[declaration]
         imports = [*self.imports, *project_modules(Path(self.get_project_path()))]
-        with self._in_data_folder():
+        folder = self._data_folder()
+        with folder.entered():
             made = declared_dataset(declaration, list(dict.fromkeys(imports)), self.files.config)
         if datasetName is not None and not hasattr(made, "name"):
             made.name = datasetName
-        return made
+        return FolderDataSet(made, folder)
 
     def get_dataset(self, dataSetName: "str | None" = None) -> Any:
         """Return the experiment's dataset, a part of it (``train``, ``validation``, ``holdout``), or a named one."""
@@ -158,10 +149,6 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
     def _loaded(self) -> Any:
         """Return the dataset, made now if it is declared and was not asked for yet; ``None`` where there is none."""
         return self.get_dataset() if self._dataset is None and self.dataset is not None else self._dataset
-
-    def reading(self) -> contextlib.AbstractContextManager:
-        """Return a context in which items of a declared dataset find files by names relative to its folder."""
-        return contextlib.nullcontext() if self._given or self.dataset is None else self._in_data_folder()
 
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes: the dataset's own, else ``class 1``, ``class 2``, …"""
@@ -187,7 +174,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
 
     def reader(self) -> ItemReader:
         """Return how items of the dataset are read."""
-        xyxy = getattr(type(root_of(self._loaded())), "gives_xyxy", False)
+        xyxy = getattr(root_of(self._loaded()), "gives_xyxy", False)
         return ItemReader(
             classes=len(self.class_names()),
             bbox_order=self.bboxOrder or ("xyxy" if xyxy else "yxyx"),

@@ -11,6 +11,7 @@ from ..data.splits import class_balanced
 from ..errors import WeightsError
 from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
 from ..models.prepare import FinishedConfig, schedule
+from ..models.trained_weights import check_classes
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
 from ..training.train_detector import TrainingJob, train_detector
@@ -103,4 +104,8 @@ class DetectionStage:
         if not files.best_weights.exists() or len(read_rows(files.metrics)) < self.epochs:
             return False
         last = last_checkpoint(files)
-        return last is not None and read_checkpoint(last).get("meta", {}).get("epoch", 0) >= self.epochs
+        if last is None:
+            return False
+        checkpoint = read_checkpoint(last)
+        check_classes(checkpoint, last, self.cfg.class_names())
+        return bool(checkpoint.get("meta", {}).get("epoch", 0) >= self.epochs)

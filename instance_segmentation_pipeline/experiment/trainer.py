@@ -67,7 +67,6 @@ class Fitting:
     _weights: Callable[[int, int], Path]
     _folds_with_weights: Callable[[], set[int]]
     _folds: Callable[[], list[int]]
-    _in_data_folder: Callable[[], Any]
 
     def fit(
         self,
@@ -110,7 +109,6 @@ class Fitting:
             remove_leftovers(self.files)
             if dataset_ is None:
                 self.get_dataset()
-                stack.enter_context(self._in_data_folder())
             finish(self.files)
             self.check(dataset_)
             self._check_folds(foldsToExecute)
@@ -168,7 +166,6 @@ class Fitting:
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
             if dataset is None:
                 self.get_dataset()
-                stack.enter_context(self._in_data_folder())
             self.check(dataset)
             for member in self.seeds():
                 member.check()
@@ -213,9 +210,8 @@ class Fitting:
 
     def train_fold(self, fold: int) -> None:
         """Train the stages of one fold, as a part of a run that another process began; no summary is written."""
-        with self._in_data_folder():
-            self.check()
-            FoldWork(self, fold, 0, 1.0, None, self.kfold())()
+        self.check()
+        FoldWork(self, fold, 0, 1.0, None, self.kfold())()
 
     def _leased(self, work: Callable[[], Any]) -> Callable[[Sequence[str]], bool]:
         def job(devices: Sequence[str]) -> bool:

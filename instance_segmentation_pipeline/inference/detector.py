@@ -23,10 +23,11 @@ from ..detection.detections import Detections, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
 from ..detection.tta import PLAIN, View
 from ..metrics.coco import to_prediction
-from ..models.checkpoints import load_into, reading_for
+from ..models.checkpoints import reading_for
 from ..models.missing_operators import naming_config
 from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
 from ..models.prepare import FinishedConfig
+from ..models.trained_weights import load_trained
 from ..models.transforms import Ratios, base_size, fit_pipeline
 
 
@@ -38,16 +39,16 @@ class Fusion:
     iou_threshold: float = DEFAULT_IOU
 
 
-def load_net(config: Config, weights: Path, device: str = "cpu") -> Any:
+def load_net(config: Config, weights: Path, class_names: Sequence[str], device: str = "cpu") -> Any:
     """Return MMDetection's detector (a ``torch.nn.Module``) of a finished config with trained weights, in eval mode.
 
     Raises:
-        WeightsError: The weights are missing, damaged or of another model.
+        WeightsError: The weights are missing, damaged, of another model or of other classes.
     """
     init_default_scope(config.default_scope)
     with reading_for(config):
         net = complete(MODELS.build(copy.deepcopy(config.model)))
-    load_into(net, weights)
+    load_trained(net, weights, class_names)
     net.cfg = config  # as MMDetection's own init_detector leaves it
     return net.to(device).eval()
 
@@ -162,7 +163,7 @@ class Ensemble:
 
 def for_inference(finished: FinishedConfig, weights: Path, class_names: Sequence[str], device: str) -> Any:
     """Return a net that ``mmdet.apis.inference_detector`` takes: it carries its config and its class names."""
-    net = load_net(finished.config, weights, device)
+    net = load_net(finished.config, weights, class_names, device)
     config = copy.deepcopy(finished.config)
     pipeline = [{"type": "LoadImageFromFile"}, *copy.deepcopy(finished.val_pipeline)]
     config.test_dataloader = {"dataset": {"pipeline": pipeline}}

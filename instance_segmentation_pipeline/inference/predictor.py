@@ -50,7 +50,6 @@ class Predicting(FolderPredicting):
     finished: Callable[[], FinishedConfig]
     class_names: Callable[[], tuple[str, ...]]
     reader: Callable[[], ItemReader]
-    reading: Callable[[], Any]
     executor: Callable[[], Any]
     get_dataset: Callable[..., Any]
     kfold: Callable[..., Any]
@@ -96,7 +95,7 @@ class Predicting(FolderPredicting):
 
     def _detector(self, fold: int, stage: int, views: Sequence[View], device: str) -> Detector:
         finished = self.finished()
-        net = load_net(finished.config, self._weights(fold, stage), device)
+        net = load_net(finished.config, self._weights(fold, stage), self.class_names(), device)
         return Detector(net, finished.val_pipeline, finished.needs_masks, self.storage_threshold, views, self._fusion())
 
     def _weights(self, fold: int, stage: int) -> Path:
@@ -181,8 +180,7 @@ class Predicting(FolderPredicting):
         model = self._cached_model(fold, stage, ttflips, cacheModel)
         order = self.reader().bbox_order
         for numbers in self._batches(len(source), limit, batch_size):
-            with self.reading():
-                items = [self.reader().image(source, number) for number in numbers]
+            items = [self.reader().image(source, number) for number in numbers]
             images = [image for _, image in items]
             yield PredictedBatch([name for name, _ in items], images, model.predict(images, order))
 
@@ -324,8 +322,7 @@ class Predicting(FolderPredicting):
 
     def _mark(self, source: Any) -> str:
         """Return what tells a dataset from all others; a store is asked for this one alone."""
-        with self.reading():
-            return dataset_mark(source, self.reader())
+        return dataset_mark(source, self.reader())
 
     def _single(
         self,
@@ -375,8 +372,7 @@ class Predicting(FolderPredicting):
         description = f"predicting {_label(source)}, fold {fold} stage {stage}"
         with writing(store), tqdm(total=len(source), desc=description, leave=False, disable=None) as bar:
             for numbers in self._batches(len(source), -1, batch):
-                with self.reading():
-                    images = [self.reader().image(source, number)[1] for number in numbers]
+                images = [self.reader().image(source, number)[1] for number in numbers]
                 for found in model.detect(images):
                     store.append(found)
                 bar.update(len(numbers))
@@ -415,8 +411,7 @@ class Predicting(FolderPredicting):
         model = self._cached_model(fold, stage, ttflips, False)
         order = self.reader().bbox_order
         for numbers in self._batches(len(source), -1, batchSize):
-            with self.reading():
-                items = [self.reader().checked(source, number) for number in numbers]
+            items = [self.reader().checked(source, number) for number in numbers]
             images = [item.x for item in items]
             truth = [item.y for item in items]
             yield PredictedBatch([str(item.id) for item in items], images, model.predict(images, order), truth)
@@ -429,5 +424,5 @@ def in_memory(source: Any, found: Sequence[Any], reader: ItemReader) -> Answers:
 
 def _label(source: Any) -> str:
     """Return a dataset's name as part of a file name."""
-    name = getattr(source, "name", None) or type(source).__name__
+    name = getattr(source, "name", None) or source.__class__.__name__
     return re.sub(r"[^\w.]+", "_", str(name)).strip("_") or "dataset"

@@ -97,8 +97,7 @@ def _by_quality(
 
 
 def _comparison(cfg: Any, found: Any, heading: str, value: float, number: int) -> Drawing:
-    with cfg.reading():
-        item_id, image, truth = cfg.reader().read(found, number)
+    item_id, image, truth = cfg.reader().read(found, number)
     shown = found.detections(number).above(cfg.threshold)
     picture = comparison([(image, truth, shown.instances(), shown.scores)], cfg.class_names())
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])

@@ -28,6 +28,7 @@ from ..metrics.metric_name import MetricName
 from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint, reading_for
 from ..models.config_file import is_pretrained, walk
 from ..models.missing_operators import naming_config
+from ..models.trained_weights import check_trained, load_trained
 from ..storage.experiment_files import StageFiles, save_with
 from ..text import printable
 from .hooks import LossWatch, RandomStates, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
@@ -110,7 +111,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
         try:
             runner = _runner(job, name, device)
-            states = _states_of(runner) if runner._resume else None
+            states = _resumed_states(runner, job) if runner._resume else None
             for hook in [_StartWeights(job), *hooks, RandomStates(states)]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):
@@ -229,9 +230,14 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
     return runner
 
 
-def _states_of(runner: Runner) -> "list | None":
-    """Return the random states in the checkpoint that a Runner resumes from."""
-    states = read_checkpoint(Path(runner._load_from)).get("meta", {}).get("random_states")
+def _resumed_states(runner: Runner, job: TrainingJob) -> "list | None":
+    """Return the random states in the checkpoint that a Runner resumes from, which fits the model whole."""
+    path = Path(runner._load_from)
+    checkpoint = read_checkpoint(path)
+    check_trained(
+        checkpoint, path, getattr(runner.model, "module", runner.model), job.train_dataset.metainfo["classes"]
+    )
+    states = checkpoint.get("meta", {}).get("random_states")
     return None if states is None else list(states)
 
 
@@ -250,10 +256,12 @@ class _StartWeights(Hook):
             return
         model = getattr(runner.model, "module", runner.model)
         _begin_without_offsets(model, self.job.config)
-        if self.job.start is not None:
+        if self.job.start is not None and self.job.files.stage > 0:
+            load_trained(model, self.job.start, self.job.train_dataset.metainfo["classes"])
+        elif self.job.start is not None:
             self.report = load_into(model, self.job.start, self.job.policy)
             runner.logger.info(printable(f"{self.job.start}: {self.report}"))
-            if self.job.files.stage == 0 and is_main_process():
+            if is_main_process():
                 print(printable(f"  {self.job.label}: {self.job.start.name}: {self.report}"))  # noqa: T201
 
 
