@@ -91,7 +91,9 @@ def test_an_unfinished_stage_is_not_gone_on_with(path):
 def test_another_model_is_refused(path):
     text = path.read_text().replace("model.bbox_head.feat_channels: 32", "model.bbox_head.feat_channels: 16")
     path.write_text(text)
-    with pytest.raises(WeightsError, match=r"was trained with another model.*tensors differ, such as bbox_head\..*32 there and 16"):
+    with pytest.raises(
+        WeightsError, match=r"was trained with another model.*tensors differ, such as bbox_head\..*32 there and 16"
+    ):
         generic.parse(str(path)).load_model(0, 0)
 
 

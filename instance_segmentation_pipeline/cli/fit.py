@@ -10,7 +10,6 @@ from typing import Any
 
 from ..errors import UserError, one_line, sentence
 from ..launch.job_environment import leads, place
-from ..storage.archive import forget_predictions
 from ..text import printable
 from .argument_types import boolean, fold_numbers, seconds
 from .project_lookup import add_common, chosen, prepare_experiment
@@ -29,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     add("--allow_resume", type=boolean, default=False, help="go on where an earlier run stopped (default false)")
     add("--force_recalc", type=boolean, default=False, help="predict and compute summaries anew, without training")
     add("--only_report", type=boolean, default=False, help="only compute the summaries of what is trained")
+    add("--break_lock", type=boolean, default=False, help="take the lock of a machine that is gone (default false)")
     add("--launch_tasks", type=boolean, default=False, help="run the project's tasks after training (default false)")
     add("--cluster", help="Ray cluster to train the folds on: auto, or its address (default: this machine)")
     add("--time", type=seconds, default=-1, help="seconds until training ends, at the end of an epoch (-1: never)")
@@ -103,14 +103,14 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
     experiment.allowResume = options.allow_resume
     experiment.onlyReports = options.only_report or options.force_recalc
     experiment.folds = options.folds
+    experiment.break_lock = options.break_lock
+    experiment.forgets_predictions = options.force_recalc
     experiment.time = options.time
     experiment.cluster = options.cluster
     began = time.monotonic()
     print(printable(f"{experiment.name()}: {experiment.files.root}"), flush=True)  # noqa: T201
     try:
         prepare_experiment(experiment, options)
-        if options.force_recalc:
-            forget_predictions(experiment.files)
         experiment.fit()
     except UserError as error:
         _say(f"{experiment.name()}: {error}", 1)

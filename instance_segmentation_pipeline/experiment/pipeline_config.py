@@ -4,7 +4,8 @@ It has the surface of ``musket_core.generic_config.GenericImageTaskConfig`` and 
 instances need: dataset, folds, stages, weights, summary. Names of methods that musket_core calls are its own.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         self.cache: Path | None = None
         self.expires: float | None = None
         self.refit = False
+        self.break_lock = False
+        self.within_lock: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
         self._split_of: tuple = ()
         self._given = False
         self.lease: list[str] = []

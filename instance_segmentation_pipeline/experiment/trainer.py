@@ -40,6 +40,8 @@ class Fitting:
     num_workers: int
     cluster: "str | None"
     cache: "Path | None"
+    break_lock: bool
+    within_lock: Callable[[], contextlib.AbstractContextManager]
     expires: "float | None"
     refit: bool
     resume: bool
@@ -105,7 +107,8 @@ class Fitting:
                 if not self.joined.place.is_first:
                     self._follow(self.joined, dataset_, subsample, foldsToExecute, start_from_stage)
                     return None
-            stack.enter_context(only_run(self.files.root))
+            stack.enter_context(only_run(self.files.root, self.break_lock))
+            stack.enter_context(self.within_lock())
             remove_leftovers(self.files)
             if dataset_ is None:
                 self.get_dataset()
@@ -113,7 +116,7 @@ class Fitting:
             self.check(dataset_)
             self._check_folds(foldsToExecute)
             for member in self.seeds():
-                stack.enter_context(only_run(member.files.root))
+                stack.enter_context(only_run(member.files.root, self.break_lock))
                 remove_leftovers(member.files)
                 finish(member.files)
                 member.check()

@@ -4,16 +4,20 @@ Upstream's class swallows the exception of a failed experiment, writes ``summary
 there and counts it as completed. Experiments of other dialects keep upstream's behaviour.
 """
 
+import contextlib
 import os
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, GroupLost, UserError, stop_behind
 from ..experiment.seeds import concrete_config
 from ..launch.job_environment import leads
+from ..storage.archive import forget_predictions
 from ..storage.experiment_files import ExperimentFiles, not_writable, write_yaml
+from ..storage.run_lock import Locked, only_run
 from ..storage.summary_file import is_completed, read_summary
 from .dialect import is_ours, read_config
 
@@ -75,6 +79,7 @@ def derive_experiment(upstream: type) -> type:
             cfg.num_workers = 1 if cfg.lease else getattr(self, "num_workers", 1)
             cfg.setAllowResume(self.allowResume)
             cfg.cache = getattr(self, "cache", None)
+            cfg.break_lock = getattr(self, "break_lock", False)
             return cfg
 
         def apply(self, all: bool = False) -> list:
@@ -108,46 +113,66 @@ def derive_experiment(upstream: type) -> type:
             """
             if not self.ours:
                 return super().fit(reporter)
-            files = self.files
-            is_first = leads()
-            try:
-                if is_first:
-                    write_yaml(files.in_progress, True)
-            except OSError as error:
-                raise ConfigError(not_writable(files.root, error)) from error
             try:
                 self._fit(reporter)
-                if is_first:
-                    files.error.unlink(missing_ok=True)
             except (Exception, SystemExit) as error:
                 stop = stop_behind(error)
                 if stop is not None:
                     raise stop from None
                 if not isinstance(error, GroupLost):
-                    write_yaml(files.error, {"errors": [_record(error)]})
+                    self._record(error)
                 raise
-            finally:
-                if is_first:
-                    files.in_progress.unlink(missing_ok=True)
             return []
 
         def _fit(self, reporter: Any) -> None:
             if self.onlyReports:
-                self.generateMetrics()
+                with self._locked(), self._in_progress():
+                    if getattr(self, "forgets_predictions", False):
+                        forget_predictions(self.files)
+                    self._write_metrics()
                 return
             cfg = self.parse_config()
             cfg._reporter = reporter
             if self.time >= 0:
                 cfg.expires = time.monotonic() + self.time
             cfg.refit = True
+            cfg.within_lock = self._in_progress if leads() else contextlib.nullcontext
             cfg.fit(foldsToExecute=self.folds)
             self.canceled_by_timer = cfg.canceled_by_timer
+
+        def _locked(self) -> contextlib.AbstractContextManager:
+            return only_run(self.files.root, getattr(self, "break_lock", False))
+
+        @contextlib.contextmanager
+        def _in_progress(self) -> Iterator[None]:
+            """Say in the folder that this run, which holds its lock, is in progress, and forget an earlier failure."""
+            files = self.files
+            try:
+                write_yaml(files.in_progress, True)
+            except OSError as error:
+                raise ConfigError(not_writable(files.root, error)) from error
+            try:
+                yield
+                files.error.unlink(missing_ok=True)
+            finally:
+                files.in_progress.unlink(missing_ok=True)
+
+        def _record(self, error: BaseException) -> None:
+            """Write what went wrong, unless another run is at work in the folder."""
+            if isinstance(error, Locked):
+                return
+            with contextlib.suppress(ConfigError, OSError), self._locked() if leads() else contextlib.nullcontext():
+                write_yaml(self.files.error, {"errors": [_record(error)]})
 
         def generateMetrics(self) -> None:
             """Compute and write the summary of what is trained."""
             if not self.ours:
                 super().generateMetrics()
                 return
+            with self._locked():
+                self._write_metrics()
+
+        def _write_metrics(self) -> None:
             cfg = self.parse_config()
             cfg.check()
             cfg.kfold()
