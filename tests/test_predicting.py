@@ -102,7 +102,7 @@ def test_results_do_not_depend_on_the_batch(cfg):
     images[2] = images[2][:60]
     items = Items([(image, None) for image in images])
     one = cfg.predict_all_to_array(items, 0, 1, batch_size=1)
-    cfg.files.predictions("Items", [1], [0]).unlink()
+    cfg.predictions(items, 0, 1).path.unlink()
     five = cfg.predict_all_to_array(items, 0, 1, batch_size=5)
     assert sum(len(found[0]) for found in one) > 3
     for first, second in zip(one, five, strict=True):
