@@ -119,7 +119,7 @@ def test_one_that_cannot_be_loaded_is_replaced_with_one_line(python, beside):
     code = (
         SAY
         + """
-import multiprocessing, torch
+import multiprocessing, torch, mmcv.ops
 if __name__ == "__main__":
     boxes = torch.tensor([[0.0, 0, 8, 8], [1, 1, 8, 8]])
     print(mmcv.ops.nms(boxes, torch.tensor([.5, .6]), .5)[1].tolist())
