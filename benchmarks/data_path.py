@@ -23,7 +23,8 @@ import numpy as np
 from musket_core.datasets import PredictionItem
 from pycocotools import mask as coco_mask
 
-from instance_segmentation_pipeline.data.item_reader import ItemReader, MusketDetectionDataset
+from instance_segmentation_pipeline.data.item_reader import ItemReader
+from instance_segmentation_pipeline.training.detection_dataset import MusketDetectionDataset
 
 CASES = (((192, 192), (256, 256), 4), ((480, 640), (600, 800), 22), ((1024, 1024), (1024, 1024), 300))
 

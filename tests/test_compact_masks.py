@@ -214,3 +214,49 @@ def test_a_broken_rle_is_told(rle, words):
     with pytest.raises(DatasetError, match=words) as told:
         MaskCrops.from_rles([rle], 4, 6)
     assert len(str(told.value)) < 200
+
+
+class Encoded:
+    """A dataset whose masks are given as RLE."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __len__(self):
+        return len(self.inner)
+
+    def __getitem__(self, number):
+        item = self.inner[number]
+        labels, bboxes, masks = item.y
+        rles = [coco_mask.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in masks]
+        return type(item)(item.id, item.x, (labels, bboxes, rles))
+
+
+def test_items_with_rle_are_checked_and_train_like_dense_ones(tmp_path):
+    from datasets_for_tests import shapes
+    from musket_core import generic
+    from small_models import shrunken
+
+    rows = []
+    for name, dataset in (("dense", shapes(8, 64, 1)), ("rle", Encoded(shapes(8, 64, 1)))):
+        folder = tmp_path / name
+        folder.mkdir()
+        shrunken("rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py").dump(str(folder / "native.py"))
+        (folder / "config.yaml").write_text(
+            "#%Musket MMDetection 1.0\nconfigPath: native.py\npretrained: false\nclasses: 3\nlr: 1.0e-4\n"
+            "shape: [64, 64]\nimagesPerGpu: 2\nbboxSource: dataset\nstages:\n  - epochs: 1\n"
+        )
+        cfg = generic.parse(str(folder / "config.yaml"))
+        cfg.fit(dataset)
+        rows.append(cfg.files.stage(0, 0).metrics.read_text())
+    assert rows[0] == rows[1]
+
+
+def test_boxes_in_the_wrong_order_are_noticed_beside_rle(tmp_path):
+    from datasets_for_tests import shapes
+
+    from instance_segmentation_pipeline.data.consistency import check_items
+    from instance_segmentation_pipeline.data.item_reader import ItemReader
+
+    with pytest.raises(DatasetError, match="only when read as"):
+        check_items(Encoded(shapes(8, 64, 1)), ItemReader(3, "xyxy", "dataset", True))

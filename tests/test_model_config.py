@@ -225,7 +225,8 @@ def test_what_comes_out_of_a_fitted_pipeline_has_the_shape(tmp_path):
     """Sizes are in the order that each transform reads them in: a wide shape gives wide images."""
     from datasets_for_tests import shapes
 
-    from instance_segmentation_pipeline.data.item_reader import ItemReader, MusketDetectionDataset
+    from instance_segmentation_pipeline.data.item_reader import ItemReader
+    from instance_segmentation_pipeline.training.detection_dataset import MusketDetectionDataset
 
     reader = ItemReader(3, "yxyx", "dataset", True)
     for config in (str(SMALL_CONFIG), RTMDET):

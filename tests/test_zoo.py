@@ -12,7 +12,7 @@ from datasets_for_tests import Items, shapes, square
 from mmengine.config import Config
 
 from instance_segmentation_pipeline.cli.models import main as models
-from instance_segmentation_pipeline.data.item_reader import ItemReader, MusketDetectionDataset
+from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.data.splits import class_balanced
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.models.checkpoints import class_dependent
@@ -21,6 +21,7 @@ from instance_segmentation_pipeline.models.config_file import walk
 from instance_segmentation_pipeline.models.mmdet_compat import MODELS
 from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare, schedule
 from instance_segmentation_pipeline.models.transforms import without_loading
+from instance_segmentation_pipeline.training.detection_dataset import MusketDetectionDataset
 from instance_segmentation_pipeline.zoo.catalogue import catalogue, entry_of, successor_of, zoo_folder, zoo_names
 
 CLASSES = tuple(f"class {number}" for number in range(46))

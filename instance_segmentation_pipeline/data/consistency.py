@@ -19,7 +19,7 @@ from ..detection.box_forms import (
 )
 from ..detection.instances import any_masks
 from ..errors import DatasetError
-from .item_reader import ItemReader, MusketDetectionDataset
+from .item_reader import ItemReader
 
 SAMPLE = 32
 DETECTIONS_OF_COCO = 100
@@ -158,7 +158,7 @@ def _message(form: BoxForm, order: str, count: int, items: int) -> str:
     )
 
 
-def notes_on_sizes(dataset: MusketDetectionDataset, sampled: Sampled) -> list[str]:
+def notes_on_sizes(dataset: Any, sampled: Sampled) -> list[str]:
     """Return lines on objects of the sample that are less than a pixel wide or high in the net's input.
 
     Args:

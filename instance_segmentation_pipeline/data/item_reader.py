@@ -1,26 +1,12 @@
-"""The dataset that MMEngine's Runner reads: items of a Musket dataset, run through a native pipeline.
+"""Reading an item of a Musket dataset: its id, its image, and its objects, checked."""
 
-Images are turned from Musket's RGB to the BGR that MMDetection's configs expect. Nothing is cached and no file
-is read here: the results dict has what ``LoadImageFromFile`` and ``LoadAnnotations`` would have put into it.
-"""
-
-import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from mmcv.transforms import Compose
-from mmengine.registry import init_default_scope
 
-from ..detection.instances import Instances, check_image, fits_only_swapped, from_musket, to_middle_format, to_records
-from ..detection.mask_crops import MaskCrops
-from ..errors import ConfigError, DatasetError, UserError, one_line
-from ..models.compact_masks import CompactMasks
-from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
-from .worker_memory import handed_over
+from ..detection.instances import Instances, check_image, fits_only_swapped, from_musket
+from ..errors import DatasetError, UserError, one_line
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""
@@ -28,7 +14,7 @@ MAX_REFETCH = 1000
 
 @dataclass(frozen=True)
 class ItemReader:
-    """Reads and checks one item of a Musket dataset; the settings are those of ``annotations.from_musket``."""
+    """Reads and checks one item of a Musket dataset; the settings are those of ``instances.from_musket``."""
 
     classes: int
     bbox_order: str
@@ -102,194 +88,3 @@ class ItemReader:
         if item is None or not hasattr(item, "x") or not hasattr(item, "y"):
             raise DatasetError(f"item {index} of the dataset is a {type(item).__name__}, expected a PredictionItem.")
         return item
-
-
-class MusketDetectionDataset:
-    """A map-style dataset for MMEngine's Runner.
-
-    Args:
-        source: A Musket dataset.
-        indices: Which of its items to show, in this order.
-        reader: How to read an item.
-        pipeline: MMDetection transforms, without the loading ones.
-        class_names: Names of the classes, in label order.
-        training: Training items may be replaced when the pipeline rejects them; others may not, and carry their
-            ground truth as ``truth`` (``annotations.to_middle_format``) for the metric.
-    """
-
-    def __init__(
-        self,
-        source: Any,
-        indices: Sequence[int],
-        reader: ItemReader,
-        pipeline: Sequence[dict],
-        class_names: Sequence[str],
-        *,
-        training: bool,
-    ) -> None:
-        self.source = source
-        self.indices = [int(index) for index in indices]
-        self.reader = reader
-        self.training = training
-        self.metainfo = {"classes": tuple(class_names)}
-        init_default_scope("mmdet")
-        self.pipeline = _built(pipeline)
-        self.wants_records = any(type(step).__name__ == "LoadAnnotations" for step in self.pipeline.transforms)
-        self.skipped: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __deepcopy__(self, memo: dict) -> "MusketDetectionDataset":
-        """Return itself: MMEngine copies the dataloader's config, and datasets may be large or not copyable."""
-        return self
-
-    def __getitem__(self, position: int) -> Any:
-        return handed_over(self._item(position))
-
-    def _item(self, position: int) -> Any:
-        if not self.training:
-            return self._prepared(position)
-        for _ in range(MAX_REFETCH):
-            data = self._prepared(position)
-            if data is not None:
-                return data
-            position = int(np.random.randint(len(self)))  # noqa: NPY002 - seeded by mmengine in each worker
-        raise DatasetError(
-            f"the training pipeline rejected {MAX_REFETCH} items in a row: check that shape suits the size of the "
-            "objects, and the pipeline's filters."
-        )
-
-    def results(self, position: int) -> dict:
-        """Return one item as MMDetection's loading transforms would have left it."""
-        item_id, image, instances = self.reader.read(self.source, self.indices[position])
-        height, width = image.shape[:2]
-        results: dict[str, Any] = {
-            "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-            "img_id": position,
-            "img_path": item_id,
-            "height": height,
-            "width": width,
-            "img_shape": (height, width),
-            "ori_shape": (height, width),
-            "gt_bboxes": HorizontalBoxes(torch.from_numpy(instances.bboxes)),
-            "gt_bboxes_labels": instances.labels,
-            "gt_ignore_flags": np.zeros(len(instances), bool),
-        }
-        if self.reader.needs_masks:
-            results["gt_masks"] = CompactMasks(instances.masks or MaskCrops.none(height, width))
-        if self.wants_records:
-            results["instances"] = to_records(instances)
-        if not self.training:
-            results["truth"] = to_middle_format(instances, item_id)
-        return results
-
-    def update_skip_type_keys(self, skip_type_keys: Sequence[str]) -> None:
-        """Leave out transforms of these types from now on, as hooks that end strong augmentation ask."""
-        self.skipped = tuple(skip_type_keys)
-
-    def _prepared(self, position: int) -> Any:
-        results = self.results(position)
-        try:
-            return self._transformed_alone(results)
-        except UserError:
-            raise
-        except Exception as error:
-            height, width = results["ori_shape"]
-            raise DatasetError(
-                f"item {results['img_path']!r} ({width} x {height} pixels) does not pass the "
-                f"{'training' if self.training else 'validation'} pipeline: {one_line(error)[:300]}."
-            ) from error
-
-    def _transformed_alone(self, results: Any) -> Any:
-        if not self.training:
-            return _compacted(self.pipeline(results))
-        negative = not len(results["gt_bboxes_labels"])
-        transforms = _keeping_negatives(self.pipeline.transforms) if negative else self.pipeline.transforms
-        return _compacted(self._transformed(results, transforms))
-
-    def _transformed(self, results: Any, transforms: Sequence[Any]) -> Any:
-        """Run transforms; one that mixes images gets others, run through the steps before the first such one."""
-        for transform in transforms:
-            if type(transform).__name__ in self.skipped:
-                continue
-            if _mixes(transform):
-                results["mix_results"] = self._others(transform)
-            results = transform(results)
-            if results is None:
-                return None
-            results.pop("mix_results", None)
-        return results
-
-    def _others(self, transform: Any) -> list:
-        choose = getattr(transform, "get_indexes", None) or transform.get_indices
-        plain = _Unmixed(self)
-        for _ in range(MAX_REFETCH):
-            chosen = choose(plain)
-            chosen = chosen if isinstance(chosen, Sequence) else [chosen]
-            others = [plain[int(position)] for position in chosen]
-            if all(other is not None for other in others):
-                return others
-        raise DatasetError(f"{type(transform).__name__} found no other image in {MAX_REFETCH} tries.")
-
-
-class _Unmixed:
-    """A dataset's items as they are before the first transform that mixes images."""
-
-    def __init__(self, dataset: MusketDetectionDataset) -> None:
-        self.dataset = dataset
-        transforms = dataset.pipeline.transforms
-        self.transforms = transforms[: [_mixes(step) for step in transforms].index(True)]
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, position: int) -> Any:
-        return self.dataset._transformed(self.dataset.results(position), self.transforms)
-
-
-def _compacted(data: Any) -> Any:
-    """Return packed data whose masks travel as crops also where a transform (copy-paste) made dense ones."""
-    objects = (
-        getattr(data["data_samples"], "gt_instances", None)
-        if isinstance(data, dict) and "data_samples" in data
-        else None
-    )
-    if objects is not None and "masks" in objects:
-        objects.masks = CompactMasks.of(objects.masks)
-    return data
-
-
-def _built(pipeline: Sequence[dict]) -> Compose:
-    transforms = []
-    for step in pipeline:
-        try:
-            transforms.append(TRANSFORMS.build(step))
-        except (Exception, SystemExit) as error:
-            text = one_line(error)
-            what = "needs a package that is not there" if "install" in text else "cannot be made"
-            raise ConfigError(
-                f"the native pipeline's step {step['type']} {what} ({text}): install or correct it, or set "
-                "nativePipeline: false."
-            ) from error
-    return Compose(transforms)
-
-
-def _mixes(transform: Any) -> bool:
-    """Say whether a transform wants other items of the dataset; cached ones remember those they saw."""
-    wants = hasattr(transform, "get_indexes") or hasattr(transform, "get_indices")
-    return wants and not hasattr(transform, "results_cache")
-
-
-def _keeping_negatives(transforms: Sequence[Any]) -> list:
-    """Return transforms with their filters opened for an image without objects: negatives train too."""
-    opened = []
-    for transform in transforms:
-        changes = {"keep_empty": False, "allow_negative_crop": True}
-        changes = {name: value for name, value in changes.items() if hasattr(transform, name)}
-        if changes:
-            transform = copy.copy(transform)
-            for name, value in changes.items():
-                setattr(transform, name, value)
-        opened.append(transform)
-    return opened

@@ -17,7 +17,7 @@ from ..data.class_names import known_class_names
 from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
 from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
 from ..data.data_folder import DataFolder, FolderDataSet
-from ..data.item_reader import ItemReader, MusketDetectionDataset
+from ..data.item_reader import ItemReader
 from ..data.providers import declared_dataset, project_modules
 from ..errors import ConfigError, nearest
 from ..inference.predictor import Predicting
@@ -30,6 +30,7 @@ from ..musket_adapters.dialect import project_of
 from ..storage.experiment_files import ExperimentFiles
 from ..text import printable
 from ..training.build_check import check_buildable
+from ..training.detection_dataset import MusketDetectionDataset
 from .evaluator import Scoring
 from .seeds import Seeding
 from .stage import DetectionStage

@@ -7,12 +7,11 @@ another is not measured on, so that they can be blended.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ..metrics.fold_statistics import over_folds
 from ..musket_adapters.dialect import HEADER, common_of, read_config
-from ..storage.experiment_files import ExperimentFiles, write_yaml
+from ..storage.experiment_files import write_yaml
 
 HANDED_DOWN = (
     "cache",
@@ -67,11 +66,6 @@ class Seeding:
         return generic.parse(str(files.config))
 
 
-def label(config: Any) -> str:
-    """Return what messages call one of several trainings, an empty string for the only one."""
-    return f"seed {config.seed} " if config.files.is_of_seed else ""
-
-
 def summary_of_seeds(summaries: Sequence[dict]) -> dict:
     """Return ``stages`` and ``allStages`` over the summaries of all seeds.
 
@@ -88,17 +82,3 @@ def _over_seeds(values: Sequence[dict]) -> dict:
 
 def _number(value: Any) -> float:
     return float(value["mean"] if isinstance(value, dict) else value)
-
-
-def folders_of(files: ExperimentFiles, summary: dict) -> "list[tuple[str, ExperimentFiles]]":
-    """Return label and files of each training that a summary is about."""
-    if "seeds" not in summary:
-        return [("", files)]
-    return [(f"seed {number} ", files.of_seed(number)) for number in summary["seeds"]]
-
-
-def concrete_config(folder: Path) -> Path:
-    """Return the YAML of an experiment's folder, or of one of its seeds'."""
-    own = ExperimentFiles(folder / "config.yaml")
-    seeds = own.config.with_name(ExperimentFiles.CONCRETE)
-    return seeds if seeds.exists() and not own.config.exists() else own.config

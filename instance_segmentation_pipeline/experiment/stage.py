@@ -6,7 +6,6 @@ from typing import Any
 
 from musket_core.datasets import SubDataSet
 
-from ..data.item_reader import MusketDetectionDataset
 from ..data.splits import class_balanced
 from ..errors import WeightsError
 from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
@@ -14,9 +13,9 @@ from ..models.prepare import FinishedConfig, schedule
 from ..models.trained_weights import check_classes
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
+from ..training.detection_dataset import MusketDetectionDataset
 from ..training.train_detector import TrainingJob, train_detector
 from ..visualization.plots import draw_learning_curves
-from .seeds import label
 
 LARGEST_SEED = 2**32 - 2**16
 """Each process of a group adds its number, and NumPy takes seeds below 2**32."""
@@ -76,7 +75,7 @@ class DetectionStage:
                 kf.ds, kf.indexes(ec.fold, False), reader, finished.val_pipeline, names, training=False
             ),
             files=files,
-            label=f"{label(cfg)}fold {ec.fold} stage {ec.stage}",
+            label=f"{cfg.files.label}fold {ec.fold} stage {ec.stage}",
             primary_metric=cfg.primary(),
             with_masks=finished.needs_masks,
             threshold=cfg.threshold,

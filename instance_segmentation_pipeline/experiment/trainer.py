@@ -26,7 +26,7 @@ from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
 from ..text import printable
 from .run_arguments import check_run
-from .seeds import label, summary_of_seeds
+from .seeds import summary_of_seeds
 
 
 class Fitting:
@@ -197,7 +197,7 @@ class Fitting:
         if self.finished().oversample_threshold is not None:  # here, once, and not by each process
             folds = self.kfold()
             self.labels().of(folds.ds, range(len(folds.ds)))
-        jobs = [(f"{label(member)}fold {work.num}", member._leased(work)) for member, work in works]
+        jobs = [(f"{member.files.label}fold {work.num}", member._leased(work)) for member, work in works]
         outcomes = side_by_side(jobs, slots, Display(once=True))
         raise_failures(outcomes)
         self.canceled_by_timer = self.canceled_by_timer or any(outcome.result for outcome in outcomes)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, GroupLost, UserError, stop_behind
-from ..experiment.seeds import concrete_config
 from ..launch.job_environment import leads
 from ..storage.archive import forget_predictions
-from ..storage.experiment_files import ExperimentFiles, not_writable, write_yaml
+from ..storage.experiment_files import ExperimentFiles, concrete_config, not_writable, write_yaml
 from ..storage.run_lock import Locked, only_run
 from ..storage.summary_file import is_completed, read_summary
 from .dialect import is_ours, read_config

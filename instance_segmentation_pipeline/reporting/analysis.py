@@ -11,10 +11,9 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, UserError, nearest, one_line
-from ..experiment.seeds import folders_of
 from ..metrics.metric_name import PER_CLASS, VALIDATION, MetricName
 from ..musket_adapters.dialect import common_of, is_ours, read_config
-from ..storage.experiment_files import ExperimentFiles, write_text
+from ..storage.experiment_files import ExperimentFiles, folders_of, write_text
 from ..storage.experiment_search import config_files
 from ..storage.metrics_csv import read_rows
 from ..storage.summary_file import read_summary

@@ -3,10 +3,9 @@
 import math
 from typing import Any
 
-from ..experiment.seeds import folders_of
 from ..metrics.fold_statistics import best_row
 from ..metrics.metric_name import MetricName
-from ..storage.experiment_files import ExperimentFiles
+from ..storage.experiment_files import ExperimentFiles, folders_of
 from ..storage.metrics_csv import read_rows
 from ..visualization.text_table import table
 

@@ -101,6 +101,11 @@ class ExperimentFiles:
         """The folder that paths in the YAML are relative to."""
         return self.root.parent if self.is_of_seed else self.root
 
+    @property
+    def label(self) -> str:
+        """What messages call one of several trainings (``seed 1 ``); empty for the only one."""
+        return f"seed {self.root.name} " if self.is_of_seed else ""
+
     def of_seed(self, number: int) -> "ExperimentFiles":
         """Return the files of one of the trainings of ``num_seeds``."""
         return ExperimentFiles(self.root / str(number) / self.CONCRETE)
@@ -152,3 +157,17 @@ class ExperimentFiles:
         """Say whether any weights lie here."""
         weights = self.root / "weights"
         return any(path for kind in ("best", "last") for path in weights.glob(f"{kind}-*.weights"))
+
+
+def folders_of(files: ExperimentFiles, summary: dict) -> "list[tuple[str, ExperimentFiles]]":
+    """Return label and files of each training that a summary is about."""
+    if "seeds" not in summary:
+        return [("", files)]
+    return [(f"seed {number} ", files.of_seed(number)) for number in summary["seeds"]]
+
+
+def concrete_config(folder: Path) -> Path:
+    """Return the YAML of an experiment's folder, or of one of its seeds'."""
+    own = ExperimentFiles(folder / "config.yaml")
+    seeds = own.config.with_name(ExperimentFiles.CONCRETE)
+    return seeds if seeds.exists() and not own.config.exists() else own.config
