@@ -6,6 +6,7 @@ from typing import Any
 from musket_core import datasets
 
 from ..errors import ConfigError, DatasetError
+from .dataset_length import length_of
 from .item_cache import ItemCache
 from .split_checks import check_folds, check_holdout, notes_on
 from .splits import (
@@ -220,7 +221,7 @@ def root_of(dataset: Any) -> Any:
 
 def check_length(dataset: Any) -> None:
     """Raise a ``DatasetError`` for a dataset without items."""
-    if not len(dataset):
+    if not length_of(dataset):
         raise DatasetError("the dataset is empty: expected at least one item to train on.")
 
 

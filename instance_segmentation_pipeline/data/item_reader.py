@@ -65,16 +65,23 @@ class ItemReader:
             DatasetError: They are not what they should be.
         """
         height, width = item.x.shape[:2]
-        return from_musket(
-            item.y,
-            height,
-            width,
-            classes=self.classes,
-            bbox_order=self.bbox_order,
-            bbox_source=self.bbox_source,
-            needs_masks=self.needs_masks,
-            item_id=item.id,
-        )
+        try:
+            return from_musket(
+                item.y,
+                height,
+                width,
+                classes=self.classes,
+                bbox_order=self.bbox_order,
+                bbox_source=self.bbox_source,
+                needs_masks=self.needs_masks,
+                item_id=item.id,
+            )
+        except UserError:
+            raise
+        except Exception as error:  # ragged lists, numbers beyond any type, arrays whose methods raise
+            raise DatasetError(
+                f"item {item.id!r}: y cannot be taken as arrays of labels, bboxes and masks ({one_line(error)[:300]})."
+            ) from error
 
     @staticmethod
     def _item(source: Any, index: int) -> Any:

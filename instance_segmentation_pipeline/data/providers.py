@@ -14,6 +14,7 @@ from musket_core import builtin_datasets, datasets, net_declaration
 from musket_core.configloader import PythonFunction, PythonType
 
 from ..errors import ConfigError, DatasetError, UserError, nearest, one_line
+from .dataset_length import length_of
 
 PARTS = ("train", "validation", "holdout")
 
@@ -156,4 +157,5 @@ def _composed(declaration: Any, where: Path) -> Any:
 def _checked(made: Any, what: str, where: Path) -> Any:
     if made is None or not hasattr(made, "__getitem__") or not hasattr(made, "__len__"):
         raise DatasetError(f"{where}: {what} gave a {type(made).__name__}, expected a musket_core.datasets.DataSet.")
+    length_of(made)
     return made

@@ -208,7 +208,7 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
     try:
         given = np.asarray(y[1], dtype=np.float32).reshape(-1, 4)
         tight = any_masks(y[2]).tight_boxes()
-    except (ValueError, TypeError, DatasetError):
+    except (ValueError, TypeError, OverflowError, DatasetError):
         return False
     if len(tight) != len(given) or not len(given) or (tight[:, 2] <= tight[:, 0]).any():
         return False
