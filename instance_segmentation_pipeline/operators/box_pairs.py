@@ -47,17 +47,17 @@ class Boxes:
 
     def iou(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return the overlaps of boxes in float32; ``some`` and ``others`` are indices that broadcast."""
-        width = np.minimum(self.x2[some], self.x2[others])
-        width -= np.maximum(self.x1[some], self.x1[others])
-        height = np.minimum(self.y2[some], self.y2[others])
-        height -= np.maximum(self.y1[some], self.y1[others])
+        width = np.minimum(self.x2.take(some), self.x2.take(others))
+        width -= np.maximum(self.x1.take(some), self.x1.take(others))
+        height = np.minimum(self.y2.take(some), self.y2.take(others))
+        height -= np.maximum(self.y1.take(some), self.y1.take(others))
         if self.offset:
             width += self.offset
             height += self.offset
         np.maximum(width, 0, out=width)
         np.maximum(height, 0, out=height)
         width *= height
-        np.add(self.area[some], self.area[others], out=height)
+        np.add(self.area.take(some), self.area.take(others), out=height)
         height -= width
         return np.divide(width, height, out=width)
 
@@ -89,12 +89,12 @@ class Sweep:
         left = np.repeat(np.arange(start, stop), counts)
         shift = np.arange(start + 1, stop + 1) - (counts.cumsum() - counts)
         right = np.arange(left.size) + np.repeat(shift, counts)
-        one, other = self.order[left], self.order[right]
+        one, other = self.order.take(left), self.order.take(right)
         boxes = self.boxes
-        height = np.minimum(boxes.y2[one], boxes.y2[other])
-        height -= np.maximum(boxes.y1[one], boxes.y1[other])
+        height = np.minimum(boxes.y2.take(one), boxes.y2.take(other))
+        height -= np.maximum(boxes.y1.take(one), boxes.y1.take(other))
         meet = np.flatnonzero(height + boxes.offset > 0)
-        one, other = one[meet], other[meet]
+        one, other = one.take(meet), other.take(meet)
         return Pairs(np.minimum(one, other), np.maximum(one, other), boxes.iou(one, other))
 
 

@@ -71,16 +71,19 @@ def _final_scores(
         return np.where(keep, initial, 0)
     pairs = meeting_pairs(boxes)
     lowers = np.flatnonzero(pairs.iou > 0 if method == GAUSSIAN else pairs.iou >= threshold)
-    first, second, iou = (part[lowers] for part in pairs)
+    first, second, iou = (part.take(lowers) for part in pairs)
     weight = (np.exp(-(iou * iou) / np.float32(sigma)) if method == GAUSSIAN else 1 - iou).astype(np.float64)
     current = initial.astype(np.float64)
+    both = first + second
     while first.size:
-        higher = current[first] >= current[second]
-        winner, loser = np.where(higher, first, second), np.where(higher, second, first)
+        one, other = current.take(first), current.take(second)
+        loser = np.where(one >= other, second, first)
         waits = np.zeros(current.size, bool)
         waits[loser] = True
-        now = ~waits[winner]
-        np.multiply.at(current, loser[now], weight[now])
-        later = np.flatnonzero(~now & (current[loser] >= least))
-        first, second, weight = first[later], second[later], weight[later]
+        later = waits.take(both - loser)
+        now = np.flatnonzero(~later)
+        np.multiply.at(current, loser.take(now), weight.take(now))
+        later &= np.minimum(one, other) >= least
+        rest = np.flatnonzero(later)
+        first, second, both, weight = (part.take(rest) for part in (first, second, both, weight))
     return current.astype(np.float32)
