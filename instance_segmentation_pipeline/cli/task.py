@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, UserError
-from ..storage.archive import forget_predictions
 from ..text import printable
 from .argument_types import boolean, names, numbers_or_all
 from .project_lookup import add_common, chosen, prepare_experiment
@@ -51,6 +50,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         print(f"musket task: {error}", file=sys.stderr)  # noqa: T201
         return 2
     if options.force_recalc:
+        from ..storage.archive import forget_predictions
+
         for experiment in experiments:
             forget_predictions(experiment.files)
     failures = run_all(experiments, tasks, given)
