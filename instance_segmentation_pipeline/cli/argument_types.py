@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import shortened
 
 MOST_DIGITS = 9
+MOST = 4096
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -19,9 +20,9 @@ def boolean(text: str) -> bool:
 
 
 def positive(text: str) -> int:
-    """Return a whole number of 1 or more."""
-    if not text.strip().isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{shortened(text)} is no whole number of 1 or more")
+    """Return a whole number from 1 to ``MOST``, of devices or processes."""
+    if not text.strip().isdecimal() or len(text) > MOST_DIGITS or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is no whole number from 1 to {MOST}")
     return int(text)
 
 

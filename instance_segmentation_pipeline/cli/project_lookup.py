@@ -82,6 +82,8 @@ def prepare_experiment(experiment: Any, options: argparse.Namespace) -> None:
     experiment.num_gpus = max(options.num_gpus, options.gpus_per_net)
     experiment.num_workers = options.num_workers
     experiment.cache = options.cache
+    if not experiment.files.config.is_file():
+        raise ConfigError(f"{experiment.files.config} is no file, but a folder, a pipe or a device: replace it.")
     if not experiment.ours:
         raise ConfigError(f"{experiment.files.config} does not begin with #%Musket MMDetection 1.0: add that line.")
 

@@ -63,8 +63,10 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
 def _given(options: argparse.Namespace) -> dict[str, Any]:
     import yaml
 
+    from ..storage.yaml_files import parse_yaml
+
     try:
-        given = yaml.safe_load(options.parameters) or {}
+        given = parse_yaml(options.parameters) or {}
     except yaml.YAMLError:
         given = None
     if not isinstance(given, dict):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.experiment_files import parse_yaml
+from ..storage.yaml_files import parse_yaml
 
 _PART = re.compile(r"^( *)((?:- ){2,})", re.MULTILINE)
 """Begins an innermost list in the layout of ``yaml.safe_dump``: indentation, and a dash for each list that opens."""

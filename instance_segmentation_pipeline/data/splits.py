@@ -21,6 +21,7 @@ from sklearn import model_selection
 
 from ..errors import DatasetError, one_line
 from ..storage.experiment_files import write_text
+from ..storage.regular_file import open_regular, read_text
 from .item_cache import ItemCache
 from .split_checks import CONTENT, check_content, content_line, damaged
 from .split_text import parse_split, plain, split_text
@@ -199,10 +200,15 @@ def is_made_from(path: Path, mark: str, items: str = "") -> bool:
     wanted = f"{MARK}{mark}\n".encode()
     if not path.exists():
         return False
-    with path.open("rb") as file:
-        if file.read(len(wanted)) != wanted:
-            return False
-        lines = file.read(HEADING).split(b"\n")
+    try:
+        with open_regular(path, "rb") as file:
+            if file.read(len(wanted)) != wanted:
+                return False
+            lines = file.read(HEADING).split(b"\n")
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read ({error.strerror}): delete it, and the split is made again from the config."
+        ) from error
     known = [line for line in lines if line.startswith(ITEMS.encode())]
     return not items or not known or known[0] == f"{ITEMS}{items}".encode()
 
@@ -218,13 +224,13 @@ def read_split(path: Path, mark: str, items: str = "") -> Any:
     if not is_made_from(path, mark, items):
         return None
     try:
-        _, _, body = path.read_text(encoding="utf-8").partition("\n")
+        _, _, body = read_text(path).partition("\n")
         if body.startswith(CONTENT):  # files of earlier versions have no such line
             line, _, body = body.partition("\n")
             body = body.partition("\n")[2] if body.startswith(ITEMS) else body
             check_content(path, line, body)
         return parse_split(body)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise damaged(path) from error
 
 

@@ -22,6 +22,7 @@ from ..reporting.report_figures import write_reports
 from ..storage.archive import archive, belonging, finish
 from ..storage.experiment_files import read_yaml, write_text, write_yaml
 from ..storage.leftovers import remove_leftovers
+from ..storage.regular_file import read_text
 from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
 from ..text import printable
@@ -152,7 +153,7 @@ class Fitting:
             )
         restarted = joined.begin()
         mark = self.files.torchrun
-        if joined.place.is_first and (restarted or (mark.exists() and mark.read_text() == joined.place.agent)):
+        if joined.place.is_first and (restarted or (mark.exists() and read_text(mark) == joined.place.agent)):
             self.setAllowResume(True)
 
     def _follow(

@@ -6,6 +6,9 @@ import torch
 
 from ..errors import ConfigError
 
+MOST_ON_CPU = max(64, 4 * (os.cpu_count() or 1))
+"""Processes that train at the same time without a GPU, at most."""
+
 
 def gpu_count() -> int:
     """Return how many CUDA devices this process can use."""
@@ -22,6 +25,8 @@ def devices_for(gpus_per_net: int, first: int = 0) -> list[str]:
     if gpus_per_net < 1:
         raise ConfigError(f"gpus_per_net is {gpus_per_net}, expected 1 or more: without a GPU, 1 stands for the CPU.")
     count = gpu_count()
+    if not count and gpus_per_net > MOST_ON_CPU:
+        raise ConfigError(f"gpus_per_net is {gpus_per_net}, expected {MOST_ON_CPU} at most on a CPU: lower it.")
     if not count:
         return ["cpu"] * gpus_per_net
     if first + gpus_per_net > count:
@@ -40,4 +45,6 @@ def leases(num_gpus: int, gpus_per_net: int, num_workers: int) -> list[list[str]
     if num_gpus < gpus_per_net:
         raise ConfigError(f"num_gpus is {num_gpus}, less than gpus_per_net {gpus_per_net}: raise it.")
     count = max(1, min(num_workers, num_gpus // gpus_per_net))
+    if count * gpus_per_net > MOST_ON_CPU and not gpu_count():
+        raise ConfigError(f"num_gpus is {num_gpus}, expected {MOST_ON_CPU} at most on a CPU: lower it.")
     return [devices_for(gpus_per_net, slot * gpus_per_net) for slot in range(count)]

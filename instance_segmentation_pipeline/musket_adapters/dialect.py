@@ -14,6 +14,8 @@ import yaml
 
 from ..errors import ConfigError, shortened
 from ..storage.regular_file import open_regular, read_text
+from ..storage.yaml_files import MOST_CONFIG, parse_yaml
+from ..text import one_line_of
 
 VERSION = "1.0"
 HEADER = f"#%Musket MMDetection {VERSION}"
@@ -174,6 +176,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """The safe loader, for which a key given twice is an error instead of a silent choice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        if not isinstance(node, yaml.MappingNode):
+            return super().construct_mapping(node, deep)
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -181,7 +185,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice (line {line})", None)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{shortened(key)} is given twice (line {line})", None
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -193,16 +199,21 @@ def read_mapping(path: Path) -> dict[str, Any]:
         ConfigError: It cannot be read, is no YAML, holds no mapping, or names a key twice.
     """
     try:
-        data = yaml.load(read_text(path, "utf-8-sig"), Loader=_UniqueKeyLoader)
+        data = parse_yaml(read_text(path, "utf-8-sig", MOST_CONFIG), _UniqueKeyLoader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
     except RecursionError:
         raise ConfigError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:  # a number of thousands of digits is the latter
-        text = " ".join(str(error).split())
+        text = one_line_of(str(error), 300)
         raise ConfigError(f"{path} is not valid YAML: {text}.") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must be a mapping of properties, but it is a {type(data).__name__}.")
+    wrong = next((key for key in data if not isinstance(key, str)), "")
+    if wrong != "":
+        raise ConfigError(
+            f"{path}: the key {shortened(wrong)} is no text, expected the name of a property: correct it."
+        )
     return data

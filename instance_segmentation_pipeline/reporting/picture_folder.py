@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage.experiment_files import write_atomically, write_text
+from ..storage.regular_file import read_text
 
 RECORD = "pictures.json"
 _NAME = re.compile(r"[a-z0-9_]{1,60}-[0-9a-f]{16}-\d{1,6}\.(png|jpg)")
@@ -115,7 +116,7 @@ def _files(record: dict[str, dict[str, Any]]) -> set[str]:
 def _read_record(path: Path) -> dict[str, dict[str, Any]]:
     """Return a record; one that is damaged counts as none, and its pictures are drawn again."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
         for part in record.values():
             pictures = [Picture(**one) for one in part["pictures"]]
             if not isinstance(part["digest"], str) or not all(_NAME.fullmatch(one.file) for one in pictures):

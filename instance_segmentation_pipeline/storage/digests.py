@@ -6,6 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .regular_file import open_regular
+
 
 def digest(*values: Any) -> str:
     """Return a short digest of plain values; those that JSON does not know count by their text."""
@@ -21,7 +23,7 @@ def digest_of_file(path: Path) -> str:
 @lru_cache(maxsize=256)
 def _digest_of_file(path: str, size: int, modified: int) -> str:
     mark = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with open_regular(path, "rb") as file:
         while chunk := file.read(1 << 20):
             mark.update(chunk)
     return mark.hexdigest()

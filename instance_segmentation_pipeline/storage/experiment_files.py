@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from .atomic import keep_beside as keep_beside
 from .atomic import not_writable as not_writable
@@ -14,20 +11,8 @@ from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically
 from .atomic import write_text as write_text
 from .atomic import write_yaml as write_yaml
-from .regular_file import read_text
-
-SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Reads plain data only; several times faster where it is libyaml's."""
-
-
-def read_yaml(path: Path) -> Any:
-    """Read YAML with the safe loader."""
-    return parse_yaml(read_text(path))
-
-
-def parse_yaml(text: str) -> Any:
-    """Return what YAML text holds, by the safe loader: libyaml's, where PyYAML was built with it."""
-    return yaml.load(text, Loader=SAFE_LOADER)
+from .yaml_files import parse_yaml as parse_yaml
+from .yaml_files import read_yaml as read_yaml
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TrainingError, one_line
-from .experiment_files import write_text
-from .regular_file import open_regular
+from .atomic import write_text
+from .regular_file import MOST_TEXT, open_regular
 
 Row = dict[str, Any]
 
@@ -20,7 +20,7 @@ def read_rows(path: Path) -> list[Row]:
         TrainingError: It cannot be read, or is no such CSV.
     """
     try:
-        with open_regular(path, encoding="utf-8", newline="") as file:
+        with open_regular(path, most=MOST_TEXT, encoding="utf-8", newline="") as file:
             table = csv.DictReader(file)
             cells = list(table)
         if table.fieldnames is not None and "epoch" not in table.fieldnames:
@@ -32,7 +32,7 @@ def read_rows(path: Path) -> list[Row]:
             row["epoch"] = int(row["epoch"])
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+    except (OSError, ValueError, KeyError, OverflowError, csv.Error) as error:
         raise TrainingError(f"{path} is damaged ({one_line(error)}): delete it, and train that stage anew.") from error
     return rows
 

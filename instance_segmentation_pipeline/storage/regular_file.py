@@ -6,20 +6,37 @@ import stat
 from pathlib import Path
 from typing import IO, Any
 
+MOST_TEXT = 1 << 28
+"""Bytes of the largest text that is read whole: splits of some ten million items."""
 
-def open_regular(path: "str | Path", mode: str = "r", **options: Any) -> IO[Any]:
+
+def open_regular(path: "str | Path", mode: str = "r", most: "int | None" = None, **options: Any) -> IO[Any]:
     """Open a file, as ``open`` does.
+
+    Args:
+        path: The file.
+        mode: As ``open`` takes it.
+        most: Bytes that it may have; by default any number.
+        options: As ``open`` takes them.
 
     Raises:
         IsADirectoryError: It is a folder.
-        OSError: It is a pipe, a device or a socket, or cannot be opened.
+        OSError: It is a pipe, a device or a socket, has more bytes, or cannot be opened.
     """
-    return open(path, mode, opener=_opened, **options)
+    try:
+        file = open(path, mode, opener=_opened, **options)  # noqa: SIM115 - it is handed on
+    except ValueError as error:  # a zero byte in the name
+        raise OSError(errno.EINVAL, f"no file can have its name ({error})", str(path)) from None
+    size = os.fstat(file.fileno()).st_size
+    if most is not None and size > most:
+        file.close()
+        raise OSError(errno.EFBIG, f"it has {size} bytes, expected {most} at most", str(path))
+    return file
 
 
-def read_text(path: "str | Path", encoding: str = "utf-8") -> str:
+def read_text(path: "str | Path", encoding: str = "utf-8", most: int = MOST_TEXT) -> str:
     """Return a file's text; errors are those of ``open_regular``, and ``UnicodeDecodeError``."""
-    with open_regular(path, encoding=encoding) as file:
+    with open_regular(path, most=most, encoding=encoding) as file:
         return str(file.read())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .experiment_files import ExperimentFiles, write_text
+from .regular_file import open_regular, read_text
 
 NAME = ".musket-run.json"
 FORMAT = 1
@@ -90,7 +91,7 @@ class RunManifest:
 
     def _read(self) -> None:
         try:
-            held = json.loads(self.path.read_text(encoding="utf-8"))
+            held = json.loads(read_text(self.path))
             names, moving = held["files"], held.get("moving")
             if moving is not None:
                 moving = {"to": str(moving["to"]), "files": [str(name) for name in moving["files"]]}
@@ -197,7 +198,7 @@ def _is_there(path: Path) -> bool:
 def _holds(path: Path, words: "re.Pattern[bytes]") -> bool:
     """Say whether the beginning of a file has the words that only a run writes."""
     try:
-        with path.open("rb") as file:
-            return path.is_file() and words.search(file.read(1 << 16)) is not None
+        with open_regular(path, "rb") as file:
+            return words.search(file.read(1 << 16)) is not None
     except OSError:
         return False

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, one_line
-from .experiment_files import SAFE_LOADER, parse_yaml, read_yaml
 from .regular_file import open_regular
+from .yaml_files import SAFE_LOADER, parse_yaml, read_yaml
 
 COMPLETED = "completed"
 
