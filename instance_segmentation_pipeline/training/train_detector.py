@@ -258,6 +258,8 @@ class _StartWeights(Hook):
         _begin_without_offsets(model, self.job.config)
         if self.job.start is not None and self.job.files.stage > 0:
             load_trained(model, self.job.start, self.job.train_dataset.metainfo["classes"])
+            count = len(model.state_dict())
+            runner.logger.info(printable(f"{self.job.start}: {count} of {count} tensors loaded"))
         elif self.job.start is not None:
             self.report = load_into(model, self.job.start, self.job.policy)
             runner.logger.info(printable(f"{self.job.start}: {self.report}"))
