@@ -131,14 +131,17 @@ def _report(experiment: Any, seconds: float) -> None:
     from ..launch.multi_bar import duration
     from ..reporting.fit_table import experiment_table, last_pictures
 
-    if not experiment.isCompleted():
+    summary, is_completed = experiment.metrics(), experiment.isCompleted()
+    if not is_completed and (not summary or getattr(experiment, "canceled_by_timer", False)):
         print(f"{printable(experiment.name())}: time is over; --allow_resume true goes on.")  # noqa: T201
         return
-    summary, cfg = experiment.metrics(), experiment.parse_config()
+    cfg = experiment.parse_config()
     result = cfg.result_of(summary)
     print(experiment_table(experiment.files, summary, cfg.primary()))  # noqa: T201
     print(f"{printable(experiment.name())}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
     print(f"  summary {printable(experiment.files.summary)}")  # noqa: T201
+    if not is_completed:
+        print("  not all folds are trained: --allow_resume true without --folds trains the others")  # noqa: T201
     for picture in last_pictures(experiment.files, summary):
         print(f"  picture {printable(picture)}")  # noqa: T201
 

@@ -48,7 +48,7 @@ class DetectionStage:
         """
         cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
         resume = cfg.resume and last_checkpoint(files) is not None
-        if cfg.canceled_by_timer or (resume and self._finished(files)):
+        if cfg.canceled_by_timer or (cfg.resume and self._finished(files)):
             return
         train = kf.indexes(ec.fold, True)
         if ec.subsample < 1:
@@ -104,7 +104,7 @@ class DetectionStage:
             return False
         last = last_checkpoint(files)
         if last is None:
-            return False
+            return True  # it is needed for going on alone
         checkpoint = read_checkpoint(last)
         check_classes(checkpoint, last, self.cfg.class_names())
         return bool(checkpoint.get("meta", {}).get("epoch", 0) >= self.epochs)

@@ -26,6 +26,7 @@ from ..storage.regular_file import read_text
 from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
 from ..text import printable
+from .resuming import make_whole
 from .run_arguments import check_run
 from .seeds import summary_of_seeds
 
@@ -138,7 +139,7 @@ class Fitting:
                     parallel=True,
                 )
             self._train_folds(subsample, foldsToExecute, start_from_stage)
-            self.generateReports(foldsToExecute, subsample)
+            self.generateReports(foldsToExecute or range(self._fold_count()), subsample)
             if self.joined is not None:
                 self.files.torchrun.unlink(missing_ok=True)
                 self.joined.tell("reported")
@@ -245,7 +246,7 @@ class Fitting:
         else:
             metrics = self.createSummary(folds, subsample)
         summary = {
-            "completed": True,
+            "completed": set(folds) >= set(range(self.folds_count)),
             "cfgName": self.files.config.name,
             "subsample": subsample,
             "folds": folds,
@@ -274,6 +275,8 @@ class Fitting:
             if not self.resume and names.folds:
                 one._check_start(names.folds, first_stage)
         for one, names in each:
+            for fold in names.folds if self.resume else ():
+                make_whole(one, fold)
             archived = None if self.resume else archive(one.files, folds, first_stage)
             if archived is not None:
                 print(f"  the weights of an earlier run are kept in {printable(archived)}")  # noqa: T201

@@ -158,7 +158,8 @@ class WeightsKeeper(Hook):
             self._save(runner, self.files.best_weights, {**meta, str(self.metric): now}, complete=False)
         if self.files.last_weights.exists():
             keep_beside(self.files.last_weights, self.files.previous_weights)
-        self._save(runner, self.files.last_weights, {**meta, "random_states": states}, complete=True)
+        rows = [{name: _plain(value) for name, value in row.items()} for row in self.log.rows]
+        self._save(runner, self.files.last_weights, {**meta, "random_states": states, "rows": rows}, complete=True)
 
     @staticmethod
     def _save(runner: Runner, path: Path, meta: dict, complete: bool) -> None:
@@ -178,6 +179,11 @@ class WeightsKeeper(Hook):
                 f"{path} cannot be written ({one_line(error)[:160]}): make room on the disk, or see to the rights of "
                 "the folder, and go on with --allow_resume true; earlier checkpoints are kept."
             ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell of the CSV as a resumed run reads it back."""
+    return value if isinstance(value, int) else as_written(float(value))
 
 
 class RandomStates(Hook):

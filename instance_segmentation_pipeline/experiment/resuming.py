@@ -1,0 +1,81 @@
+"""What a resumed run finds missing of a stage: it is made again from what is left, or the stage is trained anew."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ..errors import TrainingError
+from ..models.checkpoints import last_checkpoint, read_checkpoint
+from ..storage.archive import set_aside
+from ..storage.experiment_files import StageFiles, keep_beside, save_with
+from ..storage.metrics_csv import Row, as_written, read_rows, write_rows
+from ..storage.run_manifest import RunManifest, stage_of
+
+
+def make_whole(cfg: Any, fold: int) -> None:
+    """See to it that every stage of a fold that was trained, or begun, has all that going on takes.
+
+    The latest checkpoint holds what the CSV does; the best weights are made again where the latest epoch was the best.
+    A stage of which more is missing is trained anew, and what is left of it is kept in ``previous/``.
+
+    Raises:
+        WeightsError: A stage's checkpoints are there, and all of them are damaged.
+    """
+    for number, stage in enumerate(cfg.stages):
+        files = cfg.files.stage(fold, number)
+        missing = _missing(files, stage.epochs, cfg.primary())
+        if missing:
+            owned = [name for name in RunManifest(cfg.files).owned() if stage_of(name) == (fold, number)]
+            kept = set_aside(cfg.files, owned)
+            tqdm.write(f"  fold {fold} stage {number} is trained anew, {missing}; what is left of it is kept in {kept}")
+
+
+def _missing(files: StageFiles, epochs: int, metric: Any) -> str:
+    """Return what of a stage is missing and cannot be made again, as words; an empty string where nothing is."""
+    if not files.last_weights.exists() and files.previous_weights.exists():
+        keep_beside(files.previous_weights, files.last_weights)
+    last, rows = last_checkpoint(files), _rows(files)
+    if last is None:
+        finished = files.best_weights.exists() and rows is not None and len(rows) >= epochs
+        begun = files.best_weights.exists() or files.metrics.exists()
+        return "its last checkpoint is missing" if begun and not finished else ""
+    meta = read_checkpoint(last).get("meta", {})
+    epoch, kept = int(meta.get("epoch", 0)), meta.get("rows")
+    if rows is None or [row["epoch"] for row in rows[:epoch]] != list(range(epoch)) or not _agree(rows, kept or ()):
+        if not kept:
+            return f"{files.metrics.name} is missing or damaged"
+        rows = [dict(row) for row in kept]
+        write_rows(files.metrics, rows)
+    if files.best_weights.exists():
+        return ""
+    *earlier, now = [as_written(row.get(str(metric), math.nan)) for row in rows[:epoch]]
+    measured = [score for score in earlier if not math.isnan(score)]
+    if all(metric.better(now, score) for score in measured) and not (math.isnan(now) and measured):
+        save_with(files.best_weights, lambda path: _save_best(last, path, str(metric), now))
+        return ""
+    return "its best weights are missing"
+
+
+def _rows(files: StageFiles) -> "list[Row] | None":
+    try:
+        return read_rows(files.metrics)
+    except TrainingError:
+        return None
+
+
+def _agree(rows: list[Row], kept: Iterable[Row]) -> bool:
+    """Say whether the CSV has the values that a checkpoint keeps; a cut may leave a shorter number."""
+    pairs = (
+        (row.get(name, math.nan), value) for row, one in zip(rows, kept, strict=False) for name, value in one.items()
+    )
+    return all(there == value or (math.isnan(there) and math.isnan(value)) for there, value in pairs)
+
+
+def _save_best(last: Any, path: str, metric: str, score: float) -> None:
+    """Write the weights of the latest checkpoint as the best."""
+    checkpoint = read_checkpoint(last)
+    meta = {name: value for name, value in checkpoint["meta"].items() if name not in ("rows", "random_states")}
+    torch.save({"meta": {**meta, metric: score}, "state_dict": checkpoint["state_dict"]}, path)
