@@ -174,7 +174,7 @@ DEATHS = {
     "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "process 1 of 2 that trained one net was killed by SIGKILL"),
     "segmentation fault": (lambda: (faulthandler.disable(), os.kill(os.getpid(), signal.SIGSEGV)), "process 1 of 2 .* was killed by SIGSEGV"),
     "leaves": (lambda: os._exit(3), "process 1 of 2 that trained one net ended with status 3"),
-    "sys.exit": (lambda: sys.exit(0), "process 1 failed: sys.exit(0) was called"),
+    "sys.exit": (lambda: sys.exit(0), r"process 1 failed: sys.exit\(0\) was called"),
     "raises": (raises(ValueError("its words")), "process 1 failed: ValueError: its words"),
     "of the user": (raises(ConfigError("lower lr.")), "^lower lr.$"),
     "hostile words": (raises(ValueError("\x1b[2J" + "x" * 10**6)), r"ValueError: \\x1b\[2Jxxx"),
