@@ -180,6 +180,46 @@ def test_ctrl_c_while_a_command_starts(tmp_path, project, add_experiment, comman
     assert line.startswith(f"musket {command}: stopped by SIGINT")
 
 
+ENDLESS = [("  - epochs: 1\n", "  - epochs: 300\n")]
+TWO_FOLDS = "workersPerGpu: 1\nfolds_count: 2\ntestSplit: 0.2\n"
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "nobody reads"])
+def test_folds_side_by_side_with_workers_that_load_data(add_experiment, how):
+    """A terminal sends Ctrl-C to every process; no one of them speaks but the first, and none is left."""
+    path = add_experiment(extra=TWO_FOLDS, replace=ENDLESS)
+    flags = ["--project", str(path.parents[2]), "--num_gpus", "2", "--num_workers", "2"]
+    command = [*MUSKET, "fit", *flags]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout.readline().startswith("exp01: ")
+    if how == "nobody reads":
+        process.stdout.close()
+        assert process.wait(200) == 141
+        err = process.stderr.read()
+        assert lines_of(err) == []
+    else:
+        deadline = time.monotonic() + 100
+        while not list(path.parent.glob("weights/last-*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert lines_of(err) == ["musket fit: stopped by SIGINT; --allow_resume true goes on."]
+    assert not (path.parent / "inProgress.yaml").exists() and not (path.parent / "error.yaml").exists()
+    deadline = time.monotonic() + 10
+    while alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert alive(process.pid) == []
+
+
+def alive(session):
+    """Return the processes of a session that are no zombies."""
+    states = subprocess.run(["ps", "-o", "stat=", "-s", str(session)], capture_output=True, text=True).stdout.split()
+    return [state for state in states if not state.startswith("Z")]
+
+
 def test_after_a_signal_no_other_experiment_trains(tmp_path, project, add_experiment):
     """A library's bare ``except`` in the first experiment takes the signal; the second one is not begun."""
     (project / "modules" / "taking.py").write_text(

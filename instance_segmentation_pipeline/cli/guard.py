@@ -80,12 +80,14 @@ class _Delivery:
         self._is_over = True
 
     def __call__(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._process:
+            _in_a_fork(number)
+            return
         raise self._stopped(number)  # no local variable: its frame would keep it alive in a ring
 
     def _stopped(self, number: int) -> Stopped:
         stopped = Stopped(number)
-        if os.getpid() == self._process:
-            weakref.finalize(stopped, self._again, number).atexit = False
+        weakref.finalize(stopped, self._again, number).atexit = False
         return stopped
 
     def _again(self, number: int) -> None:
@@ -93,7 +95,7 @@ class _Delivery:
 
         From a thread and a moment later: what a handler raises within a finalizer is lost.
         """
-        if not self._is_over and os.getpid() == self._process:
+        if not self._is_over and os.getpid() == self._process:  # a fork has copies of what was raised before it
             timer = threading.Timer(PAUSE, self._send, (number,))
             timer.daemon = True
             timer.start()
@@ -101,6 +103,16 @@ class _Delivery:
     def _send(self, number: int) -> None:
         if not self._is_over:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def _in_a_fork(number: int) -> None:
+    """Take a signal in a process that was forked and has no handler of its own (yet).
+
+    Ctrl-C reaches every process of the terminal: the first one decides, and ends the others. SIGTERM is its word.
+    """
+    if number != signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager
@@ -144,8 +156,8 @@ def _output(whole_process: bool) -> Iterator[None]:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if isinstance(stream, io.TextIOWrapper):
-                watched = _Watched(stream.buffer, stream.encoding, "backslashreplace", None, stream.line_buffering)
-                setattr(sys, name, watched)
+                # line by line also into a pipe: `| tee` shows it at once, a closed one is noticed, a fork copies none
+                setattr(sys, name, _Watched(stream.buffer, stream.encoding, "backslashreplace", None, True))
     try:
         yield
     finally:
