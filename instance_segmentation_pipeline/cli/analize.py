@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import ConfigError, UserError
+from ..storage.atomic import not_writable
 from ..text import printable
 from .argument_types import boolean
 
@@ -44,11 +45,15 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
 
     output = options.output or options.inputFolder / "report.csv"
     try:
+        _check_output(output)
         analysis = analyse(options.inputFolder, options.sortBy, options.onlyMetric)
+        write_csv(output, analysis)
     except UserError as error:
         print(f"musket analize: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    write_csv(output, analysis)
+    except OSError as error:
+        print(f"musket analize: --output: {printable(not_writable(output.parent, error))}", file=sys.stderr)  # noqa: T201
+        return 2
     print(table(table_rows(analysis, main_metrics(analysis), ".3f")))  # noqa: T201
     print(printable(f"{len(analysis.experiments)} experiments, sorted by {analysis.sorted_by}: {output}"))  # noqa: T201
     if options.html:
@@ -58,6 +63,15 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     for line in analysis.skipped:
         print(printable(f"musket analize: {line}"), file=sys.stderr)  # noqa: T201
     return 1 if analysis.skipped else 0
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix.lower() in (".html", ".htm"):
+        raise ConfigError(
+            f"--output {output} is the CSV, beside which the page is written: give a name ending in .csv."
+        )
+    if output.name in ("", "..") or output.is_dir():
+        raise ConfigError(f"--output {output} is a folder: give the CSV to write, such as {output / 'report.csv'}.")
 
 
 def _write_page(path: Path, analysis: Any, title: str, embed: bool) -> None:

@@ -90,7 +90,11 @@ def prepare_experiment(experiment: Any, options: argparse.Namespace) -> None:
 
 def _use_cache(options: argparse.Namespace) -> None:
     options.cache = options.cache.absolute()
-    options.cache.mkdir(parents=True, exist_ok=True)
+    try:
+        options.cache.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"--cache {options.cache} cannot be made ({reason}): give a folder.") from None
     from musket_core import caches
 
     caches.CACHE_DIR = str(options.cache)

@@ -5,6 +5,7 @@ instances need: dataset, folds, stages, weights, summary. Names of methods that 
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -116,7 +117,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
     def _data_folder(self) -> DataFolder:
         """Return the folder that the dataset is made and read in; the current one where the project has none."""
         project, folder = Path(self.get_project_path()), Path(self.get_default_dataset_folder())
-        if self.datasets_path is not None and not folder.is_dir():
+        if self.datasets_path is not None and not os.path.isdir(folder):  # noqa: PTH112 - Path's raises on long names
             raise ConfigError(f"datasets_path {self.datasets_path!r} is no folder: {folder} was looked for.")
         return DataFolder(folder if folder.is_dir() else Path.cwd(), project)
 

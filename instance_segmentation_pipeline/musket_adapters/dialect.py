@@ -6,7 +6,7 @@ them. Files of other dialects go to upstream's own functions.
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,8 @@ def parse_with_dialect(upstream: Callable) -> Callable:
         try:
             config = Dialect().instantiate(read_config(path, common))
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
+            told = str(error)
+            raise ConfigError(told if told.startswith(str(path)) else f"{path}: {told}") from None
         config.path = str(path)
         return config
 
@@ -183,8 +184,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, Hashable):
+                problem = f"{shortened(key)} is no key (line {line})"
+                raise yaml.constructor.ConstructorError(None, None, problem, None)
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{shortened(key)} is given twice (line {line})", None
                 )
