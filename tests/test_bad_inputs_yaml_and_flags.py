@@ -20,7 +20,7 @@ WRONG = {
     "a deep mapping": {"a": {"b": {"c": [{"d": 1}]}}},
     "a list of lists": [[[1, 2], [3]], []],
     "escapes": "\x1b[31mred\x07",
-    "a long text": "x" * 20_000,
+    "a long text": "x, y " * 4_000,
     "a huge number": 10**500,
     "NaN": float("nan"),
 }
