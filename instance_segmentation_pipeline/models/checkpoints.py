@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.config import Config
 
-from ..errors import WeightsError
+from ..errors import WeightsError, shortened
 from ..storage.experiment_files import StageFiles
 from ..storage.zip_files import is_whole
 from ..zoo.catalogue import successor_of
@@ -87,6 +87,16 @@ def read_checkpoint(path: Path, trusted: bool = False) -> dict:
     checkpoint = read_file(path, trusted)
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, expected a dict of weights.")
+    states = [checkpoint[key] for key in ("state_dict", "model") if key in checkpoint][:1]
+    if not all(isinstance(state, dict) and all(isinstance(name, str) for name in state) for state in states):
+        raise WeightsError(
+            f"{path} has a state_dict that is {shortened(states[0])}, expected names and their weights: give another "
+            "file."
+        )
+    if not states and not all(isinstance(name, str) for name in checkpoint):
+        raise WeightsError(
+            f"{path} holds {shortened(checkpoint)}, expected names and their weights: give another file."
+        )
     _refuse_first_generation(checkpoint, path)
     return checkpoint
 
