@@ -3,8 +3,9 @@
 #   PYTHON=python3.12       the interpreter to make .venv with (3.10 to 3.13)
 #   USE_ACTIVE_ENV=1        install into the activated environment instead of .venv; a torch in it is kept
 #   TORCH=torch==2.13.0     the torch to install where there is none
+#   COMPILE_OPERATORS=1     compile MMCV's operators in place of those in PyTorch (needs a C++ compiler)
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.13 || command -v python3.12 || command -v python3.10 || command -v python3)
 TORCH ?= torch==2.13.0
 ifeq ($(USE_ACTIVE_ENV),1)
 ENVIRONMENT := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
@@ -15,7 +16,7 @@ else
 ENVIRONMENT := .venv
 endif
 BIN := $(ENVIRONMENT)/bin
-READY := $(ENVIRONMENT)/.instance_segmentation_pipeline
+READY := $(ENVIRONMENT)/.instance_segmentation_pipeline$(if $(filter 1,$(COMPILE_OPERATORS)),-compiled)
 
 .PHONY: demo test lint format clean
 demo: $(READY)
@@ -30,13 +31,14 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/deptry instance_segmentation_pipeline
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 $(READY): setup.py pyproject.toml instance_segmentation_pipeline.pth tools/prepare_environment.sh
-	PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash tools/prepare_environment.sh $(ENVIRONMENT)
+	PYTHON="$(PYTHON)" TORCH="$(TORCH)" COMPILE_OPERATORS="$(COMPILE_OPERATORS)" bash tools/prepare_environment.sh $(ENVIRONMENT)
 	@touch $@
 
 clean:

@@ -5,9 +5,11 @@ bootstrap) and by ``musket --help``. The public names below load their modules o
 MMCV finds its operators in ``operators`` where it has no compiled ones.
 """
 
-from typing import Any
+from . import mixed_environments as _mixed_environments
 
-from .operators import install as _serve_operators
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # not at an interpreter's start: a stranger's module typing may lie on PYTHONPATH
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -19,7 +21,7 @@ _PUBLIC = {
 __all__ = [*sorted(_PUBLIC), "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -27,4 +29,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
 
 
-_serve_operators()
+if not _mixed_environments.refuse():
+    from .operators import install as _serve_operators
+
+    _serve_operators()

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Sequence
 
+from ..mixed_environments import foreign_packages, refusal
+
 COMMANDS = {
     "fit": "train the experiments of a project",
     "task": "run tasks on experiments",
@@ -31,6 +33,10 @@ def command_main(command: str) -> "Callable[..., int]":
 
 
 def _guarded(arguments: list[str], whole_process: bool) -> int:
+    foreign = foreign_packages()
+    if foreign is not None:
+        print(f"musket: {refusal(foreign)}", file=sys.stderr)  # noqa: T201
+        return 1
     from .guard import guard
 
     command = _command(arguments)

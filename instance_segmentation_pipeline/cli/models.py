@@ -1,4 +1,4 @@
-"""``musket models``: the catalogue of MMDetection's zoo."""
+"""``musket models``: the catalogue of MMDetection's zoo, and the configs of this package."""
 
 import argparse
 import sys
@@ -9,8 +9,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     models = argparse.ArgumentParser(
         prog="musket models",
-        description="List the configs of MMDetection's zoo, with what was published of them on COCO.",
-        epilog="Write a config as configPath: mmdet::<config>, its weights as weightsPath: mmdet::<config>.",
+        description="List the configs of MMDetection's zoo, with what was published of them on COCO, and our own.",
+        epilog="Write a config as configPath: mmdet::<config>, its weights as weightsPath: mmdet::<config>; those that "
+        "are listed as musket::<config> are configs of this package, for configPath, without published weights.",
     )
     models.add_argument("--architecture", help="only those of an architecture, such as 'Mask R-CNN' or rtmdet")
     models.add_argument("--search", help="only those whose name holds all of these words")
@@ -24,11 +25,12 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     options = parser().parse_args(arguments)
     from ..visualization.text_table import table
     from ..zoo.catalogue import catalogue
+    from ..zoo.own_configs import own_entries
 
     wanted = _plain(options.architecture or "")
     words = (options.search or "").lower().split()
     rows = [["config", "architecture", "backbone", "box AP", "mask AP", "GB", *(["weights"] if options.urls else [])]]
-    for entry in catalogue():
+    for entry in (*catalogue(), *own_entries()):
         if wanted and wanted not in (_plain(entry.architecture), _plain(entry.config.partition("/")[0])):
             continue
         if not all(word in entry.config.lower() for word in words) or (options.masks and entry.mask_ap is None):

@@ -179,7 +179,7 @@ STAGE_PROPERTIES = (
 )
 
 PROPERTIES = (
-    Property("configPath", "a path or mmdet::<config>", _text, None, "the MMDetection config to train", True),
+    Property("configPath", "a path, mmdet::… or musket::…", _text, None, "the MMDetection config to train", True),
     Property("stages", "a list of mappings with epochs, and lr", _stages, None, "the stages of the training", True),
     _numeric("classes", Integer(1, 100_000), None, "how many object classes there are"),
     Property("shape", f"[height, width], each {SIZES}", _shape, None, "size that images are fitted into"),

@@ -11,12 +11,16 @@ stay light. ``MUSKET_MMDETECTION_BOOTSTRAP=0`` in the environment switches the r
 import os
 import sys
 
+from ..mixed_environments import foreign_packages
+
 SWITCH = "MUSKET_MMDETECTION_BOOTSTRAP"
 
 
 def install() -> None:
     """Put the finder first in ``sys.meta_path``; does nothing when it is there, or when switched off."""
     if os.environ.get(SWITCH, "1").strip().lower() in {"0", "false", "no", "off"}:
+        return
+    if foreign_packages() is not None:
         return
     from .finder import RedirectingFinder
 

@@ -12,6 +12,7 @@ import io
 import marshal
 import os
 import sys
+import warnings
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 
@@ -37,6 +38,12 @@ class RedirectingFinder:
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = RewritingLoader(fullname, spec.loader.path)
             spec.cached = _cache_of(spec.loader.path)
+        elif fullname == "imgaug":
+            from .imgaug_check import missing
+
+            problem = missing(fullname)
+            if problem is not None:
+                raise problem
         return spec
 
 
@@ -58,7 +65,10 @@ class RewritingLoader(SourceFileLoader):
             pass  # absent or damaged: compiled anew below
         from .rewriting import rewrite
 
-        code = compile(rewrite(source, path, fullname), path, "exec", dont_inherit=True)
+        with warnings.catch_warnings():  # invalid escapes in upstream's strings, told by Python 3.12 and newer
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            code = compile(rewrite(source, path, fullname), path, "exec", dont_inherit=True)
         if not sys.dont_write_bytecode:
             _write_quietly(cache, header + marshal.dumps(code))
         return code
@@ -73,6 +83,10 @@ class RewritingLoader(SourceFileLoader):
             from ..musket_adapters.overrides import apply
 
             apply(module)
+        elif module.__name__ == "imgaug":
+            from .imgaug_check import check
+
+            check(module)
 
 
 def _cache_of(path: str) -> str:

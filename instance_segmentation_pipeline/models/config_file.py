@@ -12,30 +12,54 @@ from mmengine.config import Config
 
 from ..errors import ConfigError, nearest, one_line
 from ..zoo.catalogue import successor_of, zoo_folder, zoo_names
+from ..zoo.own_configs import SCOPE as OWN_SCOPE
+from ..zoo.own_configs import own_folder, own_names
 
 ZOO_SCOPE = "mmdet::"
 
 
 def locate(config_path: str, base: Path) -> Path:
-    """Return the file that ``configPath`` names: ``mmdet::…`` in the zoo, absolute, or relative to ``base``.
+    """Return the file that ``configPath`` names: ``mmdet::…`` in the zoo, ``musket::…`` in this package, or a path.
+
+    Args:
+        config_path: The property's value.
+        base: The folder that a relative path starts from.
 
     Raises:
-        ConfigError: There is no such file; for a zoo config the nearest names are given.
+        ConfigError: There is no such file; for a config of the zoo or of this package the nearest names are given.
     """
     if config_path.startswith(ZOO_SCOPE):
-        name = config_path[len(ZOO_SCOPE) :].lstrip("/")
-        name = name if name.endswith(".py") else name + ".py"
+        name = _name_in_scope(config_path, ZOO_SCOPE)
         path = zoo_folder() / name
         if not path.is_file():
             hint = _nearest_zoo(name)
             raise ConfigError(f"configPath {config_path!r} is not in MMDetection's zoo{hint}: correct the name.")
         return path
+    if config_path.startswith(OWN_SCOPE):
+        return _locate_own(config_path)
     path = (base / Path(config_path).expanduser()).resolve()
     if not path.is_file():
         hint = successor_of(Path(config_path).stem)
         extra = f"; for a config of MMDetection's zoo write mmdet::{hint}" if hint else ""
         raise ConfigError(f"configPath {config_path!r} does not exist: {path} was looked for{extra}.")
     return path
+
+
+def _locate_own(config_path: str) -> Path:
+    name = _name_in_scope(config_path, OWN_SCOPE).removesuffix(".py")
+    if name not in own_names():
+        known = [OWN_SCOPE + own for own in own_names()]
+        hint = nearest(OWN_SCOPE + name, known) or f" (there is {', '.join(known)})"
+        raise ConfigError(
+            f"configPath {config_path!r} is not a config of this package{hint}: correct the name; configs of "
+            f"MMDetection's zoo begin with {ZOO_SCOPE}."
+        )
+    return own_folder() / f"{name}.py"
+
+
+def _name_in_scope(config_path: str, scope: str) -> str:
+    name = config_path[len(scope) :].lstrip("/")
+    return name if name.endswith(".py") else name + ".py"
 
 
 def read_native(path: Path) -> Config:
