@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # not at an interpreter's start: a stranger's module typing m
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "PipelineConfig": "config",
-    "train_detector": "training",
+    "PipelineConfig": "experiment.pipeline_config",
+    "train_detector": "training.train_detector",
     "UserError": "errors",
 }
 __all__ = [*sorted(_PUBLIC), "__version__"]

@@ -213,3 +213,8 @@ def test_make_refuses_a_python_that_is_too_old(run, tmp_path):
         "is Python 3.9, expected 3.10 to 3.13: name one, such as make PYTHON=python3.12"
     )
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", instance_segmentation_pipeline.__all__)
+def test_public_names_are_there(name):
+    assert getattr(instance_segmentation_pipeline, name).__class__ is not type(os), name
