@@ -7,7 +7,14 @@ from test_archive import put, snapshot
 
 from instance_segmentation_pipeline.errors import ConfigError, WeightsError
 
-MINE = ["examples/photo.jpg", "examples/0/0/notes.txt", "logs/server.log", "reports/thesis.tex", "metrics/a.csv"]
+MINE = [
+    "examples/photo.jpg",
+    "examples/0/0/notes.txt",
+    "logs/server.log",
+    "logs/0.0/notes.txt",
+    "reports/thesis.tex",
+    "metrics/a.csv",
+]
 MINE += ["predictions/mine.json", "weights/start.pth", "weights/notes.txt", ".draft.tmp", "data/.cache.tmp.npy"]
 
 

@@ -6,7 +6,6 @@ MMDetection 1.x and 2.x had a function of this name; it drives MMEngine's Runner
 
 import errno
 import re
-import shutil
 import traceback
 import warnings
 from collections.abc import Callable
@@ -116,8 +115,8 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):
                 runner.train()
-        except UserError as error:
-            raise _from_worker(error) from error
+        except UserError:
+            raise
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"{job.label}: the memory of {device} ran out ({one_line(error)[:120]}): lower imagesPerGpu or shape, "
@@ -142,20 +141,11 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
 
 
 def _prepare_files(job: TrainingJob) -> None:
-    """Clear what an earlier start of the stage left, unless it is resumed, and write its config."""
+    """Remove the weights of an earlier start of the stage, unless it is resumed, and write its config."""
     if not job.resume:
         for path in (job.files.best_weights, job.files.last_weights, job.files.previous_weights):
             path.unlink(missing_ok=True)
-        shutil.rmtree(job.files.logs, ignore_errors=True)
     save_with(job.files.model_config, job.config.dump)
-
-
-def _from_worker(error: UserError) -> UserError:
-    """Return an error of a data-loading process without the traceback that torch puts into its message."""
-    lines = str(error).strip().splitlines()
-    if len(lines) < 2 or "DataLoader worker" not in lines[0]:
-        return error
-    return type(error)(lines[-1].partition(": ")[2])
 
 
 def _of_workers(error: BaseException) -> "str | None":
