@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from instance_segmentation_pipeline.cli import main
+from instance_segmentation_pipeline.config.loader import is_ours, read_config
 from instance_segmentation_pipeline.data.splits import is_made_from
 from instance_segmentation_pipeline.errors import ConfigError, DatasetError, TrainingError, UserError
 from instance_segmentation_pipeline.launch.devices import devices_for, leases
-from instance_segmentation_pipeline.musket_adapters.dialect import is_ours, read_config
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.regular_file import open_regular, read_text
 from instance_segmentation_pipeline.storage.summary_file import is_completed, read_summary

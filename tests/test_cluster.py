@@ -11,6 +11,7 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
+from instance_segmentation_pipeline.experiment.remote_fold import train_fold
 from instance_segmentation_pipeline.launch import project_sync as carrying
 from instance_segmentation_pipeline.launch.project_sync import Courier, carried
 from instance_segmentation_pipeline.launch.ray_cluster import train_on_cluster
@@ -53,7 +54,7 @@ def test_a_fold_whose_node_is_lost_goes_on_from_its_last_checkpoint(cluster, add
     if copied:  # nothing holds the folder's lock: for the nodes it is another one than that of this run
         cfg.check()
         cfg.kfold()
-        train_on_cluster(cluster.address, path.parents[2], path, [0, 1], 1, None)
+        train_on_cluster(cluster.address, path.parents[2], path, [0, 1], 1, None, train_fold)
         cfg.setAllowResume(True)
         cfg.generateReports()
     else:

@@ -218,7 +218,7 @@ def test_the_stand_in_knows_kerass_callbacks(python):
 def test_a_package_that_is_not_there_is_missed_at_import(python):
     assert (
         python("""
-        from instance_segmentation_pipeline.legacy.deferred import deferred_module
+        from instance_segmentation_pipeline.deferred import deferred_module
         try:
             deferred_module("no_such_package.part")
         except ModuleNotFoundError as error:

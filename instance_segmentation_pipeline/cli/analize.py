@@ -89,7 +89,7 @@ def _draw(one: Any) -> Any:
     """Draw what an experiment finds on its validation parts."""
     from musket_core.experiment import Experiment
 
-    from ..musket_adapters.dialect import project_of
+    from ..config.loader import project_of
     from ..reporting.report_figures import validation_pictures
 
     root = project_of(one.files.config)

@@ -13,6 +13,7 @@ from typing import Any
 
 from musket_core.generic_config import GenericImageTaskConfig
 
+from ..config.loader import project_of
 from ..config.schema import check_properties
 from ..data.class_names import known_class_names
 from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
@@ -27,7 +28,6 @@ from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
 from ..launch.torchrun import joined
 from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_weights, read_checkpoint, resolve_weights
 from ..models.prepare import FinishedConfig, ModelRequest, detection_limits, prepare, schedule
-from ..musket_adapters.dialect import project_of
 from ..storage.experiment_files import ExperimentFiles
 from ..text import printable
 from ..training.build_check import check_buildable

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..config.loader import HEADER, common_of, read_config
 from ..metrics.fold_statistics import over_folds
-from ..musket_adapters.dialect import HEADER, common_of, read_config
 from ..storage.experiment_files import write_yaml
 
 HANDED_DOWN = (

@@ -26,6 +26,7 @@ from ..storage.regular_file import read_text
 from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
 from ..text import printable
+from .remote_fold import train_fold
 from .resuming import make_whole
 from .run_arguments import check_run
 from .seeds import summary_of_seeds
@@ -209,9 +210,8 @@ class Fitting:
             raise ConfigError(
                 f"{self.path}: on a cluster the nodes make the dataset: declare it with dataset in the YAML."
             )
-        train_on_cluster(
-            str(self.cluster), Path(self.get_project_path()), self.files.config, folds, self.gpus, self.cache
-        )
+        project = Path(self.get_project_path())
+        train_on_cluster(str(self.cluster), project, self.files.config, folds, self.gpus, self.cache, train_fold)
 
     def train_fold(self, fold: int) -> None:
         """Train the stages of one fold, as a part of a run that another process began; no summary is written."""

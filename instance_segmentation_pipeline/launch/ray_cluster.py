@@ -6,7 +6,7 @@ nodes share, or it is copied to each node, and what is trained there comes back 
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,13 @@ RETRIES = 3
 
 
 def train_on_cluster(
-    address: str, project: Path, config: Path, folds: Sequence[int], devices: int, cache: "Path | None"
+    address: str,
+    project: Path,
+    config: Path,
+    folds: Sequence[int],
+    devices: int,
+    cache: "Path | None",
+    train_fold: Callable[..., int],
 ) -> None:
     """Train folds of an experiment on a Ray cluster, as many at a time as it has room for.
 
@@ -31,6 +37,7 @@ def train_on_cluster(
         folds: The folds to train.
         devices: Devices for each: GPUs where the cluster has any, else CPUs.
         cache: Folder for downloads.
+        train_fold: What a node runs: ``experiment.remote_fold.train_fold``, or what takes and returns the same.
 
     Raises:
         ConfigError: Ray is not installed, there is no cluster, or it has no node with so many devices.
@@ -54,7 +61,8 @@ def train_on_cluster(
     for fold, gang in gangs.items():
         resources = {"num_gpus": devices} if kind == "GPU" else {"num_cpus": devices}
         place = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(gang)
-        arguments = (str(config), lock, courier, fold, devices, kind == "GPU", None if cache is None else str(cache))
+        rest = (fold, devices, kind == "GPU", None if cache is None else str(cache))
+        arguments = (train_fold, str(config), lock, courier, rest)
         running[train.options(scheduling_strategy=place, **resources).remote(*arguments)] = fold
     failures = []
     while running:
@@ -103,20 +111,18 @@ def _lock_of(config: Path) -> str:
         return ""
 
 
-def _train_fold(
-    config: str, lock: str, courier: Any, fold: int, devices: int, on_gpus: bool, cache: "str | None"
-) -> str:
+def _train_fold(train_fold: Callable[..., int], config: str, lock: str, courier: Any, arguments: tuple) -> str:
     """Train a fold on the node that this runs on; return a sentence about it."""
     began = time.monotonic()
     if lock and _lock_of(Path(config)) == lock:
-        before, how = _train_here(Path(config), fold, devices, on_gpus, cache), ""
+        before, how = train_fold(Path(config), *arguments), ""
     else:
-        before, how = _train_copy(courier, fold, devices, on_gpus, cache), ", on a copy of the project"
+        before, how = _train_copy(train_fold, courier, arguments), ", on a copy of the project"
     start = f", from epoch {before}" if before else ""
     return f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{how}{start}"
 
 
-def _train_copy(courier: Any, fold: int, devices: int, on_gpus: bool, cache: "str | None") -> int:
+def _train_copy(train_fold: Callable[..., int], courier: Any, arguments: tuple) -> int:
     import ray
 
     try:
@@ -124,23 +130,7 @@ def _train_copy(courier: Any, fold: int, devices: int, on_gpus: bool, cache: "st
     except ray.exceptions.RayTaskError as error:
         raise ConfigError(_words(error)) from None
     with carried(pack, where, lambda name, content: ray.get(courier.take.remote(name, content))) as path:
-        return _train_here(path, fold, devices, on_gpus, cache)
-
-
-def _train_here(config: Path, fold: int, devices: int, on_gpus: bool, cache: "str | None") -> int:
-    """Train a fold of a project in this place; return how many epochs there were already."""
-    from musket_core import generic
-
-    from ..storage.metrics_csv import read_rows
-
-    cfg = generic.parse(str(config))
-    cfg.setAllowResume(True)
-    cfg.cache = None if cache is None else Path(cache)
-    cfg.gpus = devices
-    cfg.lease = [f"cuda:{number}" for number in range(devices)] if on_gpus else ["cpu"] * devices
-    before = sum(len(read_rows(cfg.files.stage(fold, stage).metrics)) for stage in range(len(cfg.stages)))
-    cfg.train_fold(fold)
-    return before
+        return train_fold(path, *arguments)
 
 
 def _words(error: Any) -> str:

@@ -75,7 +75,7 @@ class RewritingLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module, quietly, then let ``overrides`` add what our dialect needs to it."""
-        from .deferred import binding
+        from ..deferred import binding
 
         with binding(), contextlib.redirect_stdout(io.StringIO()):  # introspector prints what Keras 3 changed
             super().exec_module(module)

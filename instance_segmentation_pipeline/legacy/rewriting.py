@@ -5,7 +5,7 @@ Works on the syntax tree and keeps every node's position, so tracebacks show ups
 
 import ast
 
-DEFERRED = "instance_segmentation_pipeline.legacy.deferred"
+DEFERRED = "instance_segmentation_pipeline.deferred"
 STANDINS = "instance_segmentation_pipeline.legacy.standins"
 
 SERVED = frozenset(

@@ -4,10 +4,8 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from ..detection.detections import Detections, truth_of
 from ..detection.matching import curve, match, mean_average_precision
@@ -79,19 +77,3 @@ def _boxes(images: Sequence[Detections], plain: bool) -> list[Detections]:
     if not plain:
         return list(images)
     return [Detections(one.height, one.width, one.labels, one.scores, one.bboxes, None) for one in images]
-
-
-def user_metric(name: str) -> "Callable[..., Any] | None":
-    """Return the function of this name marked ``@musket_core.metrics.final_metric``; ``None`` if there is none."""
-    from musket_core import configloader
-
-    entry = configloader.load("layers").catalog.get(name)
-    function = getattr(entry, "func", entry)
-    return function if getattr(function, "final_metric", False) else None
-
-
-def user_values(name: str, answer: Any) -> dict[str, float]:
-    """Return the numbers that a user's metric gave: one under its own name, or those of the mapping it returned."""
-    if isinstance(answer, dict):
-        return {str(key): float(value) for key, value in answer.items()}
-    return {name: float(np.asarray(answer))}

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..config.loader import is_ours, read_config
 from ..errors import ConfigError, GroupLost, UserError, stop_behind
 from ..launch.job_environment import leads
 from ..storage.archive import forget_predictions
 from ..storage.experiment_files import ExperimentFiles, concrete_config, not_writable, write_yaml
 from ..storage.run_lock import Locked, only_run
 from ..storage.summary_file import is_completed, read_summary
-from .dialect import is_ours, read_config
 
 
 def derive_experiment(upstream: type) -> type:

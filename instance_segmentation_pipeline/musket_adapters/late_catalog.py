@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from ..legacy.deferred import Deferred, real
+from ..deferred import Deferred, real
 
 
 class LateCatalog(dict):

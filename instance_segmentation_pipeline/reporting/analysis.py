@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from ..config.loader import common_of, is_ours, read_config
 from ..errors import ConfigError, UserError, nearest, one_line
 from ..metrics.metric_name import PER_CLASS, VALIDATION, MetricName
-from ..musket_adapters.dialect import common_of, is_ours, read_config
 from ..storage.experiment_files import ExperimentFiles, folders_of, write_text
 from ..storage.experiment_search import config_files
 from ..storage.metrics_csv import read_rows

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from ..config.loader import common_of
 from ..errors import one_line
-from ..musket_adapters.dialect import common_of
 from ..storage.digests import digest, digest_of_file
 from ..storage.metrics_csv import read_rows
 from .analysis import Finished

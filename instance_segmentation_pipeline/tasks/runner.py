@@ -14,9 +14,9 @@ from musket_core.datasets import DataSet
 from musket_core.model import FoldsAndStages, Model
 from tqdm import tqdm
 
+from ..config.loader import read_mapping
 from ..data.providers import project_modules
 from ..errors import ConfigError, nearest, one_line, sentence
-from ..musket_adapters.dialect import read_mapping
 from ..storage.experiment_files import write_yaml
 from ..text import printable
 

@@ -5,7 +5,7 @@ import importlib as _real
 from types import ModuleType
 from typing import Any
 
-from ..deferred import is_binding
+from ...deferred import is_binding
 from ..rewriting import SERVED, standin_of
 
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from ...deferred import Deferred, settle
+from ....deferred import Deferred, settle
 
 keras = Deferred("keras", lambda: importlib.import_module("keras"))
 """The real package, imported when it is used."""

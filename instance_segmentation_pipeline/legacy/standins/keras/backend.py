@@ -3,7 +3,7 @@
 import sys as _sys
 from typing import Any
 
-from ...deferred import binding as _binding
+from ....deferred import binding as _binding
 from ._loading import keras as _keras
 
 with _binding():

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...deferred import deferred_call
+from ....deferred import deferred_call
 from ._loading import keras as _keras
 from .utils import get_custom_objects
 
