@@ -15,9 +15,9 @@ from conftest import FAST, SMALL_CONFIG
 from torch.utils.data import DataLoader, Dataset
 
 from instance_segmentation_pipeline.cli import main
-from instance_segmentation_pipeline.data import worker_memory
-from instance_segmentation_pipeline.data.worker_memory import handed_over
 from instance_segmentation_pipeline.errors import TrainingError
+from instance_segmentation_pipeline.training import worker_memory
+from instance_segmentation_pipeline.training.worker_memory import handed_over
 
 
 class Handed(Dataset):

@@ -15,7 +15,7 @@ from instance_segmentation_pipeline.metrics.fold_statistics import best_row
 from instance_segmentation_pipeline.metrics.metric_name import MetricName
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.reporting.analysis import analyse
-from instance_segmentation_pipeline.training.hooks import read_rows
+from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
 NAN = math.nan
 

@@ -128,8 +128,8 @@ def _fit(experiment: Any, options: argparse.Namespace) -> bool:
 
 
 def _report(experiment: Any, seconds: float) -> None:
-    from ..launch.multi_bar import duration
     from ..reporting.fit_table import experiment_table, last_pictures
+    from ..visualization.terminal import duration
 
     summary, is_completed = experiment.metrics(), experiment.isCompleted()
     if not is_completed and (not summary or getattr(experiment, "canceled_by_timer", False)):

@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from ..errors import TrainingError
-from ..models.checkpoints import last_checkpoint, read_checkpoint
+from ..models.checkpoints import last_checkpoint, read_checkpoint, save_as_best
 from ..storage.archive import set_aside
 from ..storage.experiment_files import StageFiles, keep_beside, save_with
 from ..storage.metrics_csv import Row, as_written, read_rows, write_rows
@@ -54,7 +53,7 @@ def _missing(files: StageFiles, epochs: int, metric: Any) -> str:
     *earlier, now = [as_written(row.get(str(metric), math.nan)) for row in rows[:epoch]]
     measured = [score for score in earlier if not math.isnan(score)]
     if all(metric.better(now, score) for score in measured) and not (math.isnan(now) and measured):
-        save_with(files.best_weights, lambda path: _save_best(last, path, str(metric), now))
+        save_with(files.best_weights, lambda path: save_as_best(last, path, str(metric), now))
         return ""
     return "its best weights are missing"
 
@@ -72,10 +71,3 @@ def _agree(rows: list[Row], kept: Iterable[Row]) -> bool:
         (row.get(name, math.nan), value) for row, one in zip(rows, kept, strict=False) for name, value in one.items()
     )
     return all(there == value or (math.isnan(there) and math.isnan(value)) for there, value in pairs)
-
-
-def _save_best(last: Any, path: str, metric: str, score: float) -> None:
-    """Write the weights of the latest checkpoint as the best."""
-    checkpoint = read_checkpoint(last)
-    meta = {name: value for name, value in checkpoint["meta"].items() if name not in ("rows", "random_states")}
-    torch.save({"meta": {**meta, metric: score}, "state_dict": checkpoint["state_dict"]}, path)

@@ -8,13 +8,15 @@ from musket_core.datasets import SubDataSet
 
 from ..data.splits import class_balanced
 from ..errors import WeightsError
+from ..launch.multi_bar import terminal
 from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
 from ..models.prepare import FinishedConfig, schedule
 from ..models.trained_weights import check_classes
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
 from ..training.detection_dataset import MusketDetectionDataset
-from ..training.train_detector import TrainingJob, train_detector
+from ..training.job import TrainingJob
+from ..training.train_detector import train_detector
 from ..visualization.plots import draw_learning_curves
 
 LARGEST_SEED = 2**32 - 2**16
@@ -84,6 +86,7 @@ class DetectionStage:
             policy=policy,
             resume=resume,
             expired=cfg.expired,
+            terminal=terminal(),
             further=cfg.further_metrics(SubDataSet(kf.ds, kf.indexes(ec.fold, False)), ec.fold, ec.stage),
         )
 

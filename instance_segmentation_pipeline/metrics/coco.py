@@ -1,22 +1,17 @@
 """COCO metrics through faster-coco-eval, on ground truth and predictions of our own records.
 
-``coco_metrics`` is a pure function; ``InstanceMetric`` collects what it needs from MMEngine's evaluation loop.
+``coco_metrics`` is a pure function.
 """
 
 import contextlib
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from mmdet.registry import METRICS
-from mmengine.evaluator import BaseMetric
-
-from ..detection.instances import encode_masks
 
 STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 """The first six statistics of pycocotools' summary, in its order."""
@@ -170,57 +165,3 @@ def _nothing_found(ground: dict) -> Evaluation:
     present = {annotation["category_id"] for annotation in ground["annotations"]}
     per_class = [0.0 if entry["id"] in present else -1.0 for entry in ground["categories"]]
     return Evaluation([0.0] * 3 + by_size + [0.0] * 3 + by_size, np.array(per_class))
-
-
-@METRICS.register_module()
-class InstanceMetric(BaseMetric):
-    """MMEngine metric that evaluates with ``coco_metrics`` on the truth that each sample carries.
-
-    ``further`` is asked, with the same truths and predictions, for metrics beyond those.
-    """
-
-    default_prefix = None
-
-    def __init__(self, with_masks: bool = True, further: "Callable[..., dict] | None" = None, **options: Any) -> None:
-        super().__init__(**options)
-        self.with_masks = with_masks
-        self.further = further
-
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep truth and prediction of each sample, masks as RLE."""
-        for sample in data_samples:
-            self.results.append((sample["truth"], to_prediction(sample["pred_instances"], self.with_masks)))
-
-    def compute_metrics(self, results: list) -> dict:
-        """Return ``coco_metrics`` of all that was collected."""
-        truths, predictions = [truth for truth, _ in results], [prediction for _, prediction in results]
-        metrics = coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks)
-        if self.further is not None:
-            metrics.update(self.further(truths, predictions))
-        return metrics
-
-
-def to_prediction(instances: Any, with_masks: bool) -> dict:
-    """Return the arrays of a sample's ``pred_instances``, as ``coco_metrics`` takes them."""
-    prediction = {
-        "labels": instances["labels"].cpu().numpy(),
-        "scores": instances["scores"].float().cpu().numpy(),
-        "bboxes": instances["bboxes"].float().cpu().numpy(),
-    }
-    if with_masks:
-        masks = instances["masks"]
-        masks = masks.cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
-        prediction["masks"] = encode_masks(masks.astype(np.uint8, copy=False))
-        _boxes_from_masks(prediction)
-    return prediction
-
-
-def _boxes_from_masks(prediction: dict) -> None:
-    """Give objects without a box of their own, as SOLO's have none, the tight box of their mask."""
-    bboxes = prediction["bboxes"]
-    flat = np.flatnonzero((bboxes[:, 2:] <= bboxes[:, :2]).any(axis=1))
-    if len(flat):
-        from pycocotools import mask as coco_mask
-
-        tight = coco_mask.toBbox([prediction["masks"][row] for row in flat])
-        bboxes[flat] = np.concatenate([tight[:, :2], tight[:, :2] + tight[:, 2:]], axis=1)

@@ -343,3 +343,10 @@ def _shapes(model: Any) -> dict:
     with torch.device("meta"):
         built = MODELS.build(copy.deepcopy(model))
     return {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
+
+
+def save_as_best(last: Path, path: str, metric: str, score: float) -> None:
+    """Write the weights of a whole checkpoint to ``path`` as the best ones, with their score."""
+    checkpoint = read_checkpoint(last)
+    meta = {name: value for name, value in checkpoint["meta"].items() if name not in ("rows", "random_states")}
+    torch.save({"meta": {**meta, metric: score}, "state_dict": checkpoint["state_dict"]}, path)

@@ -23,7 +23,7 @@ from ..errors import ConfigError, UserError, nearest, one_line
 from ..models.checkpoints import HeadPolicy, load_into
 from ..models.mmdet_compat import MODELS
 from ..models.prepare import FinishedConfig
-from . import rng_state
+from . import coco_metric, rng_state  # noqa: F401 - the metric registers itself
 
 DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
 PARAMWISE = (

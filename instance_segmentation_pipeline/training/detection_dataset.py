@@ -15,12 +15,12 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
 from ..data.item_reader import ItemReader
-from ..data.worker_memory import handed_over
 from ..detection.instances import to_middle_format, to_records
 from ..detection.mask_crops import MaskCrops
 from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.compact_masks import CompactMasks
 from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
+from .worker_memory import handed_over
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""

@@ -8,75 +8,32 @@ import errno
 import re
 import traceback
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from ..data.worker_memory import is_about_shared_memory, sentence_about
 from ..errors import TrainingError, UserError, one_line
-from ..launch.multi_bar import ProgressLine
-from ..metrics.metric_name import MetricName
-from ..models.checkpoints import HeadPolicy, LoadReport, last_checkpoint, load_into, read_checkpoint, reading_for
-from ..models.config_file import is_pretrained, walk
+from ..models.checkpoints import last_checkpoint, read_checkpoint, reading_for
 from ..models.missing_operators import naming_config
-from ..models.trained_weights import check_trained, load_trained
-from ..storage.experiment_files import StageFiles, save_with
-from ..text import printable
-from .hooks import LossWatch, RandomStates, SamplePictures, StopAfter, TrainingLog, WeightsKeeper
+from ..models.trained_weights import check_trained
+from ..storage.experiment_files import save_with
+from . import coco_metric, validation_loop  # noqa: F401 - they register what a prepared config names
+from .hooks.checkpoint import WeightsKeeper
+from .hooks.csv_logger import TrainingLog
+from .hooks.examples import SamplePictures
+from .hooks.loss_check import LossWatch
+from .hooks.progress import ProgressLine
+from .hooks.rng import RandomStates
+from .hooks.start_weights import StartWeights
+from .hooks.time_limit import StopAfter
+from .job import TrainingJob, TrainingResult
 from .runner import StageRunner, experiment_name, forget_afterwards
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """One stage of one fold.
-
-    Attributes:
-        config: The finished MMDetection config, with the stage's schedule.
-        train_dataset: ``MusketDetectionDataset`` to train on.
-        val_dataset: ``MusketDetectionDataset`` to validate on.
-        files: Where weights, metrics and pictures go.
-        label: What messages and the progress line call it, such as ``fold 0 stage 1``.
-        primary_metric: Column of the CSV that chooses the best weights, such as ``val_coco_segm_mAP``.
-        with_masks: Whether masks are evaluated.
-        threshold: Lowest score that sample pictures show.
-        seed: Seed of weights, order and augmentation.
-        start: Checkpoint to start from, ``None`` for the config's own initial weights.
-        policy: What happens to tensors of ``start`` that depend on the number of classes.
-        resume: Go on from ``files.last_weights``.
-        expired: Asked after each epoch; true ends the training there, to be resumed later.
-        further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
-    """
-
-    config: Config
-    train_dataset: Any
-    val_dataset: Any
-    files: StageFiles
-    label: str
-    primary_metric: MetricName
-    with_masks: bool = True
-    threshold: float = 0.5
-    seed: int = 33
-    start: "Path | None" = None
-    policy: HeadPolicy = field(default_factory=HeadPolicy)
-    resume: bool = False
-    expired: "Callable[[], bool] | None" = None
-    further: "Callable[[list, list], dict] | None" = None
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What came of a job: its CSV's rows, and whether time ended it before its last epoch."""
-
-    rows: list
-    stopped: bool
+from .worker_memory import is_about_shared_memory, sentence_about
 
 
 def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
@@ -103,7 +60,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     log = TrainingLog(job.files.metrics, watch)
     keeper = WeightsKeeper(job.files, log, job.primary_metric)
     stop = StopAfter(job.expired or (lambda: False))
-    progress = ProgressLine(job.label, job.primary_metric, keeper, log)
+    progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
     with forget_afterwards(name), warnings.catch_warnings(), reading_for(job.config):
         for known in ("torch.meshgrid", "`broadcast_buffers` is deprecated", "Setting MKL_NUM_THREADS"):
@@ -111,7 +68,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
         try:
             runner = _runner(job, name, device)
             states = _resumed_states(runner, job) if runner._resume else None
-            for hook in [_StartWeights(job), *hooks, RandomStates(states)]:
+            for hook in [StartWeights(job), *hooks, RandomStates(states)]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):
                 runner.train()
@@ -229,40 +186,3 @@ def _resumed_states(runner: Runner, job: TrainingJob) -> "list | None":
     )
     states = checkpoint.get("meta", {}).get("random_states")
     return None if states is None else list(states)
-
-
-class _StartWeights(Hook):
-    """Puts the starting weights into the model, after the config's own initialisation."""
-
-    priority = "VERY_HIGH"
-
-    def __init__(self, job: TrainingJob) -> None:
-        self.job = job
-        self.report: LoadReport | None = None
-
-    def before_train(self, runner: Runner) -> None:
-        """Load them, unless the run is resumed."""
-        if self.job.resume:
-            return
-        model = getattr(runner.model, "module", runner.model)
-        _begin_without_offsets(model, self.job.config)
-        if self.job.start is not None and self.job.files.stage > 0:
-            load_trained(model, self.job.start, self.job.train_dataset.metainfo["classes"])
-            count = len(model.state_dict())
-            runner.logger.info(printable(f"{self.job.start}: {count} of {count} tensors loaded"))
-        elif self.job.start is not None:
-            self.report = load_into(model, self.job.start, self.job.policy)
-            runner.logger.info(printable(f"{self.job.start}: {self.report}"))
-            if is_main_process():
-                print(printable(f"  {self.job.label}: {self.job.start.name}: {self.report}"))  # noqa: T201
-
-
-def _begin_without_offsets(model: torch.nn.Module, config: Config) -> None:
-    """Let deformable convolutions that start at random begin as ordinary ones, as their constructors intend.
-
-    MMDetection's random initialisation of a whole backbone draws their offsets too, and training then diverges.
-    """
-    pretrained = [path for path, node in walk(config.model) if is_pretrained(node)]
-    for name, module in model.named_modules():
-        if hasattr(module, "init_offset") and not any(name.startswith(path) for path in pretrained):
-            module.init_offset()

@@ -1,0 +1,38 @@
+"""``InstanceMetric``: COCO metrics in MMEngine's evaluation loop."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
+
+from ..metrics.coco import coco_metrics
+from ..models.outputs import to_prediction
+
+
+@METRICS.register_module()
+class InstanceMetric(BaseMetric):
+    """MMEngine metric that evaluates with ``coco_metrics`` on the truth that each sample carries.
+
+    ``further`` is asked, with the same truths and predictions, for metrics beyond those.
+    """
+
+    default_prefix = None
+
+    def __init__(self, with_masks: bool = True, further: "Callable[..., dict] | None" = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.with_masks = with_masks
+        self.further = further
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep truth and prediction of each sample, masks as RLE."""
+        for sample in data_samples:
+            self.results.append((sample["truth"], to_prediction(sample["pred_instances"], self.with_masks)))
+
+    def compute_metrics(self, results: list) -> dict:
+        """Return ``coco_metrics`` of all that was collected."""
+        truths, predictions = [truth for truth, _ in results], [prediction for _, prediction in results]
+        metrics = coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks)
+        if self.further is not None:
+            metrics.update(self.further(truths, predictions))
+        return metrics

@@ -1,0 +1,82 @@
+"""``LossWatch``: the losses of a training, watched."""
+
+import math
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce_dict
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...errors import TrainingError
+
+
+class LossWatch(Hook):
+    """Stops the run when the loss is not finite, and keeps the mean of the losses of an epoch.
+
+    On a CPU the loss is looked at before it is propagated, so that weights stay sound (and deformable convolutions,
+    which crash on offsets that are not numbers, are not reached). On a CUDA device, where looking costs a
+    synchronisation, losses stay there and are looked at every ``INTERVAL`` iterations, and before anything of the
+    epoch is saved.
+    """
+
+    priority = "VERY_HIGH"
+    INTERVAL = 20
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.means: dict[str, float] = {}
+        self._pending: list[tuple[int, dict[str, torch.Tensor]]] = []
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at each loss on its way to the optimizer, where that is cheap."""
+        model = getattr(runner.model, "module", runner.model)
+        original = model.parse_losses
+
+        def looked_at(losses: dict) -> tuple:
+            total, parts = original(losses)
+            if model.training and total.device.type == "cpu":
+                self._check(runner, runner.iter - runner.epoch * len(runner.train_dataloader), _numbers(parts))
+            return total, parts
+
+        model.parse_losses = looked_at
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Begin the epoch's means."""
+        self._pending, self._sums, self._count = [], {}, 0
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Take the iteration's losses."""
+        self._pending.append((batch_idx, {name: value.detach() for name, value in outputs.items()}))
+        if len(self._pending) >= (1 if outputs["loss"].device.type == "cpu" else self.INTERVAL):
+            self._look(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Finish the epoch's means."""
+        self._look(runner)
+        means = {name: torch.tensor(total / self._count) for name, total in self._sums.items()}
+        all_reduce_dict(means, "mean")
+        self.means = {name: float(value) for name, value in means.items()}
+
+    def _look(self, runner: Runner) -> None:
+        for iteration, outputs in self._pending:
+            losses = _numbers(outputs)
+            self._check(runner, iteration, losses)
+            for name, value in losses.items():
+                self._sums[name] = self._sums.get(name, 0.0) + value
+            self._count += 1
+        self._pending = []
+
+    def _check(self, runner: Runner, iteration: int, losses: dict[str, float]) -> None:
+        if not math.isfinite(losses["loss"]):
+            parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+            raise TrainingError(
+                f"{self.label}, epoch {runner.epoch}, iteration {iteration}: the loss is not finite ({parts}): "
+                "lower lr, or look for extreme values in the data; weights of earlier epochs are kept."
+            )
+
+
+def _numbers(losses: dict) -> dict[str, float]:
+    return {name: float(value.detach()) for name, value in losses.items()}

@@ -1,0 +1,26 @@
+"""``RandomStates``: the generators of random numbers of a resumed run."""
+
+from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from .. import rng_state
+
+
+class RandomStates(Hook):
+    """Lets a resumed run draw the random numbers that an uninterrupted one would have drawn.
+
+    Args:
+        states: Those of each process, from the checkpoint; not used when there are more or fewer processes now.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, states: "list | None") -> None:
+        self.states = states
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Set the generators, before the first epoch."""
+        if self.states is not None and len(self.states) == get_world_size():
+            rng_state.put(self.states[get_rank()])
+        self.states = None

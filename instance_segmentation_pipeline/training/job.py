@@ -1,0 +1,60 @@
+"""What is trained: one stage of one fold; and what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..metrics.metric_name import MetricName
+from ..models.checkpoints import HeadPolicy
+from ..storage.experiment_files import StageFiles
+from ..visualization.terminal import Terminal
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One stage of one fold.
+
+    Attributes:
+        config: The finished MMDetection config, with the stage's schedule.
+        train_dataset: ``MusketDetectionDataset`` to train on.
+        val_dataset: ``MusketDetectionDataset`` to validate on.
+        files: Where weights, metrics and pictures go.
+        label: What messages and the progress line call it, such as ``fold 0 stage 1``.
+        primary_metric: Column of the CSV that chooses the best weights, such as ``val_coco_segm_mAP``.
+        with_masks: Whether masks are evaluated.
+        threshold: Lowest score that sample pictures show.
+        seed: Seed of weights, order and augmentation.
+        start: Checkpoint to start from, ``None`` for the config's own initial weights.
+        policy: What happens to tensors of ``start`` that depend on the number of classes.
+        resume: Go on from ``files.last_weights``.
+        expired: Asked after each epoch; true ends the training there, to be resumed later.
+        further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
+        terminal: Where the training shows how far it is.
+    """
+
+    config: Config
+    train_dataset: Any
+    val_dataset: Any
+    files: StageFiles
+    label: str
+    primary_metric: MetricName
+    with_masks: bool = True
+    threshold: float = 0.5
+    seed: int = 33
+    start: "Path | None" = None
+    policy: HeadPolicy = field(default_factory=HeadPolicy)
+    resume: bool = False
+    expired: "Callable[[], bool] | None" = None
+    further: "Callable[[list, list], dict] | None" = None
+    terminal: Terminal = field(default_factory=Terminal)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a job: its CSV's rows, and whether time ended it before its last epoch."""
+
+    rows: list
+    stopped: bool
