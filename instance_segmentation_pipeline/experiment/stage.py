@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 from musket_core.datasets import SubDataSet
@@ -12,10 +13,13 @@ from ..launch.multi_bar import terminal
 from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
 from ..models.prepare import FinishedConfig, schedule
 from ..models.trained_weights import check_classes
+from ..storage.digests import digest_of_file
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
+from ..text import printable
 from ..training.detection_dataset import MusketDetectionDataset
 from ..training.job import TrainingJob
+from ..training.stage_settings import Resumption, Settings, resumption, settings_of
 from ..training.train_detector import train_detector
 from ..visualization.plots import draw_learning_curves
 
@@ -49,24 +53,79 @@ class DetectionStage:
             callbacks: Not used: MMEngine's hooks take their place.
         """
         cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
-        resume = cfg.resume and last_checkpoint(files) is not None
-        if cfg.canceled_by_timer or (cfg.resume and self._finished(files)):
+        if cfg.canceled_by_timer:
             return
         train = kf.indexes(ec.fold, True)
         if ec.subsample < 1:
             count = max(1, round(len(train) * ec.subsample))
             train = random.Random(cfg.random_state).sample(list(train), count)
+        settings = self._settings(model, len(train), ec)
+        resumed = self._resumption(files, settings, ec) if cfg.resume else None
+        if resumed is not None and resumed.finished:
+            return
         if model.oversample_threshold is not None:
             train = class_balanced(train, cfg.labels().of(kf.ds, train), model.oversample_threshold)
         iterations = math.ceil(len(train) / (cfg.imagesPerGpu * cfg.gpus))
         finished = schedule(model, self.epochs, iterations, self.lr)
         cfg.announce_once(ec.stage, finished.decisions)
-        job = self._job(finished, kf, train, ec, resume)
+        job = self._job(finished, kf, train, ec, settings, resumed)
         result = cfg.executor().train(lambda device: train_detector(job, device))
         draw_learning_curves(files, job.label)
         cfg.canceled_by_timer = cfg.canceled_by_timer or result.stopped
 
-    def _job(self, finished: FinishedConfig, kf: Any, train: Any, ec: Any, resume: bool) -> TrainingJob:
+    def _resumption(self, files: StageFiles, settings: Settings, ec: Any) -> "Resumption | None":
+        """Return how what is trained of the stage is gone on with, ``None`` where it is to be trained anew.
+
+        Raises:
+            WeightsError: It was trained with other settings, or cannot be read.
+        """
+        cfg, last = self.cfg, last_checkpoint(files)
+        complete = files.best_weights.exists() and len(read_rows(files.metrics)) >= self.epochs
+        if last is None and not complete:
+            return None
+        where = last or files.best_weights  # the last is needed for going on alone
+        checkpoint = read_checkpoint(where)
+        check_classes(checkpoint, where, cfg.class_names())
+        meta = checkpoint.get("meta", {})
+        resumed = resumption(meta, settings, where, ec.stage == len(cfg.stages) - 1)
+        if complete and (last is None or meta.get("epoch", 0) >= self.epochs):
+            resumed = replace(resumed, finished=True, note="" if resumed.longer else resumed.note)
+        if resumed.note:
+            print(printable(f"  {cfg.files.label}fold {ec.fold} stage {ec.stage}: {resumed.note}"))  # noqa: T201
+        return resumed
+
+    def _settings(self, model: FinishedConfig, items: int, ec: Any) -> Settings:
+        """Return what decides how the stage learns, this and those before it."""
+        cfg = self.cfg
+        start, policy = cfg.initial_weights()
+        return settings_of(
+            model,
+            self.epochs,
+            self.lr,
+            cfg.gpus,
+            weightsPath=None if start is None else f"a file of SHA-256 {digest_of_file(start)[:12]}",
+            resetHeads=policy.reset,
+            random_state=self._seed(),
+            primary_metric=f"{cfg.primary()} ({cfg.primary().mode})",
+            stages={str(number): {"epochs": one.epochs, "lr": one.lr} for number, one in self._before(ec)},
+            **{"training items": items},
+        )
+
+    def _before(self, ec: Any) -> list:
+        return list(enumerate(self.cfg.stages))[: ec.stage]
+
+    def _seed(self) -> int:
+        return int((self.cfg.random_state + self.cfg.seed) % LARGEST_SEED)
+
+    def _job(
+        self,
+        finished: FinishedConfig,
+        kf: Any,
+        train: Any,
+        ec: Any,
+        settings: Settings,
+        resumed: "Resumption | None",
+    ) -> TrainingJob:
         cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
         reader, names = cfg.reader(), cfg.class_names()
         start, policy = self._start(ec)
@@ -81,10 +140,12 @@ class DetectionStage:
             primary_metric=cfg.primary(),
             with_masks=finished.needs_masks,
             threshold=cfg.threshold,
-            seed=(cfg.random_state + cfg.seed) % LARGEST_SEED,
+            seed=self._seed(),
             start=start,
             policy=policy,
-            resume=resume,
+            resume=resumed is not None,
+            longer=resumed is not None and resumed.longer,
+            settings=settings,
             expired=cfg.expired,
             terminal=terminal(),
             further=cfg.further_metrics(SubDataSet(kf.ds, kf.indexes(ec.fold, False)), ec.fold, ec.stage),
@@ -101,13 +162,3 @@ class DetectionStage:
                 "does not exist: train that stage first."
             )
         return previous, HeadPolicy()
-
-    def _finished(self, files: StageFiles) -> bool:
-        if not files.best_weights.exists() or len(read_rows(files.metrics)) < self.epochs:
-            return False
-        last = last_checkpoint(files)
-        if last is None:
-            return True  # it is needed for going on alone
-        checkpoint = read_checkpoint(last)
-        check_classes(checkpoint, last, self.cfg.class_names())
-        return bool(checkpoint.get("meta", {}).get("epoch", 0) >= self.epochs)

@@ -45,7 +45,10 @@ LENIENCE = 10.0
 """Seconds that a process has to end when it is asked to, before it is killed."""
 
 INTERVAL = 0.2
-MEMORY = "often memory ran out; lower imagesPerGpu, shape or workersPerGpu, and go on with --allow_resume true."
+MEMORY = (
+    "often memory ran out; lower workersPerGpu and go on with --allow_resume true, or lower imagesPerGpu or shape and "
+    "train anew."
+)
 
 
 @dataclass(frozen=True)

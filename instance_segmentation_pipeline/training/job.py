@@ -30,6 +30,8 @@ class TrainingJob:
         start: Checkpoint to start from, ``None`` for the config's own initial weights.
         policy: What happens to tensors of ``start`` that depend on the number of classes.
         resume: Go on from ``files.last_weights``.
+        longer: The resumed stage was begun with fewer epochs: its schedule is built for all of them.
+        settings: What decides how the stage learns (``stage_settings``), kept in its checkpoints.
         expired: Asked after each epoch; true ends the training there, to be resumed later.
         further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
         terminal: Where the training shows how far it is.
@@ -47,6 +49,8 @@ class TrainingJob:
     start: "Path | None" = None
     policy: HeadPolicy = field(default_factory=HeadPolicy)
     resume: bool = False
+    longer: bool = False
+    settings: dict = field(default_factory=dict)
     expired: "Callable[[], bool] | None" = None
     further: "Callable[[list, list], dict] | None" = None
     terminal: Terminal = field(default_factory=Terminal)

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,31 @@ from ..models.mmdet_compat import complete
 
 
 class StageRunner(Runner):
-    """MMEngine's Runner with its log in the file only; the console belongs to our progress line."""
+    """MMEngine's Runner with its log in the file only; the console belongs to our progress line.
+
+    Attributes:
+        longer: The run that is resumed was made for fewer epochs: its schedulers are those of this run, put to the
+            iteration where it goes on. MMEngine would give them back their former length.
+    """
+
+    longer = False
+
+    def resume(self, filename: str, *arguments: Any, **options: Any) -> None:
+        """Go on from a checkpoint."""
+        schedulers = self.param_schedulers or []
+        if not self.longer or any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers):
+            super().resume(filename, *arguments, **options)  # one driven by a metric has no length
+            return
+        begun = [_rates(scheduler) for scheduler in schedulers]
+        super().resume(filename, *arguments, **{**options, "resume_param_scheduler": False})
+        for scheduler, rates in zip(schedulers, begun, strict=True):
+            for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):  # others than before
+                group.update(rate)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
+            for _ in range(self.iter):
+                for scheduler in schedulers:
+                    scheduler.step()
 
     def build_model(self, model: Any) -> torch.nn.Module:
         """Return the built model, completed."""
@@ -59,6 +84,13 @@ class StageRunner(Runner):
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.ERROR)
         return logger
+
+
+def _rates(scheduler: Any) -> list[dict]:
+    """Return the hyperparameters of a scheduler's parameter groups, as they are now."""
+    return [
+        {key: value for key, value in group.items() if key != "params"} for group in scheduler.optimizer.param_groups
+    ]
 
 
 def experiment_name() -> str:

@@ -33,6 +33,7 @@ from .hooks.start_weights import StartWeights
 from .hooks.time_limit import StopAfter
 from .job import TrainingJob, TrainingResult
 from .runner import StageRunner, experiment_name, forget_afterwards
+from .stage_settings import META_KEY
 from .worker_memory import is_about_shared_memory, sentence_about
 
 
@@ -58,7 +59,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     barrier()
     watch = LossWatch(job.label)
     log = TrainingLog(job.files.metrics, watch)
-    keeper = WeightsKeeper(job.files, log, job.primary_metric)
+    keeper = WeightsKeeper(job.files, log, job.primary_metric, {META_KEY: dict(job.settings)})
     stop = StopAfter(job.expired or (lambda: False))
     progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
@@ -117,7 +118,7 @@ def _of_workers(error: BaseException) -> "str | None":
     if re.search(r"DataLoader worker \(pid|DataLoader timed out", text):
         return (
             f"a data worker is gone ({one_line(error)[:160]}): if nobody killed it, the memory ran out: lower "
-            "workersPerGpu, imagesPerGpu or shape; --allow_resume true goes on."
+            "workersPerGpu and go on with --allow_resume true, or lower imagesPerGpu or shape and train anew."
         )
     return None
 
@@ -149,7 +150,7 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
     if start is not None:
         config.load_from, config.resume = str(start), True
     fields = {key: config.get(key) for key in ("train_cfg", "val_cfg", "optim_wrapper", "param_scheduler")}
-    runner: Runner = StageRunner(
+    runner = StageRunner(
         model=config.model,
         work_dir=config.work_dir,
         train_dataloader={**config.train_dataloader, "dataset": job.train_dataset},
@@ -174,6 +175,7 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
         cfg=config,
         **fields,
     )
+    runner.longer = job.longer
     return runner
 
 

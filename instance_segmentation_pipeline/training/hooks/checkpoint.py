@@ -20,13 +20,14 @@ class WeightsKeeper(Hook):
     """Keeps the best checkpoint by the primary metric, and the last one for resuming; both appear whole.
 
     While no epoch has a value of the metric, the latest weights are kept as the best. Values are compared as the CSV
-    has them, so that a resumed run chooses as an uninterrupted one does.
+    has them, so that a resumed run chooses as an uninterrupted one does. ``further`` is kept in each ``meta``.
     """
 
     priority = "NORMAL"
 
-    def __init__(self, files: StageFiles, log: TrainingLog, metric: MetricName) -> None:
+    def __init__(self, files: StageFiles, log: TrainingLog, metric: MetricName, further: "dict | None" = None) -> None:
         self.files = files
+        self.further = further or {}
         self.log = log
         self.metric = metric
         self.improved = False
@@ -38,7 +39,7 @@ class WeightsKeeper(Hook):
             return
         *earlier, now = [as_written(row.get(str(self.metric), math.nan)) for row in self.log.rows]
         self.improved = not math.isnan(now) and all(self.metric.better(now, score) for score in earlier)
-        meta = {"epoch": runner.epoch, "iter": runner.iter}
+        meta = {"epoch": runner.epoch, "iter": runner.iter, **self.further}
         unmeasured = all(math.isnan(score) for score in (*earlier, now))
         if self.improved or unmeasured or not self.files.best_weights.exists():
             self._save(runner, self.files.best_weights, {**meta, str(self.metric): now}, complete=False)
