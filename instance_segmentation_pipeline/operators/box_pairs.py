@@ -40,7 +40,8 @@ class Boxes:
         data = np.ascontiguousarray(boxes.detach().float().cpu().numpy()[order].T)
         self.x1, self.y1, self.x2, self.y2 = data[:4]
         self.offset = np.float32(offset)
-        self.area = (self.x2 - self.x1 + self.offset) * (self.y2 - self.y1 + self.offset)
+        with np.errstate(all="ignore"):  # boxes may be infinite
+            self.area = (self.x2 - self.x1 + self.offset) * (self.y2 - self.y1 + self.offset)
 
     def __len__(self) -> int:
         return int(self.x1.size)

@@ -113,7 +113,14 @@ class _Convolution:
         bias: "Tensor | None",
         output: Tensor,
     ) -> None:
-        """Fill ``output`` (B, O, out_height, out_width)."""
+        """Fill ``output`` (B, O, out_height, out_width).
+
+        Raises:
+            RuntimeError: ``offset`` or ``mask`` has another shape than this convolution needs.
+        """
+        self._check("offset", offset, input.size(0), 2)
+        if mask is not None:
+            self._check("mask", mask, input.size(0), 1)
         matrix = self.matrix(weight)
         for b in range(input.size(0)):
             found = self.sample(offset[b])
@@ -121,6 +128,15 @@ class _Convolution:
             bags = sum_rows(self.table(input[b]), found.index.view(-1, 4), share.view(-1, 4))
             product = torch.bmm(matrix, self.columns(bags).transpose(1, 2)).view(output.shape[1:])
             output[b] = product if bias is None else product + bias[:, None, None]
+
+    def _check(self, name: str, given: Tensor, batch: int, per_tap: int) -> None:
+        channels = self.deform_groups * self.taps * per_tap
+        expected = (batch, channels, self.out_height, self.out_width)
+        if tuple(given.shape) != expected:
+            raise RuntimeError(
+                f"deformable convolution: {name} has shape {tuple(given.shape)}, expected {expected}, with "
+                f"{self.deform_groups} deformable groups and a kernel of {self.kernel[0]} x {self.kernel[1]}."
+            )
 
     def backward(
         self,
