@@ -56,7 +56,8 @@ PICTURES = """\
 import cv2
 from shapes import Shapes
 
-for item in Shapes(3, 64, 7):
+made = Shapes(3, 64, 7)
+for item in (made[number] for number in range(3)):
     cv2.imwrite(f"images/{item.id}.png", item.x[..., ::-1])
 """
 
