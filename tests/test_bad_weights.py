@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from instance_segmentation_pipeline.errors import WeightsError
-from instance_segmentation_pipeline.models.checkpoints import load_into, read_checkpoint
+from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
+from instance_segmentation_pipeline.models.transfer import load_into
 
 CONTENTS = {
     "a list": [1, 2],

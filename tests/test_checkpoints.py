@@ -6,7 +6,8 @@ from musket_core import generic
 from small_models import SLIM, SLIM_MASK, two_stage
 
 from instance_segmentation_pipeline.errors import WeightsError
-from instance_segmentation_pipeline.models.checkpoints import class_dependent, load_into, read_checkpoint, state_of
+from instance_segmentation_pipeline.models.checkpoints import read_checkpoint, state_of
+from instance_segmentation_pipeline.models.transfer import class_dependent, load_into
 
 
 def test_class_dependent_tensors_are_found_by_structure(add_experiment):

@@ -17,7 +17,8 @@ from instance_segmentation_pipeline.data.fingerprint import dataset_mark
 from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.detection.detections import Detections
 from instance_segmentation_pipeline.errors import DatasetError
-from instance_segmentation_pipeline.inference.prediction_store import ConcatPredictions, PredictionStore
+from instance_segmentation_pipeline.inference.prediction_datasets import ConcatPredictions
+from instance_segmentation_pipeline.inference.prediction_store import PredictionStore
 
 READER = ItemReader(3, "yxyx", "dataset", needs_masks=True)
 COUNT, LOOKED_AT = 50, [round(place) for place in np.linspace(0, 49, 16)]

@@ -12,7 +12,8 @@ from test_fusion import HEIGHT, WIDTH, found
 
 from instance_segmentation_pipeline.detection.detections import from_musket_prediction, none_found
 from instance_segmentation_pipeline.errors import DatasetError
-from instance_segmentation_pipeline.inference.prediction_store import Blend, PredictionStore, pack, unpack, writing
+from instance_segmentation_pipeline.inference.prediction_datasets import Blend
+from instance_segmentation_pipeline.inference.prediction_store import PredictionStore, pack, unpack, writing
 
 ONE = found((0, 0.9, 3, 10, 21, 15), (1, 0.4, 30, 40, 39, 58))
 NONE = none_found(HEIGHT, WIDTH, True)

@@ -15,11 +15,12 @@ from instance_segmentation_pipeline.cli.models import main as models
 from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.data.splits import class_balanced
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.models.checkpoints import class_dependent
 from instance_segmentation_pipeline.models.class_count import native_class_count, set_class_count
 from instance_segmentation_pipeline.models.config_file import walk
 from instance_segmentation_pipeline.models.mmdet_compat import MODELS
-from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare, schedule
+from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
+from instance_segmentation_pipeline.models.schedule import schedule
+from instance_segmentation_pipeline.models.transfer import class_dependent
 from instance_segmentation_pipeline.models.transforms import without_loading
 from instance_segmentation_pipeline.training.detection_dataset import MusketDetectionDataset
 from instance_segmentation_pipeline.zoo.catalogue import catalogue, entry_of, successor_of, zoo_folder, zoo_names

@@ -13,13 +13,13 @@ from ..data.item_reader import ItemReader
 from ..detection.detections import Detections, from_arrays
 from ..detection.instances import to_middle_format
 from ..errors import ConfigError, nearest
-from ..inference.prediction_store import Predictions
+from ..inference.prediction_datasets import Predictions
 from ..inference.predictor import in_memory
 from ..metrics.coco import metric_names
 from ..metrics.fold_statistics import best_row, over_folds
 from ..metrics.instance_metrics import final_metric_names, final_metrics
 from ..metrics.metric_name import HOLDOUT, PER_CLASS, VALIDATION, MetricName
-from ..models.prepare import FinishedConfig
+from ..models.finished_config import FinishedConfig
 from ..storage.metrics_csv import read_rows
 from .user_metrics import user_metric, user_values
 

@@ -26,8 +26,12 @@ from ..inference.predictor import Predicting
 from ..launch.devices import devices_for
 from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
 from ..launch.torchrun import joined
-from ..models.checkpoints import HeadPolicy, class_dependent, localize_initial_weights, read_checkpoint, resolve_weights
-from ..models.prepare import FinishedConfig, ModelRequest, detection_limits, prepare, schedule
+from ..models.checkpoints import read_checkpoint
+from ..models.finished_config import FinishedConfig
+from ..models.initial_weights import localize_initial_weights, resolve_weights
+from ..models.prepare import ModelRequest, detection_limits, prepare
+from ..models.schedule import schedule
+from ..models.transfer import HeadPolicy, class_dependent
 from ..storage.experiment_files import ExperimentFiles
 from ..text import printable
 from ..training.build_check import check_buildable

@@ -10,10 +10,12 @@ from musket_core.datasets import SubDataSet
 from ..data.splits import class_balanced
 from ..errors import WeightsError
 from ..launch.multi_bar import terminal
-from ..models.checkpoints import HeadPolicy, last_checkpoint, read_checkpoint
-from ..models.prepare import FinishedConfig, schedule
+from ..models.checkpoints import last_checkpoint, read_checkpoint
+from ..models.finished_config import FinishedConfig
+from ..models.schedule import schedule
 from ..models.trained_weights import check_classes
 from ..storage.digests import digest_of_file
+from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
 from ..text import printable

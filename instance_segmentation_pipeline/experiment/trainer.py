@@ -17,7 +17,7 @@ from ..launch.multi_bar import Display
 from ..launch.process_pool import raise_failures, side_by_side
 from ..launch.ray_cluster import train_on_cluster
 from ..launch.torchrun import Joined
-from ..models.prepare import FinishedConfig
+from ..models.finished_config import FinishedConfig
 from ..reporting.report_figures import write_reports
 from ..storage.archive import archive, belonging, finish
 from ..storage.experiment_files import read_yaml, write_text, write_yaml

@@ -23,10 +23,10 @@ from ..detection.detections import Detections, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
 from ..detection.tta import PLAIN, View
 from ..models.checkpoints import reading_for
+from ..models.finished_config import FinishedConfig
 from ..models.missing_operators import naming_config
 from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
 from ..models.outputs import to_prediction
-from ..models.prepare import FinishedConfig
 from ..models.trained_weights import load_trained
 from ..models.transforms import Ratios, base_size, fit_pipeline
 

@@ -16,12 +16,13 @@ from ..data.item_reader import ItemReader
 from ..detection.fusion import VERSION, fuse
 from ..detection.tta import View, views_of
 from ..errors import ConfigError, WeightsError
-from ..models.prepare import FinishedConfig
+from ..models.finished_config import FinishedConfig
 from ..storage.digests import digest, digest_of_file
 from ..storage.run_manifest import stage_of
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .folder_predictor import FolderPredicting, hand_on
-from .prediction_store import Answers, ConcatPredictions, Predictions, PredictionStore, writing
+from .prediction_datasets import Answers, ConcatPredictions, Predictions
+from .prediction_store import PredictionStore, writing
 
 WORDS = {"all": None, "last": -1}
 """What a command line calls all folds or stages, and the last stage."""

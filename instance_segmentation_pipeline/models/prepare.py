@@ -5,7 +5,6 @@ Every decision that was taken is kept as a line of text, to be printed once.
 """
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,8 @@ from ..errors import ConfigError, nearest
 from .class_count import set_class_count
 from .config_file import is_pretrained, locate, read_native, walk
 from .cpu_mask_heads import make_cpu_safe
+from .finished_config import FinishedConfig
+from .schedule import set_lr
 from .transforms import (
     base_size,
     fit_pipeline,
@@ -29,10 +30,6 @@ from .transforms import (
     without_loading,
 )
 
-WARM_UP_SHARE = 0.2
-"""A warm-up given in iterations takes at most this share of a stage."""
-
-WARM_UPS = ("LinearLR", "ConstantLR", "QuadraticWarmupLR", "LinearMomentum", "QuadraticWarmupMomentum")
 DEFAULT_LR = 0.001
 """Musket's learning rate, for an optimizer that the native config does not know."""
 
@@ -58,21 +55,6 @@ class ModelRequest:
     amp: bool = False
     device: str = "cpu"
     world_size: int = 1
-
-
-@dataclass
-class FinishedConfig:
-    """A config that the Runner can train, the pipelines of its two datasets, and what was decided.
-
-    ``oversample_threshold`` is that of the native config's ``ClassBalancedDataset``, where it has one.
-    """
-
-    config: Config
-    train_pipeline: list
-    val_pipeline: list
-    needs_masks: bool
-    decisions: list[str]
-    oversample_threshold: "float | None" = None
 
 
 def prepare(request: ModelRequest) -> FinishedConfig:
@@ -143,43 +125,6 @@ def apply_options(config: Config, options: dict) -> None:
         if not parents and key not in config:
             raise ConfigError(f"configOptions: {key!r} is not in the config{nearest(key, list(config))}: correct it.")
     config.merge_from_dict(copy.deepcopy(options))
-
-
-def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float | None" = None) -> FinishedConfig:
-    """Return a copy whose schedule fits one stage.
-
-    Args:
-        finished: What ``prepare`` returned.
-        epochs: Epochs of the stage.
-        iterations: Optimizer steps of one epoch.
-        lr: The stage's learning rate; ``None`` keeps the prepared one.
-    """
-    result = FinishedConfig(
-        copy.deepcopy(finished.config),
-        finished.train_pipeline,
-        finished.val_pipeline,
-        finished.needs_masks,
-        list(finished.decisions),
-        finished.oversample_threshold,
-    )
-    config, total = result.config, epochs * iterations
-    native = config.train_cfg
-    native_epochs, native_iterations = native.get("max_epochs"), native.get("max_iters")
-    _set_lr(config, lr)
-    share = _Share(native_epochs, native_iterations, total)
-    scaled = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
-    # what is left of a short part of a long schedule may be no iteration at all
-    config.param_scheduler = [entry for entry in scaled if entry.get("begin", 0) < entry.get("end", math.inf)]
-    for hook in config.get("custom_hooks") or []:
-        _scale_hook(hook, epochs, native_epochs)
-    config.train_cfg = ConfigDict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1)
-    length = f"{native_epochs} epochs" if native_epochs else f"{native_iterations} iterations"
-    names = ", ".join(scheduler["type"] for scheduler in config.param_scheduler) or "constant learning rate"
-    result.decisions.append(
-        f"schedule: {epochs} epochs of {iterations} iterations in place of the config's {length} ({names})"
-    )
-    result.decisions.append(f"learning rate: {config.optim_wrapper.optimizer.lr:g}")
-    return result
 
 
 def _set_classes(config: Config, request: ModelRequest, decisions: list[str]) -> None:
@@ -294,7 +239,7 @@ def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) 
             _scale_lr(config, request, decisions)
         native.update(wanted or {})
     decisions.append(f"optimizer: {wrapper.optimizer['type']}")
-    _set_lr(config, request.lr)
+    set_lr(config, request.lr)
 
 
 def _scale_lr(config: Config, request: ModelRequest, decisions: list[str]) -> None:
@@ -303,28 +248,8 @@ def _scale_lr(config: Config, request: ModelRequest, decisions: list[str]) -> No
     if not base or base == batch:
         return
     native = config.optim_wrapper.optimizer.lr
-    _set_lr(config, native * batch / base)
+    set_lr(config, native * batch / base)
     decisions.append(f"learning rate scale: {native:g} for a batch of {base} is {native * batch / base:g} for {batch}")
-
-
-def _set_lr(config: Config, lr: "float | None") -> None:
-    """Set the learning rate and what hangs on it."""
-    optimizer = config.optim_wrapper.optimizer
-    if lr is None or not optimizer.get("lr"):
-        if lr is not None:
-            optimizer["lr"] = lr
-        return
-    factor = lr / optimizer["lr"]
-    optimizer["lr"] = lr
-    for scheduler in _schedulers(config):
-        if scheduler.get("eta_min"):
-            scheduler["eta_min"] *= factor
-
-
-def _schedulers(config: Config) -> list:
-    """Return the config's schedulers; a config may name one alone."""
-    schedulers = config.get("param_scheduler") or []
-    return list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
 
 
 def _set_dataloaders(config: Config, request: ModelRequest) -> None:
@@ -365,49 +290,3 @@ def _set_runtime(config: Config) -> None:
         config.pop(name, None)
     config.default_scope = config.get("default_scope") or "mmdet"
     config.launcher = "none"
-
-
-@dataclass(frozen=True)
-class _Share:
-    """Turns a point of the native schedule to an iteration of the stage."""
-
-    native_epochs: "int | None"
-    native_iterations: "int | None"
-    total: int
-
-    def at(self, value: float, by_epoch: bool) -> int:
-        native = self.native_epochs if by_epoch else self.native_iterations
-        if not native:
-            return max(1, min(round(value), self.total)) if value else 0
-        return round(min(value / native, 1.0) * self.total)
-
-
-def _scaled(scheduler: Any, share: _Share) -> ConfigDict:
-    """Return a scheduler that works in iterations of the stage; one driven by a metric stays as it is."""
-    scheduler = ConfigDict(copy.deepcopy(dict(scheduler)))
-    if scheduler["type"].startswith("ReduceOnPlateau"):
-        return scheduler
-    by_epoch = scheduler.get("by_epoch", True)
-    scheduler.pop("convert_to_iter_based", None)
-    scheduler["by_epoch"] = False
-    if not by_epoch and scheduler["type"] in WARM_UPS and not scheduler.get("begin"):
-        native = scheduler.get("end", math.inf)
-        scheduler["end"] = max(1, min(native, math.floor(share.total * WARM_UP_SHARE)))
-        return scheduler
-    for key in ("begin", "end", "T_max", "step_size", "total_steps", "total_iters"):
-        if scheduler.get(key) is not None:
-            low = 0 if key == "begin" else 1
-            scheduler[key] = max(low, share.at(scheduler[key], by_epoch))
-    if scheduler.get("milestones") is not None:
-        scheduler["milestones"] = sorted({max(1, share.at(point, by_epoch)) for point in scheduler["milestones"]})
-    if scheduler["type"].startswith("Exponential") and by_epoch and share.native_epochs:
-        scheduler["gamma"] = scheduler["gamma"] ** (share.native_epochs / share.total)
-    return scheduler
-
-
-def _scale_hook(hook: Any, epochs: int, native_epochs: "int | None") -> None:
-    if not native_epochs:
-        return
-    for key in ("switch_epoch", "num_last_epochs", "begin_epoch"):
-        if isinstance(hook.get(key), int):
-            hook[key] = round(hook[key] * epochs / native_epochs)

@@ -20,7 +20,7 @@ def derive_blend(upstream: type) -> type:
             return list(self.predictions if hasattr(self, "predictions") else self.components)
 
         def _blend(self) -> Any:
-            from ..inference.prediction_store import Blend  # it needs musket_core.datasets, which is being loaded
+            from ..inference.prediction_datasets import Blend  # it needs musket_core.datasets, which is being loaded
 
             if self._fused is None:
                 members = self._members

@@ -20,9 +20,9 @@ from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ConfigError, UserError, nearest, one_line
-from ..models.checkpoints import HeadPolicy, load_into
+from ..models.finished_config import FinishedConfig
 from ..models.mmdet_compat import MODELS
-from ..models.prepare import FinishedConfig
+from ..models.transfer import HeadPolicy, load_into
 from . import coco_metric, rng_state  # noqa: F401 - the metric registers itself
 
 DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"

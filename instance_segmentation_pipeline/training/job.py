@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..metrics.metric_name import MetricName
-from ..models.checkpoints import HeadPolicy
+from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import StageFiles
 from ..visualization.terminal import Terminal
 

@@ -6,9 +6,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...models.checkpoints import LoadReport, load_into
 from ...models.config_file import is_pretrained, walk
 from ...models.trained_weights import load_trained
+from ...models.transfer import LoadReport, load_into
 from ...text import printable
 from ..job import TrainingJob
 

@@ -1,0 +1,20 @@
+"""``FinishedConfig``: what preparing a native config gives."""
+
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+
+@dataclass
+class FinishedConfig:
+    """A config that the Runner can train, the pipelines of its two datasets, and what was decided.
+
+    ``oversample_threshold`` is that of the native config's ``ClassBalancedDataset``, where it has one.
+    """
+
+    config: Config
+    train_pipeline: list
+    val_pipeline: list
+    needs_masks: bool
+    decisions: list[str]
+    oversample_threshold: "float | None" = None

@@ -1,0 +1,59 @@
+"""Where weights start: ``weightsPath``, and what a model's config names, as local files."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..errors import WeightsError
+from ..zoo.downloads import HOW_TO_GO_WITHOUT, fetch, is_remote
+from .checkpoint_reader import read_file
+from .config_file import walk
+
+
+def resolve_weights(weights_path: str, base: Path, cache: "Path | None" = None) -> Path:
+    """Return the local file that ``weightsPath`` names.
+
+    Args:
+        weights_path: A path, absolute or relative to ``base``; a URL or a model zoo's name, fetched once.
+        base: Folder of the YAML file.
+        cache: Folder for downloads; by default torch's.
+
+    Raises:
+        WeightsError: There is no such file, or it cannot be fetched.
+    """
+    if is_remote(weights_path):
+        return fetch(weights_path, cache, "weightsPath")
+    path = (base / Path(weights_path).expanduser()).resolve()
+    if not path.is_file():
+        raise WeightsError(f"weightsPath {weights_path!r} does not exist: {path} was looked for.")
+    return path
+
+
+def localize_initial_weights(config: Config, cache: "Path | None" = None) -> None:
+    """Replace, in place, every download that a model's config names as weights by a local file.
+
+    Raises:
+        WeightsError: One is neither cached nor can be fetched, its scheme is unknown, or the file cannot be read.
+    """
+    for path, node, key in _weights_named(config.model):
+        source = str(node[key])
+        what = f"model.{path}.{key}: the weights" if path else f"model.{key}: the weights"
+        if is_remote(source):
+            node[key] = str(fetch(source, cache, what))
+        elif not Path(source).expanduser().exists():
+            raise WeightsError(f"{what} {source} do not exist: {HOW_TO_GO_WITHOUT}.")
+        else:
+            node[key] = str(Path(source).expanduser().absolute())
+        read_file(Path(node[key]), config.get("trust_weights", False))
+
+
+def _weights_named(model: Any) -> list[tuple[str, Any, str]]:
+    """Return path, mapping and key of each checkpoint that a model's config names, in ``init_cfg`` at any depth too."""
+    named = []
+    for path, node in walk(model):
+        kind = node.get("type")
+        if str(getattr(kind, "__name__", kind)) in ("Pretrained", "PretrainedInit") and node.get("checkpoint"):
+            named.append((path, node, "checkpoint"))
+        named += [(path, node, key) for key in ("pretrained", "teacher_ckpt") if isinstance(node.get(key), str)]
+    return named

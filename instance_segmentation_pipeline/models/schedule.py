@@ -1,0 +1,118 @@
+"""A schedule that fits one stage: the native config's, scaled to the stage's epochs; and the learning rate."""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .finished_config import FinishedConfig
+
+WARM_UP_SHARE = 0.2
+"""A warm-up given in iterations takes at most this share of a stage."""
+
+WARM_UPS = ("LinearLR", "ConstantLR", "QuadraticWarmupLR", "LinearMomentum", "QuadraticWarmupMomentum")
+
+
+def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float | None" = None) -> FinishedConfig:
+    """Return a copy whose schedule fits one stage.
+
+    Args:
+        finished: What ``prepare`` returned.
+        epochs: Epochs of the stage.
+        iterations: Optimizer steps of one epoch.
+        lr: The stage's learning rate; ``None`` keeps the prepared one.
+    """
+    result = FinishedConfig(
+        copy.deepcopy(finished.config),
+        finished.train_pipeline,
+        finished.val_pipeline,
+        finished.needs_masks,
+        list(finished.decisions),
+        finished.oversample_threshold,
+    )
+    config, total = result.config, epochs * iterations
+    native = config.train_cfg
+    native_epochs, native_iterations = native.get("max_epochs"), native.get("max_iters")
+    set_lr(config, lr)
+    share = _Share(native_epochs, native_iterations, total)
+    scaled = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
+    # what is left of a short part of a long schedule may be no iteration at all
+    config.param_scheduler = [entry for entry in scaled if entry.get("begin", 0) < entry.get("end", math.inf)]
+    for hook in config.get("custom_hooks") or []:
+        _scale_hook(hook, epochs, native_epochs)
+    config.train_cfg = ConfigDict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1)
+    length = f"{native_epochs} epochs" if native_epochs else f"{native_iterations} iterations"
+    names = ", ".join(scheduler["type"] for scheduler in config.param_scheduler) or "constant learning rate"
+    result.decisions.append(
+        f"schedule: {epochs} epochs of {iterations} iterations in place of the config's {length} ({names})"
+    )
+    result.decisions.append(f"learning rate: {config.optim_wrapper.optimizer.lr:g}")
+    return result
+
+
+def set_lr(config: Config, lr: "float | None") -> None:
+    """Set the learning rate and what hangs on it."""
+    optimizer = config.optim_wrapper.optimizer
+    if lr is None or not optimizer.get("lr"):
+        if lr is not None:
+            optimizer["lr"] = lr
+        return
+    factor = lr / optimizer["lr"]
+    optimizer["lr"] = lr
+    for scheduler in _schedulers(config):
+        if scheduler.get("eta_min"):
+            scheduler["eta_min"] *= factor
+
+
+def _schedulers(config: Config) -> list:
+    """Return the config's schedulers; a config may name one alone."""
+    schedulers = config.get("param_scheduler") or []
+    return list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Turns a point of the native schedule to an iteration of the stage."""
+
+    native_epochs: "int | None"
+    native_iterations: "int | None"
+    total: int
+
+    def at(self, value: float, by_epoch: bool) -> int:
+        native = self.native_epochs if by_epoch else self.native_iterations
+        if not native:
+            return max(1, min(round(value), self.total)) if value else 0
+        return round(min(value / native, 1.0) * self.total)
+
+
+def _scaled(scheduler: Any, share: _Share) -> ConfigDict:
+    """Return a scheduler that works in iterations of the stage; one driven by a metric stays as it is."""
+    scheduler = ConfigDict(copy.deepcopy(dict(scheduler)))
+    if scheduler["type"].startswith("ReduceOnPlateau"):
+        return scheduler
+    by_epoch = scheduler.get("by_epoch", True)
+    scheduler.pop("convert_to_iter_based", None)
+    scheduler["by_epoch"] = False
+    if not by_epoch and scheduler["type"] in WARM_UPS and not scheduler.get("begin"):
+        native = scheduler.get("end", math.inf)
+        scheduler["end"] = max(1, min(native, math.floor(share.total * WARM_UP_SHARE)))
+        return scheduler
+    for key in ("begin", "end", "T_max", "step_size", "total_steps", "total_iters"):
+        if scheduler.get(key) is not None:
+            low = 0 if key == "begin" else 1
+            scheduler[key] = max(low, share.at(scheduler[key], by_epoch))
+    if scheduler.get("milestones") is not None:
+        scheduler["milestones"] = sorted({max(1, share.at(point, by_epoch)) for point in scheduler["milestones"]})
+    if scheduler["type"].startswith("Exponential") and by_epoch and share.native_epochs:
+        scheduler["gamma"] = scheduler["gamma"] ** (share.native_epochs / share.total)
+    return scheduler
+
+
+def _scale_hook(hook: Any, epochs: int, native_epochs: "int | None") -> None:
+    if not native_epochs:
+        return
+    for key in ("switch_epoch", "num_last_epochs", "begin_epoch"):
+        if isinstance(hook.get(key), int):
+            hook[key] = round(hook[key] * epochs / native_epochs)
