@@ -14,7 +14,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from instance_segmentation_pipeline.detection.instances import boxes_of_masks, encode_masks
+from instance_segmentation_pipeline.detection.boxes import boxes_of_masks
+from instance_segmentation_pipeline.detection.masks import encode_masks
 from instance_segmentation_pipeline.metrics.coco import _detections, _ground_truth, _of_kind, coco_evaluation
 
 

@@ -6,16 +6,10 @@ from datasets_for_tests import square
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instance_segmentation_pipeline.detection.instances import (
-    boxes_of_masks,
-    decode_masks,
-    encode_masks,
-    fits_only_swapped,
-    from_middle_format,
-    from_musket,
-    to_middle_format,
-    to_musket,
-)
+from instance_segmentation_pipeline.detection.boxes import boxes_of_masks
+from instance_segmentation_pipeline.detection.instances import fits_only_swapped, from_musket, to_musket
+from instance_segmentation_pipeline.detection.masks import decode_masks, encode_masks
+from instance_segmentation_pipeline.detection.records import from_middle_format, to_middle_format
 from instance_segmentation_pipeline.errors import DatasetError
 
 SWAP = [1, 0, 3, 2]

@@ -8,7 +8,8 @@ from musket_core import generic
 from small_models import SLIM, SLIM_MASK, two_stage
 
 from instance_segmentation_pipeline.detection.box_forms import BoxForm, best_form
-from instance_segmentation_pipeline.detection.instances import boxes_of_masks, encode_masks
+from instance_segmentation_pipeline.detection.boxes import boxes_of_masks
+from instance_segmentation_pipeline.detection.masks import encode_masks
 from instance_segmentation_pipeline.errors import DatasetError
 from instance_segmentation_pipeline.metrics.coco import coco_metrics
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from instance_segmentation_pipeline.detection.boxes import boxes_of_masks
 from instance_segmentation_pipeline.detection.detections import Detections, none_found
 from instance_segmentation_pipeline.detection.fusion import METHODS, fuse
-from instance_segmentation_pipeline.detection.instances import boxes_of_masks, decode_masks, encode_masks
+from instance_segmentation_pipeline.detection.masks import decode_masks, encode_masks
 from instance_segmentation_pipeline.detection.tta import PLAIN, View, views_of
 
 HEIGHT, WIDTH = 40, 60

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from instance_segmentation_pipeline.detection import fusion
-from instance_segmentation_pipeline.detection.detections import Detections, box_iou, overlaps
+from instance_segmentation_pipeline.detection.boxes import box_iou, boxes_of_masks
+from instance_segmentation_pipeline.detection.detections import Detections, overlaps
 from instance_segmentation_pipeline.detection.fusion import METHODS, SOFT_SIGMA, fuse
-from instance_segmentation_pipeline.detection.instances import boxes_of_masks, encode_masks
+from instance_segmentation_pipeline.detection.masks import encode_masks
 
 HEIGHT, WIDTH = 48, 64
 

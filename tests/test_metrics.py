@@ -10,8 +10,9 @@ from mmdet.evaluation import eval_map
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from instance_segmentation_pipeline.detection.boxes import boxes_of_masks
 from instance_segmentation_pipeline.detection.detections import Detections, from_arrays, none_found
-from instance_segmentation_pipeline.detection.instances import boxes_of_masks, decode_masks, encode_masks
+from instance_segmentation_pipeline.detection.masks import decode_masks, encode_masks
 from instance_segmentation_pipeline.detection.matching import confusion, curve, match
 from instance_segmentation_pipeline.metrics.coco import coco_evaluation, coco_metrics, metric_names
 from instance_segmentation_pipeline.metrics.instance_metrics import final_metric_names, final_metrics

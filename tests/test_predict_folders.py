@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.data.formats.coco_json import CocoWriter, to_coco
 from instance_segmentation_pipeline.detection.detections import Detections, none_found
-from instance_segmentation_pipeline.detection.instances import encode_masks
+from instance_segmentation_pipeline.detection.masks import encode_masks
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.inference.detector import Detector
 from instance_segmentation_pipeline.storage.file_names import file_name_of

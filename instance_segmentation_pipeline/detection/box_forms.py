@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .instances import pairwise_iou
+from .boxes import SWAPPED, pairwise_iou
 
 FITS = 0.3
 """IoU with its mask's tight box from which a box fits; padded boxes do."""
 
-_SWAP = [1, 0, 3, 2]
 CORNERS, SIZES, CENTRES = "corners", "corner and size", "centre and size"
 
 
@@ -47,7 +46,7 @@ class BoxForm:
             sides: ``(N, 2)`` width and height of the image of each.
         """
         boxes = np.asarray(bboxes, np.float64)
-        boxes = boxes if self.order == "xyxy" else boxes[:, _SWAP]
+        boxes = boxes if self.order == "xyxy" else boxes[:, SWAPPED]
         if self.normalised:
             boxes = boxes * np.concatenate([sides, sides], axis=1)
         first, second = boxes[:, :2], boxes[:, 2:]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from .instances import Instances, decode_masks, encode_masks, swapped
+from .boxes import box_iou, swapped
+from .instances import Instances
 from .mask_crops import MaskCrops
+from .masks import decode_masks, encode_masks, mask_iou
 
 
 @dataclass(frozen=True)
@@ -117,24 +118,6 @@ def is_musket_prediction(prediction: Any) -> bool:
     return isinstance(prediction, tuple) and len(prediction) in (3, 4)
 
 
-def mask_iou(first: Sequence[dict], second: Sequence[dict]) -> np.ndarray:
-    """Return the IoU of each RLE mask of ``first`` with each of ``second``, ``(N, M)`` float64."""
-    if not first or not second:
-        return np.zeros((len(first), len(second)))
-    return np.asarray(coco_mask.iou(list(first), list(second), [0] * len(second)))
-
-
-def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the IoU of each box ``(N, 4)`` ``xyxy`` of ``first`` with each of ``second``, ``(N, M)`` float64."""
-    if not len(first) or not len(second):
-        return np.zeros((len(first), len(second)))
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    overlap = (high - low).clip(0).prod(axis=2).astype(np.float64)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    return overlap / np.maximum(areas[0][:, None] + areas[1][None, :] - overlap, 1e-9)
-
-
 def overlaps(first: Any, second: Any) -> np.ndarray:
     """Return the IoU of each object of ``first`` with each of ``second``: of masks where both have them, else of boxes.
 
@@ -146,7 +129,7 @@ def overlaps(first: Any, second: Any) -> np.ndarray:
 
 
 def truth_of(record: dict) -> Detections:
-    """Return a ground-truth record of ``annotations.to_middle_format`` as detections with scores of 1."""
+    """Return a ground-truth record of ``records.to_middle_format`` as detections with scores of 1."""
     ann = record["ann"]
     scores = np.ones(len(ann["labels"]), np.float32)
     return Detections(record["height"], record["width"], ann["labels"], scores, ann["bboxes"], ann.get("masks"))

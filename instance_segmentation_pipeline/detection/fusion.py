@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .detections import Detections, box_iou, none_found, overlaps
-from .instances import encode_masks
+from .boxes import box_iou
+from .detections import Detections, none_found, overlaps
+from .masks import encode_masks
 
 DEFAULT_IOU = 0.55
 """IoU from which two objects of a class are taken for one."""

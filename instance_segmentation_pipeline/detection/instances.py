@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from ..errors import DatasetError
+from .boxes import SWAPPED, pairwise_iou, swapped
 from .mask_crops import MaskCrops
 
 BBOX_ORDERS = ("yxyx", "xyxy")
-_SWAP = [1, 0, 3, 2]
 
 
 @dataclass(frozen=True)
@@ -112,90 +111,6 @@ def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple:
     return instances.labels + 1, bboxes, instances.masks.to_dense().astype(bool)
 
 
-def swapped(bboxes: np.ndarray) -> np.ndarray:
-    """Return boxes ``(N, 4)`` in the other coordinate order: ``xyxy`` for ``yxyx``, and the other way round."""
-    return bboxes[:, _SWAP]
-
-
-def to_middle_format(instances: Instances, filename: str) -> dict:
-    """Return one annotation as MMDetection's CustomDataset describes it (its "middle format").
-
-    ``filename``, ``width``, ``height`` and ``ann`` with ``bboxes (N, 4) float32 xyxy``, ``labels (N,) int64``
-    from 0, ``bboxes_ignore (0, 4)``, ``labels_ignore (0,)``, and, where there are masks, ``masks``: a list of COCO
-    RLE dicts whose ``counts`` are text.
-    """
-    annotation: dict[str, Any] = {
-        "bboxes": instances.bboxes,
-        "labels": instances.labels,
-        "bboxes_ignore": np.zeros((0, 4), np.float32),
-        "labels_ignore": np.zeros((0,), np.int64),
-    }
-    if instances.masks is not None:
-        annotation["masks"] = instances.masks.to_rles()
-    return {"filename": filename, "width": instances.width, "height": instances.height, "ann": annotation}
-
-
-def from_middle_format(record: dict) -> Instances:
-    """Translate one annotation of ``to_middle_format`` back."""
-    annotation = record["ann"]
-    masks = annotation.get("masks")
-    if masks is not None:
-        masks = MaskCrops.from_rles(masks, record["height"], record["width"])
-    return Instances(record["height"], record["width"], annotation["labels"], annotation["bboxes"], masks)
-
-
-def encode_masks(masks: np.ndarray) -> list[dict]:
-    """Encode ``(N, height, width)`` masks of 0 and 1 as COCO RLE dicts with text ``counts``."""
-    if not len(masks):
-        return []
-    encoded = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
-    return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in encoded]
-
-
-def decode_masks(rles: list[dict], height: int, width: int) -> np.ndarray:
-    """Decode COCO RLE dicts to ``(N, height, width)`` uint8."""
-    if not rles:
-        return np.zeros((0, height, width), np.uint8)
-    return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
-
-
-def boxes_of_masks(masks: np.ndarray) -> np.ndarray:
-    """Return the tight boxes ``(N, 4)`` float32, ``x1, y1, x2, y2``, of non-empty masks ``(N, height, width)``.
-
-    Ends are exclusive: a mask of the single pixel at row 2, column 5 has the box ``5, 2, 6, 3``.
-    """
-    bboxes = np.zeros((len(masks), 4), np.float32)
-    for number, mask in enumerate(masks):
-        columns = np.flatnonzero(mask.any(axis=0))
-        rows = np.flatnonzero(mask.any(axis=1))
-        bboxes[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return bboxes
-
-
-def to_records(instances: Instances) -> list[dict]:
-    """Return instances as MMDetection's annotation files have them, for transforms that work on such records.
-
-    Each has ``bbox`` ``[x1, y1, x2, y2]``, ``bbox_label`` from 0, ``ignore_flag`` 0 and ``mask``, an uncompressed COCO
-    RLE: InstaBoost takes no other.
-    """
-    records: list[dict] = []
-    for row, (label, bbox) in enumerate(zip(instances.labels, instances.bboxes, strict=True)):
-        records.append({"bbox": bbox.tolist(), "bbox_label": int(label), "ignore_flag": 0})
-        if instances.masks is not None:
-            counts = instances.masks.run_lengths(row).tolist()
-            records[-1]["mask"] = {"size": [instances.height, instances.width], "counts": counts}
-    return records
-
-
-def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the IoU ``(N,)`` of boxes ``(N, 4)`` with the boxes ``(N, 4)`` of the same row, both ``xyxy``."""
-    low = np.maximum(first[:, :2], second[:, :2])
-    high = np.minimum(first[:, 2:], second[:, 2:])
-    overlap = np.clip(high - low, 0, None).prod(axis=1)
-    areas = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1)
-    return overlap / np.maximum(areas - overlap, 1e-9)
-
-
 def fits_only_swapped(y: Any, bbox_order: str) -> bool:
     """Say whether the boxes of a target fit its masks in the other coordinate order only.
 
@@ -212,8 +127,8 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
         return False
     if len(tight) != len(given) or not len(given) or (tight[:, 2] <= tight[:, 0]).any():
         return False
-    as_given = given if bbox_order == "xyxy" else given[:, _SWAP]
-    good, swapped = pairwise_iou(as_given, tight) >= 0.3, pairwise_iou(as_given[:, _SWAP], tight) >= 0.3
+    as_given = given if bbox_order == "xyxy" else given[:, SWAPPED]
+    good, swapped = pairwise_iou(as_given, tight) >= 0.3, pairwise_iou(as_given[:, SWAPPED], tight) >= 0.3
     telling = good != swapped
     return bool(telling.any() and swapped[telling].all())
 
@@ -244,7 +159,7 @@ def _bboxes(values: Any, count: int, height: int, width: int, order: str, where:
     if not np.isfinite(bboxes).all():
         row = int(np.flatnonzero(~np.isfinite(bboxes).all(axis=1))[0])
         raise DatasetError(f"{where}bbox {row} is {bboxes[row].tolist()}, expected finite numbers.")
-    xyxy = bboxes if order == "xyxy" else bboxes[:, _SWAP]
+    xyxy = bboxes if order == "xyxy" else bboxes[:, SWAPPED]
     clipped = np.clip(xyxy, 0, np.array([width, height, width, height])).astype(np.float32)
     empty = np.flatnonzero((clipped[:, 2:] <= clipped[:, :2]).any(axis=1))
     if len(empty):

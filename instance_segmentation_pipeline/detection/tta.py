@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import shortened
 from .detections import Detections
-from .instances import decode_masks, encode_masks
+from .masks import decode_masks, encode_masks
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from musket_core.model import FoldsAndStages
 from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
 from ..detection.detections import Detections, from_arrays
-from ..detection.instances import to_middle_format
+from ..detection.records import to_middle_format
 from ..errors import ConfigError, nearest
 from ..inference.prediction_datasets import Predictions
 from ..inference.predictor import in_memory
@@ -93,7 +93,7 @@ class Scoring:
         return rows
 
     def truths(self, predictions: Any) -> list[dict]:
-        """Return the ground truth of a dataset as ``annotations.to_middle_format`` records, masks as RLE.
+        """Return the ground truth of a dataset as ``records.to_middle_format`` records, masks as RLE.
 
         Inside ``truths_kept`` each item is read once, and its record must not be changed.
         """

@@ -33,7 +33,7 @@ def coco_metrics(truths: Sequence[dict], predictions: Sequence[dict], classes: i
     """Evaluate predictions as COCO does.
 
     Args:
-        truths: One ``annotations.to_middle_format`` record an image.
+        truths: One ``records.to_middle_format`` record an image.
         predictions: One mapping an image, in the same order: ``labels (N,)`` int from 0, ``scores (N,)``,
             ``bboxes (N, 4)`` ``x1, y1, x2, y2``, and, with masks, ``masks``: N COCO RLE dicts.
         classes: Number of classes.

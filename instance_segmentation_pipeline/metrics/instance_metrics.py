@@ -33,7 +33,7 @@ def final_metrics(
     """Evaluate predictions on a whole dataset.
 
     Args:
-        truths: One ``annotations.to_middle_format`` record an image.
+        truths: One ``records.to_middle_format`` record an image.
         found: What was found in each, in the same order.
         class_names: Names of the classes, in label order.
         with_masks: Whether masks are evaluated too.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..detection.instances import encode_masks
+from ..detection.masks import encode_masks
 
 
 def to_prediction(instances: Any, with_masks: bool) -> dict:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..detection.instances import boxes_of_masks
+from ..detection.boxes import boxes_of_masks
 
 
 def derive_instance_segmentation(module: Any) -> type:

@@ -15,8 +15,8 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
 from ..data.item_reader import ItemReader
-from ..detection.instances import to_middle_format, to_records
 from ..detection.mask_crops import MaskCrops
+from ..detection.records import to_middle_format, to_records
 from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.compact_masks import CompactMasks
 from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
@@ -36,7 +36,7 @@ class MusketDetectionDataset:
         pipeline: MMDetection transforms, without the loading ones.
         class_names: Names of the classes, in label order.
         training: Training items may be replaced when the pipeline rejects them; others may not, and carry their
-            ground truth as ``truth`` (``instances.to_middle_format``) for the metric.
+            ground truth as ``truth`` (``records.to_middle_format``) for the metric.
     """
 
     def __init__(

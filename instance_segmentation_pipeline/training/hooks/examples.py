@@ -7,8 +7,9 @@ from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...detection.instances import Instances, from_middle_format
+from ...detection.instances import Instances
 from ...detection.mask_crops import MaskCrops
+from ...detection.records import from_middle_format
 from ...models.outputs import to_prediction
 from ...storage.experiment_files import StageFiles
 

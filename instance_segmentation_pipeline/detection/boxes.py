@@ -1,0 +1,43 @@
+"""Boxes ``(N, 4)`` as NumPy arrays: order of coordinates, overlap, and the boxes of masks."""
+
+import numpy as np
+
+SWAPPED = [1, 0, 3, 2]
+
+
+def swapped(bboxes: np.ndarray) -> np.ndarray:
+    """Return boxes ``(N, 4)`` in the other coordinate order: ``xyxy`` for ``yxyx``, and the other way round."""
+    return bboxes[:, SWAPPED]
+
+
+def boxes_of_masks(masks: np.ndarray) -> np.ndarray:
+    """Return the tight boxes ``(N, 4)`` float32, ``x1, y1, x2, y2``, of non-empty masks ``(N, height, width)``.
+
+    Ends are exclusive: a mask of the single pixel at row 2, column 5 has the box ``5, 2, 6, 3``.
+    """
+    bboxes = np.zeros((len(masks), 4), np.float32)
+    for number, mask in enumerate(masks):
+        columns = np.flatnonzero(mask.any(axis=0))
+        rows = np.flatnonzero(mask.any(axis=1))
+        bboxes[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return bboxes
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the IoU ``(N,)`` of boxes ``(N, 4)`` with the boxes ``(N, 4)`` of the same row, both ``xyxy``."""
+    low = np.maximum(first[:, :2], second[:, :2])
+    high = np.minimum(first[:, 2:], second[:, 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=1)
+    areas = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1)
+    return overlap / np.maximum(areas - overlap, 1e-9)
+
+
+def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the IoU of each box ``(N, 4)`` ``xyxy`` of ``first`` with each of ``second``, ``(N, M)`` float64."""
+    if not len(first) or not len(second):
+        return np.zeros((len(first), len(second)))
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    overlap = (high - low).clip(0).prod(axis=2).astype(np.float64)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    return overlap / np.maximum(areas[0][:, None] + areas[1][None, :] - overlap, 1e-9)

@@ -1,0 +1,28 @@
+"""COCO RLE masks: encoding, decoding, overlap."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+def encode_masks(masks: np.ndarray) -> list[dict]:
+    """Encode ``(N, height, width)`` masks of 0 and 1 as COCO RLE dicts with text ``counts``."""
+    if not len(masks):
+        return []
+    encoded = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+    return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in encoded]
+
+
+def decode_masks(rles: list[dict], height: int, width: int) -> np.ndarray:
+    """Decode COCO RLE dicts to ``(N, height, width)`` uint8."""
+    if not rles:
+        return np.zeros((0, height, width), np.uint8)
+    return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
+
+
+def mask_iou(first: Sequence[dict], second: Sequence[dict]) -> np.ndarray:
+    """Return the IoU of each RLE mask of ``first`` with each of ``second``, ``(N, M)`` float64."""
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    return np.asarray(coco_mask.iou(list(first), list(second), [0] * len(second)))
