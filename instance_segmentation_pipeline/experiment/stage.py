@@ -14,8 +14,8 @@ from ..models.checkpoints import last_checkpoint, read_checkpoint
 from ..models.finished_config import FinishedConfig
 from ..models.schedule import schedule
 from ..models.trained_weights import check_classes
-from ..storage.digests import digest_of_file
 from ..models.transfer import HeadPolicy
+from ..storage.digests import digest_of_file
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
 from ..text import printable
