@@ -58,7 +58,7 @@ class _Convolution:
             (size + 2 * pad - (spread * (taps - 1) + 1)) // step + 1
             for size, pad, spread, taps, step in zip(shape[2:], padding, dilation, kernel, stride, strict=True)
         )
-        integers = {"device": weight.device, "dtype": torch.long}
+        integers: dict[str, Any] = {"device": weight.device, "dtype": torch.long}
         tap = torch.arange(self.taps, **integers)
         place = torch.arange(self.out_height * self.out_width, **integers)
         start_y, start_x = (place // self.out_width) * stride[0] - padding[0], place % self.out_width * stride[1]

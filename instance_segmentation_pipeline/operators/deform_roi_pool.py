@@ -14,7 +14,7 @@ __all__ = ["deform_roi_pool_backward", "deform_roi_pool_forward"]
 class _Entries(NamedTuple):
     """The four corners of every sample over the rows of ``pixel_rows``; ``weight`` carries the offsets' gradient."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index
     weight: Tensor
     begin: Tensor
     bag: Tensor

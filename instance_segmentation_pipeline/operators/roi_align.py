@@ -6,7 +6,7 @@ products on the crop, ``Wy · F · Wxᵀ``. Many: one sum of rows over the table
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -99,7 +99,7 @@ class _Axis:
         rois = start.numel()
         cell = samples.roi if whole else samples.roi * bins + samples.bin
         cells = rois if whole else rois * bins
-        integers = {"dtype": torch.long, "device": start.device}
+        integers: dict[str, Any] = {"dtype": torch.long, "device": start.device}
         first = torch.full((cells,), size, **integers).scatter_reduce_(0, cell, axis.low, "amin")
         last = torch.full((cells,), -1, **integers).scatter_reduce_(0, cell, axis.high, "amax")
         length = (last - first + 1).clamp(min=0)
@@ -119,7 +119,7 @@ class _Axis:
 class _Bags(NamedTuple):
     """Entries over the rows of ``pixel_rows``: bins one after the other, all of a RoI together."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index
     weight: Tensor
     begin: Tensor
     bag: Tensor

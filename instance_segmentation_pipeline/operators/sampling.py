@@ -15,7 +15,7 @@ from torch import Tensor
 class Corners(NamedTuple):
     """The four pixels around each position, as (top left, top right, bottom left, bottom right) in the last axis."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index
     """(..., 4) int64, the pixel's place in the map, row by row."""
     weight: Tensor
     """(..., 4), its bilinear weight, 0 for a pixel outside."""
