@@ -18,23 +18,29 @@ endif
 BIN := $(ENVIRONMENT)/bin
 READY := $(ENVIRONMENT)/.instance_segmentation_pipeline$(if $(filter 1,$(COMPILE_OPERATORS)),-compiled)
 
-.PHONY: demo test lint format clean
-demo: $(READY)
+.PHONY: help demo test quick lint format clean
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(READY) ## train, measure and report the project in examples/coins
 	$(BIN)/musket fit --project examples/coins --name coins --allow_resume true
 	$(BIN)/musket task --project examples/coins --name coins --task confusion_matrix
 	$(BIN)/musket analize --inputFolder examples/coins
 
-test: lint
+test: lint ## all checks and all tests
 	$(BIN)/python -m pytest
 
-lint: $(READY)
+quick: $(READY) ## the tests that take under three minutes
+	$(BIN)/python -m pytest -m "not slow and not zoo and not cluster"
+
+lint: $(READY) ## style, types, declared dependencies, rules of rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/deptry instance_segmentation_pipeline
 	$(BIN)/lint-imports
 
-format: $(READY)
+format: $(READY) ## mend style where that is possible
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -42,5 +48,5 @@ $(READY): setup.py pyproject.toml instance_segmentation_pipeline.pth tools/prepa
 	PYTHON="$(PYTHON)" TORCH="$(TORCH)" COMPILE_OPERATORS="$(COMPILE_OPERATORS)" bash tools/prepare_environment.sh $(ENVIRONMENT)
 	@touch $@
 
-clean:
+clean: ## remove .venv and what was built
 	rm -rf .venv build *.egg-info

@@ -14,6 +14,8 @@ from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 sys.path.insert(0, str(REPOSITORY / "tools"))
 from zoo_check import BOXES, INSTANCES
 
+pytestmark = pytest.mark.zoo
+
 LARGE = {"dino/dino-4scale_r50_8xb2-12e_coco.py": 320, "ssd/ssd300_coco.py": 300}
 """Sizes of those that need many places to look at."""
 

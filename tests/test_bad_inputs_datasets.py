@@ -7,6 +7,8 @@ import pytest
 
 from instance_segmentation_pipeline.cli import main
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """#%Musket MMDetection 1.0
 configPath: mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py
 pretrained: false

@@ -8,6 +8,8 @@ import yaml
 from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.config.schema import PROPERTIES
 
+pytestmark = pytest.mark.slow
+
 GOOD = {
     "configPath": "mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py",
     "pretrained": False,

@@ -18,6 +18,8 @@ from instance_segmentation_pipeline.storage.regular_file import open_regular, re
 from instance_segmentation_pipeline.storage.summary_file import is_completed, read_summary
 from instance_segmentation_pipeline.storage.yaml_files import parse_yaml
 
+pytestmark = pytest.mark.slow
+
 HEADER = "#%Musket MMDetection 1.0\n"
 
 

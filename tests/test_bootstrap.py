@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 MUSKET = Path(
     subprocess.check_output(
         [sys.executable, "-c", "import musket_core; print(musket_core.__path__[0])"], text=True

@@ -14,6 +14,8 @@ from small_models import SLIM, SLIM_MASK, two_stage
 
 from instance_segmentation_pipeline.errors import ConfigError, UserError
 
+pytestmark = pytest.mark.slow
+
 PLACE = "  model.bbox_head.feat_channels: 32\n"
 MASK_RCNN = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
 

@@ -30,6 +30,8 @@ from instance_segmentation_pipeline.models.checkpoint_reader import (
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint, state_of
 from instance_segmentation_pipeline.storage.zip_files import is_whole
 
+pytestmark = pytest.mark.slow
+
 
 class Raw:
     """Writes a pickle, protocol 2, instruction by instruction."""

@@ -8,6 +8,8 @@ import yaml
 from instance_segmentation_pipeline.cli import fit, main
 from instance_segmentation_pipeline.cli.argument_types import project_around
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("True", True), ("1", True), ("false", False), ("False", False), ("0", False)]

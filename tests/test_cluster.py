@@ -18,6 +18,8 @@ from instance_segmentation_pipeline.launch.ray_cluster import train_on_cluster
 from instance_segmentation_pipeline.storage.experiment_files import write_atomically
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
+pytestmark = pytest.mark.cluster
+
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 

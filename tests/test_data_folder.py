@@ -16,6 +16,8 @@ from musket_core.projects import Project
 
 from instance_segmentation_pipeline.data.data_folder import DataFolder, FolderDataSet
 
+pytestmark = pytest.mark.slow
+
 MODULE = '''
 import os, pickle
 from pathlib import Path

@@ -19,6 +19,8 @@ from instance_segmentation_pipeline.errors import TrainingError
 from instance_segmentation_pipeline.training import worker_memory
 from instance_segmentation_pipeline.training.worker_memory import handed_over
 
+pytestmark = pytest.mark.slow
+
 
 class Handed(Dataset):
     """Items as ours are: tensors in objects in lists, and arrays."""

@@ -20,6 +20,8 @@ from instance_segmentation_pipeline.errors import DatasetError
 from instance_segmentation_pipeline.inference.prediction_datasets import ConcatPredictions
 from instance_segmentation_pipeline.inference.prediction_store import PredictionStore
 
+pytestmark = pytest.mark.slow
+
 READER = ItemReader(3, "yxyx", "dataset", needs_masks=True)
 COUNT, LOOKED_AT = 50, [round(place) for place in np.linspace(0, 49, 16)]
 OTHER = next(number for number in range(50) if number not in LOOKED_AT)

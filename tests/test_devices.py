@@ -33,6 +33,8 @@ from instance_segmentation_pipeline.storage import run_lock as lock
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.zip_files import is_whole
 
+pytestmark = pytest.mark.slow
+
 
 def weights_of(path):
     """Return one digest of all tensors of a checkpoint's model."""

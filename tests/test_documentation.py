@@ -10,6 +10,8 @@ from conftest import FAST, REPOSITORY, SMALL_CONFIG
 from instance_segmentation_pipeline.cli import analize, fit, models, predict, task
 from instance_segmentation_pipeline.config.schema import PROPERTIES, Integer, Number
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = (REPOSITORY / "reference.md").read_text()
 README = (REPOSITORY / "README.md").read_text()
 

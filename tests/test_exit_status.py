@@ -17,6 +17,8 @@ from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.cli.guard import guard
 from instance_segmentation_pipeline.errors import ConfigError, Stopped
 
+pytestmark = pytest.mark.slow
+
 MUSKET = (sys.executable, "-m", "instance_segmentation_pipeline.cli")
 FULL = Path("/dev/full")
 

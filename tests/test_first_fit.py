@@ -7,6 +7,8 @@ from test_archive import put, snapshot
 
 from instance_segmentation_pipeline.errors import ConfigError, WeightsError
 
+pytestmark = pytest.mark.slow
+
 MINE = [
     "examples/photo.jpg",
     "examples/0/0/notes.txt",

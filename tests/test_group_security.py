@@ -17,6 +17,8 @@ import torch
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError
 from instance_segmentation_pipeline.launch.process_group import run_group
 
+pytestmark = pytest.mark.slow
+
 LISTENS = "0A"
 
 

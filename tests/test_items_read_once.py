@@ -15,6 +15,8 @@ from instance_segmentation_pipeline.experiment import stage as stage_module
 from instance_segmentation_pipeline.experiment import trainer
 from instance_segmentation_pipeline.launch.process_pool import Outcome
 
+pytestmark = pytest.mark.slow
+
 SAMPLING = "configOptions:\n  train_dataloader.dataset.oversample_thr: 0.5\n"
 """What makes a native config sample by classes."""
 

@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("keras", "sklearn", "pandas", "matplotlib", "lightgbm", "torch._dynamo", "torch", "mmengine")
 
 

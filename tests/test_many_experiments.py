@@ -14,6 +14,8 @@ from instance_segmentation_pipeline.storage import summary_file
 from instance_segmentation_pipeline.storage.experiment_search import config_files
 from instance_segmentation_pipeline.storage.summary_file import is_completed
 
+pytestmark = pytest.mark.slow
+
 HEADS = [
     ("completed: true\n", True),
     ("completed: True\nfolds: [0]\n", True),

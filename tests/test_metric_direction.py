@@ -17,6 +17,8 @@ from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.reporting.analysis import analyse
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
+pytestmark = pytest.mark.slow
+
 NAN = math.nan
 
 LOSSES = [

@@ -12,6 +12,8 @@ from instance_segmentation_pipeline.errors import WeightsError
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
+pytestmark = pytest.mark.slow
+
 BEST, LAST, CSV = "weights/best-1.1.weights", "weights/last-1.1.weights", "metrics/metrics-1.1.csv"
 
 

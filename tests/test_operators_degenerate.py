@@ -10,6 +10,8 @@ from operators_in_torch import operators_in_torch
 from instance_segmentation_pipeline.operators.nms import _fixed_point
 from instance_segmentation_pipeline.operators.nms import nms as suppress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def ours():

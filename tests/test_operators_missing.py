@@ -12,6 +12,8 @@ from instance_segmentation_pipeline.errors import UserError
 from instance_segmentation_pipeline.inference.detector import Detector
 from instance_segmentation_pipeline.operators.extension import operators
 
+pytestmark = pytest.mark.slow
+
 
 def test_training_names_the_config_and_the_operator(tmp_path):
     native = shrunken("mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py")

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from operators_in_torch import operators_in_torch
 from torch.autograd import grad, gradcheck
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def ours():

@@ -7,6 +7,8 @@ from operators_in_torch import operators_in_torch
 
 from instance_segmentation_pipeline.operators import nms as nms_module
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def ours():

@@ -21,6 +21,8 @@ from instance_segmentation_pipeline.legacy.finder import RewritingLoader
 from instance_segmentation_pipeline.models.config_file import locate, read_native
 from instance_segmentation_pipeline.zoo.own_configs import own_folder, own_names
 
+pytestmark = pytest.mark.slow
+
 IMGAUG = {"imgaug": "0.3.0", "imaug": "0.4.3"}
 DIGITS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 

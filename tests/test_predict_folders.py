@@ -22,6 +22,8 @@ from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.inference.detector import Detector
 from instance_segmentation_pipeline.storage.file_names import file_name_of
 
+pytestmark = pytest.mark.slow
+
 STRANGE = os.fsdecode(b"caf\xe9 \xff.png")
 LONG = "x" * 246 + ".png"
 

@@ -19,6 +19,8 @@ from musket_core.tools import ModelSpec
 from instance_segmentation_pipeline.errors import ConfigError, DatasetError, WeightsError
 from instance_segmentation_pipeline.inference.detector import Detector, Ensemble
 
+pytestmark = pytest.mark.slow
+
 EXTRA = """folds_count: 2
 testSplit: 0.2
 lr: 0.004

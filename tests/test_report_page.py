@@ -23,6 +23,8 @@ from instance_segmentation_pipeline.reporting.page import OPEN, write_page
 from instance_segmentation_pipeline.reporting.picture_folder import Drawing, PictureFolder
 from instance_segmentation_pipeline.reporting.pictures import ReportPictures
 
+pytestmark = pytest.mark.slow
+
 
 def jpeg(value=0):
     """Return an encoded picture, 30 wide and 20 high."""

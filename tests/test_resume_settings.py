@@ -12,6 +12,8 @@ from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.training.stage_settings import META_KEY, differences, resumption
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {
     "lr of a stage": ("lr: 0.002", "lr: 0.0002", "lr 0.002 there, 0.0002 now"),
     "lr": (

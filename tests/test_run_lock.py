@@ -17,6 +17,8 @@ from test_archive import snapshot
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.storage.run_lock import NAME, Locked, only_run
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys, time
 from pathlib import Path

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import yaml
 from musket_core import generic
 from musket_core.model import AverageBlend, FoldsAndStages
@@ -12,6 +13,8 @@ from musket_core.tools import ModelSpec
 from instance_segmentation_pipeline.cli import analize, fit
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.storage.experiment_files import read_yaml
+
+pytestmark = pytest.mark.slow
 
 SEEDS = "num_seeds: 2\nfolds_count: 2\ntestSplit: 0.25\nstorage_threshold: 0.0\n"
 

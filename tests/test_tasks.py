@@ -13,6 +13,8 @@ from pycocotools.coco import COCO
 from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.cli import task as task_program
 
+pytestmark = pytest.mark.slow
+
 TASKS = """
 import os
 import numpy as np

@@ -15,6 +15,8 @@ from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.launch.job_environment import Place, leads, place
 from instance_segmentation_pipeline.launch.torchrun import Joined
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(sys.executable).parent
 TROUBLE = """
 import os

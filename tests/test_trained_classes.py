@@ -11,6 +11,8 @@ from musket_core.projects import Project
 from instance_segmentation_pipeline.errors import UserError, WeightsError
 from instance_segmentation_pipeline.models.trained_weights import check_classes, load_trained
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {
     "another order": ('["square", "disc", "triangle"]', r"was trained with 3 classes \(disc, square, triangle\)"),
     "another name": ('["disc", "square", "star"]', r"the dataset has 3 classes \(disc, square, star\)"),

@@ -18,6 +18,8 @@ from instance_segmentation_pipeline.errors import ConfigError, TrainingError, Us
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint, state_of
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_documented_files_are_there(trained):
     root = trained.parent

@@ -25,6 +25,8 @@ from instance_segmentation_pipeline.models.transforms import without_loading
 from instance_segmentation_pipeline.training.detection_dataset import MusketDetectionDataset
 from instance_segmentation_pipeline.zoo.catalogue import catalogue, entry_of, successor_of, zoo_folder, zoo_names
 
+pytestmark = pytest.mark.zoo
+
 CLASSES = tuple(f"class {number}" for number in range(46))
 NATIVE = (80, 81, 133, 134, 1203, 1230)
 """Class counts of COCO, COCO panoptic and LVIS, with and without background: none may be left."""
