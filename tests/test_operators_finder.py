@@ -2,11 +2,15 @@
 
 import ast
 import importlib.util
+import shutil
+import subprocess
 import sys
+import sysconfig
 import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import REPOSITORY
 
 from instance_segmentation_pipeline.errors import UserError
@@ -133,6 +137,44 @@ if __name__ == "__main__":
     assert str(library) in line
     assert "cannot be loaded with torch" in line
     assert len(line) < 600
+
+
+def a_library_cut_off(path: Path) -> None:
+    library = next(Path(torch.__file__).parent.glob("lib/libtorch_python*"))
+    with library.open("rb") as file:
+        path.write_bytes(file.read(300_000))
+
+
+def one_of_another_mmcv(path: Path) -> None:
+    """An extension module that loads and lacks names."""
+    source = path.with_name("lacking.c")
+    source.write_text(
+        '#include <Python.h>\nstatic struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_ext", 0, -1, 0};\n'
+        "PyMODINIT_FUNC PyInit__ext(void) { return PyModule_Create(&module); }\n"
+    )
+    compiler, headers = shutil.which("cc"), sysconfig.get_paths()["include"]
+    if compiler is None or not Path(headers, "Python.h").is_file():
+        pytest.skip("no C compiler here")
+    subprocess.run([compiler, "-shared", "-fPIC", f"-I{headers}", "-o", path, source], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the libraries are ELF")
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (a_library_cut_off, "the file is truncated"),
+        (one_of_another_mmcv, "it lacks active_rotated_filter_backward and"),
+    ],
+)
+@pytest.mark.parametrize("choice", ["", "compiled"])
+def test_a_library_cut_off_or_of_another_mmcv_is_replaced(python, beside, broken, reason, choice):
+    broken(damaged(beside))
+    done = python(SAY, PYTHONPATH=str(beside.parent), MUSKET_MMDETECTION_OPERATORS=choice)
+    assert reason in done.stderr.splitlines()[-1]
+    if choice:
+        assert "ConfigError: MUSKET_MMDETECTION_OPERATORS=compiled, but" in done.stderr.splitlines()[-1]
+    else:
+        assert done.stdout.startswith("torch "), done.stderr
 
 
 def test_compiled_by_hand_that_cannot_be_loaded(python, beside):

@@ -77,14 +77,29 @@ class CompiledLoader:
         try:
             import torch  # noqa: F401 - the library needs torch's own to be loaded first
 
+            _refuse_truncated(str(spec.origin))
             return self.loader.create_module(spec)
         except (ImportError, OSError) as error:
             self._replace(spec, error)
             return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Initialize what ``create_module`` returned."""
+        """Initialize what ``create_module`` returned.
+
+        Raises:
+            ConfigError: It lacks operators that MMCV asks for, and the switch asks for it.
+        """
         self.loader.exec_module(module)
+        if isinstance(self.loader, TorchLoader) or module.__spec__ is None:
+            return
+        from .names import NAMES
+
+        lacking = sorted(NAMES - vars(module).keys())
+        if lacking:
+            self._replace(
+                module.__spec__, ImportError(f"it lacks {lacking[0]} and {len(lacking) - 1} more: of another MMCV")
+            )
+            self.loader.exec_module(module)
 
     def _replace(self, spec: ModuleSpec, error: Exception) -> None:
         import torch
@@ -107,6 +122,20 @@ class CompiledLoader:
         spec.loader = self.loader
         spec.origin = ORIGIN
         spec.has_location = False
+
+
+def _refuse_truncated(path: str) -> None:
+    """Raise ImportError for a 64-bit ELF file that is shorter than it says: mapping it kills the process (SIGBUS)."""
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not loaded at interpreter start
+        header = file.read(64)
+        size = file.seek(0, os.SEEK_END)
+    if len(header) == 64 and header[:5] == b"\x7fELF\x02":
+        order: Any = "little" if header[5] == 1 else "big"
+        sections, entry, count = (
+            int.from_bytes(header[start:stop], order) for start, stop in ((40, 48), (58, 60), (60, 62))
+        )
+        if sections + entry * count > size:
+            raise ImportError("the file is truncated")
 
 
 def chosen() -> "str | None":
