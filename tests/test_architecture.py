@@ -1,0 +1,63 @@
+"""ARCHITECTURE.md against the disk and against the rules that import-linter enforces."""
+
+import configparser
+import re
+
+import pytest
+from conftest import REPOSITORY
+
+PACKAGE = REPOSITORY / "instance_segmentation_pipeline"
+PAGE = (REPOSITORY / "ARCHITECTURE.md").read_text()
+TREE = re.search(r"^```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE).group(1).splitlines()
+
+
+def described():
+    """Return the entries of the page's tree: room or module, and the modules that it names."""
+    lines = [re.match(r"(\S+)\s+(.*)", line) for line in TREE if line != "--"]
+    return {line[1]: set(line[2].rpartition(": ")[2].split()) for line in lines}
+
+
+def on_disk(folder):
+    """Return the modules and unnamed folders of a room."""
+    names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    rooms = {f"{path.name}/" for path in folder.iterdir() if (path / "__init__.py").exists() or path.name == "programs"}
+    return names | {name for name in rooms if f"{folder.name}/{name.rstrip('/')}" not in described()}
+
+
+def test_every_room_and_every_module_of_the_floor_is_in_the_tree():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert {name for name in described() if "/" not in name} == rooms | modules
+
+
+@pytest.mark.parametrize("room", [name for name in described() if (PACKAGE / name).is_dir()])
+def test_the_modules_of_a_room_are_those_on_disk(room):
+    assert described()[room] == on_disk(PACKAGE / room)
+
+
+def test_the_layers_are_those_that_are_enforced():
+    rules = configparser.ConfigParser()
+    rules.read(REPOSITORY / ".importlinter")
+    enforced = [
+        set(layer.split(" | ")) for layer in rules["importlinter:contract:rooms"]["layers"].split("\n") if layer
+    ]
+    layers = [set()]
+    for line in TREE:
+        if line == "--":
+            layers.append(set())
+        else:
+            layers[-1].add(line.split()[0].partition("/")[0])
+    assert layers == enforced
+
+
+def test_modules_that_the_page_names_are_there():
+    for name in re.findall(r"`(\w+\.\w+(?:\.\w+)*)(?:\(\))?`", PAGE.split("## The walk of one item")[1]):
+        room, *rest = name.split(".")
+        if (PACKAGE / room).is_dir():
+            path = PACKAGE.joinpath(room, rest[0])
+            assert path.with_suffix(".py").exists() or path.is_dir(), name
+
+
+def test_every_room_says_what_it_is_for():
+    for path in PACKAGE.glob("*/__init__.py"):
+        assert path.read_text().startswith('"""'), path
