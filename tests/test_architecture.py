@@ -61,3 +61,26 @@ def test_modules_that_the_page_names_are_there():
 def test_every_room_says_what_it_is_for():
     for path in PACKAGE.glob("*/__init__.py"):
         assert path.read_text().startswith('"""'), path
+
+
+def test_the_changelog_knows_the_version():
+    from instance_segmentation_pipeline import __version__
+
+    changes = (REPOSITORY / "CHANGELOG.md").read_text()
+    assert f"## [{__version__}] - " in changes
+    assert changes.index("## [Unreleased]") < changes.index(f"## [{__version__}]")
+
+
+def test_hooks_before_a_commit_are_those_of_make_lint():
+    import yaml
+
+    hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    lint = (REPOSITORY / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    for hook in hooks:
+        assert hook["entry"].replace(".venv/bin", "$(BIN)").removesuffix(" --fix") in lint
+
+
+def test_make_help_names_every_target():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
+    assert set(re.findall(r"^(\w+):.* ## \w", makefile, re.MULTILINE)) == set(phony)

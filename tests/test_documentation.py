@@ -132,7 +132,7 @@ def anchors(markdown):
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("name", ["README.md", "reference.md"])
+@pytest.mark.parametrize("name", ["README.md", "reference.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(name):
     text = (REPOSITORY / name).read_text()
     for target in re.findall(r"\]\(([^)]+)\)", text):
