@@ -35,7 +35,7 @@ BAD = [
     ("", option("model.backbone.type: Resnet"), "the model cannot be built"),
     ("", [("deepen_factor: 0.167", "deepen_factor: many")], "the model cannot be built"),
     ("", option("train_dataloader.num_workers: -1"), "train_dataloader cannot be built"),
-    ("", option("train_dataloader.sampler: {type: NoSampler}"), "train_dataloader cannot be built"),
+    ("", option("train_dataloader.sampler: {type: NoSampler}"), "'NoSampler', whose epochs have no known length"),
     ("", option("val_dataloader.collate_fn: {type: nothing}"), "val_dataloader cannot be built"),
     ("", option("custom_hooks: [{type: NoHook}]"), "the hook NoHook cannot be built"),
     ("", option("custom_hooks: [{type: EMAHook, momento: 1}]"), "the model of EMAHook cannot be built"),

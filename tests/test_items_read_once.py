@@ -96,7 +96,7 @@ def untrained(monkeypatch):
     """Let stages end where training would begin; return the items that each was to train on."""
     trained = []
 
-    def train(self, finished, kf, train, ec, resume):
+    def train(self, finished, kf, train, ec, *_):
         trained.append((ec.fold, ec.stage, list(train)))
         raise KeyboardInterrupt
 

@@ -30,7 +30,7 @@ from ..models.checkpoints import read_checkpoint
 from ..models.finished_config import FinishedConfig
 from ..models.initial_weights import localize_initial_weights, resolve_weights
 from ..models.prepare import ModelRequest, detection_limits, prepare
-from ..models.schedule import schedule
+from ..models.schedule import iterations_of, schedule
 from ..models.transfer import HeadPolicy, class_dependent
 from ..storage.experiment_files import ExperimentFiles
 from ..text import printable
@@ -304,7 +304,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
     def _check_parts(self, dataset: Any, sampled: Sampled) -> None:
         """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
         finished, reader, names = self.finished(), self.reader(), self.class_names()
-        iterations = max(1, len(dataset) // (self.imagesPerGpu * self.gpus))
+        iterations = iterations_of(finished.config, len(dataset), self.gpus)
         plans = [schedule(finished, stage.epochs, iterations, stage.lr) for stage in self.stages]
         items = range(len(dataset))
         train = MusketDetectionDataset(dataset, items, reader, finished.train_pipeline, names, training=True)

@@ -1,6 +1,5 @@
 """``DetectionStage``: one stage of the YAML's ``stages``, run for each fold by musket_core's ``FoldWork``."""
 
-import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from ..errors import WeightsError
 from ..launch.multi_bar import terminal
 from ..models.checkpoints import last_checkpoint, read_checkpoint
 from ..models.finished_config import FinishedConfig
-from ..models.schedule import schedule
+from ..models.schedule import iterations_of, schedule
 from ..models.trained_weights import check_classes
 from ..models.transfer import HeadPolicy
 from ..storage.digests import digest_of_file
@@ -67,7 +66,7 @@ class DetectionStage:
             return
         if model.oversample_threshold is not None:
             train = class_balanced(train, cfg.labels().of(kf.ds, train), model.oversample_threshold)
-        iterations = math.ceil(len(train) / (cfg.imagesPerGpu * cfg.gpus))
+        iterations = iterations_of(model.config, len(train), cfg.gpus)
         finished = schedule(model, self.epochs, iterations, self.lr)
         cfg.announce_once(ec.stage, finished.decisions)
         job = self._job(finished, kf, train, ec, settings, resumed)

@@ -64,6 +64,15 @@ def native_class_count(model: Any) -> "int | None":
     return max(counts, key=lambda value: (counts[value], value)) if counts else None
 
 
+def is_class_count(model: Any, path: str, key: str) -> bool:
+    """Say whether ``set_class_count`` sets ``key`` of the mapping at a dotted path in a native model."""
+    for where, node in walk(model):
+        if where == path and key in node:
+            ours = key == "num_classes" and _is_ours(path, node[key], native_class_count(model))
+            return ours or key in ("num_things_classes", "num_stuff_classes")
+    return False
+
+
 def _is_ours(path: str, value: Any, native: "int | None") -> bool:
     """Say whether a count is that of the classes: heads that tell objects from background alone keep theirs."""
     return value == native and not _class_agnostic(path) and not _in_backbone(path)

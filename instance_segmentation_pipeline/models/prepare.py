@@ -16,6 +16,7 @@ from mmengine.optim import OPTIMIZERS
 from ..errors import ConfigError, nearest
 from .class_count import set_class_count
 from .config_file import is_pretrained, locate, read_native, walk
+from .config_options import apply_options, check_kept, loader_options
 from .cpu_mask_heads import make_cpu_safe
 from .finished_config import FinishedConfig
 from .schedule import set_lr
@@ -73,9 +74,10 @@ def prepare(request: ModelRequest) -> FinishedConfig:
     _set_initial_weights(config, request, decisions)
     _set_norms(config, request, decisions)
     train, val = _set_pipelines(config, request, decisions)
-    _set_optimizer(config, request, decisions)
     _set_dataloaders(config, request)
+    _set_optimizer(config, request, decisions)
     _set_runtime(config)
+    check_kept(config, request.options)
     if request.device == "cpu":
         make_cpu_safe(config.model)
     return FinishedConfig(config, train, val, needs_masks(config), decisions, oversample)
@@ -103,28 +105,6 @@ def detection_limits(model: Any) -> dict[str, int]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def apply_options(config: Config, options: dict) -> None:
-    """Set dotted keys in a config, as MMDetection's ``--cfg-options`` does.
-
-    Raises:
-        ConfigError: The path to a key does not exist in the config.
-    """
-    for key in options:
-        node: Any = config
-        *parents, _ = key.split(".")
-        for depth, part in enumerate(parents):
-            known = [str(number) for number in range(len(node))] if isinstance(node, (list, tuple)) else list(node)
-            if part not in known:
-                where = ".".join(parents[:depth]) or "the config"
-                raise ConfigError(f"configOptions: {key!r}: {where} has no {part!r}{nearest(part, known)}: correct it.")
-            node = node[int(part)] if isinstance(node, (list, tuple)) else node[part]
-            if not isinstance(node, (dict, list, tuple)):
-                raise ConfigError(f"configOptions: {key!r}: {'.'.join(parents[: depth + 1])} holds a value, not keys.")
-        if not parents and key not in config:
-            raise ConfigError(f"configOptions: {key!r} is not in the config{nearest(key, list(config))}: correct it.")
-    config.merge_from_dict(copy.deepcopy(options))
 
 
 def _set_classes(config: Config, request: ModelRequest, decisions: list[str]) -> None:
@@ -244,7 +224,7 @@ def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) 
 
 def _scale_lr(config: Config, request: ModelRequest, decisions: list[str]) -> None:
     base = (config.get("auto_scale_lr") or {}).get("base_batch_size")
-    batch = request.images_per_gpu * request.world_size
+    batch = config.train_dataloader.batch_size * request.world_size
     if not base or base == batch:
         return
     native = config.optim_wrapper.optimizer.lr
@@ -269,12 +249,7 @@ def _set_dataloaders(config: Config, request: ModelRequest) -> None:
     config.val_dataloader = copy.deepcopy(loader)
     config.val_dataloader.sampler.shuffle = False
     config.val_dataloader.batch_size = request.inference_batch or request.images_per_gpu
-    apply_late = {
-        key: value
-        for key, value in request.options.items()
-        if key.startswith(("train_dataloader.", "val_dataloader.")) and not key.split(".")[1].startswith("dataset")
-    }
-    config.merge_from_dict(copy.deepcopy(apply_late))
+    config.merge_from_dict(copy.deepcopy(loader_options(request.options)))
 
 
 def _set_runtime(config: Config) -> None:

@@ -7,12 +7,45 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..errors import ConfigError
 from .finished_config import FinishedConfig
 
 WARM_UP_SHARE = 0.2
 """A warm-up given in iterations takes at most this share of a stage."""
 
 WARM_UPS = ("LinearLR", "ConstantLR", "QuadraticWarmupLR", "LinearMomentum", "QuadraticWarmupMomentum")
+
+SAMPLERS = ("DefaultSampler", "ClassAwareSampler")
+"""Samplers that show each process its share of the items once an epoch."""
+
+
+def iterations_of(config: Config, items: int, world_size: int) -> int:
+    """Return how many steps an epoch has, as the finished training dataloader makes them.
+
+    Args:
+        config: The config after ``prepare``.
+        items: Training items.
+        world_size: Processes that train one net.
+
+    Raises:
+        ConfigError: An epoch has no step, or the sampler does not say how many.
+    """
+    loader = config.train_dataloader
+    sampler = str(getattr(loader.sampler.type, "__name__", loader.sampler.type))
+    if sampler not in SAMPLERS:
+        raise ConfigError(
+            f"configOptions: train_dataloader.sampler.type is {sampler!r}, whose epochs have no known length: use one "
+            f"of {', '.join(SAMPLERS)}."
+        )
+    share = -(-items // world_size)
+    batch, drops = loader.batch_size, loader.get("drop_last") or (loader.get("batch_sampler") or {}).get("drop_last")
+    steps = share // batch if drops else -(-share // batch)
+    if not steps:
+        raise ConfigError(
+            f"train_dataloader.drop_last leaves no batch: {share} training items a process are less than a batch of "
+            f"{batch}: lower imagesPerGpu, or leave drop_last out."
+        )
+    return int(steps)
 
 
 def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float | None" = None) -> FinishedConfig:
