@@ -5,7 +5,7 @@ import sys
 import pytest
 import yaml
 
-from instance_segmentation_pipeline.cli import fit, main
+from instance_segmentation_pipeline.cli import analize, fit, main, predict, task
 from instance_segmentation_pipeline.cli.argument_types import project_around
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,25 @@ def test_bad_arguments_end_at_once(arguments, capsys):
         main(["fit", *arguments])
     assert ended.value.code == 2
     assert arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        (fit, "--project"),
+        (task, "--cache"),
+        (predict, "--input"),
+        (predict, "--output"),
+        (analize, "--inputFolder"),
+        (analize, "--output"),
+    ],
+)
+def test_an_empty_path_is_none(command, flag, empty, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main([flag, empty])
+    assert ended.value.code == 2
+    assert f"{flag}: it is empty" in capsys.readouterr().err
 
 
 def test_every_documented_flag_is_parsed():

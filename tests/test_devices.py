@@ -387,7 +387,7 @@ def test_a_second_run_is_refused_and_a_stale_lock_is_not(add_experiment, tmp_pat
 
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no folder here that even root cannot write to")
 def test_a_folder_that_cannot_be_written_to():
-    words = r"/sys/kernel cannot be written to \(.+\): make room"
+    words = r"/sys/kernel cannot be written to \(.+\): see to the folder's rights"
     with pytest.raises(ConfigError, match=words), lock.only_run(Path("/sys/kernel")):
         raise AssertionError
 

@@ -119,6 +119,36 @@ def test_bad_entries_are_named_and_the_status_tells(predict, images, tmp_path):
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 3
 
 
+def test_every_bad_entry_is_named_however_many_there_are(predict, images, tmp_path):
+    bad = [f"bad{number}.png" for number in range(25)]
+    for name in bad:
+        (images / name).write_text("no image")
+    status, out, err = predict("--input", images, "--output", tmp_path / "out")
+    assert status == 1
+    assert "and 15 more" in err
+    assert "info.skipped" in out
+    written = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert sorted(bad) == sorted(one["file_name"] for one in written["info"]["skipped"])
+    assert all("is no image" in one["reason"] for one in written["info"]["skipped"])
+    assert len(COCO(str(tmp_path / "out" / "predictions.json")).imgs) == 3
+
+
+def test_a_folder_in_the_place_of_a_picture_costs_that_picture_only(predict, images, tmp_path):
+    (tmp_path / "out" / f"{file_name_of('one.png')}.jpg").mkdir(parents=True)
+    status, _, err = predict("--input", images, "--output", tmp_path / "out")
+    assert status == 1
+    assert "one.png" in err
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 3
+    assert sum(path.is_file() for path in (tmp_path / "out").glob("*.jpg")) == 2
+
+
+def test_where_the_results_are_is_told_without_escape_codes(predict, images, tmp_path):
+    status, out, _ = predict("--input", images, "--output", tmp_path / "out\x1b[31m")
+    assert status == 0
+    assert "\x1b" not in out
+    assert "\\x1b[31m" in out
+
+
 def test_output_inside_the_input_is_no_input(predict, images):
     target = images / "out.png"
     for _ in range(2):
@@ -150,6 +180,8 @@ def test_output_that_cannot_be_written(kind, predict, images, tmp_path):
     assert status == 2
     assert "out" in err
     assert err.count("\n") == 1
+    assert "make room" not in err
+    assert "move it away" in err
     if "file" in kind:
         assert target.read_text() == "a file of the user's"
 

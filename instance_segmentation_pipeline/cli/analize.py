@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConfigError, UserError
 from ..storage.atomic import not_writable
 from ..text import printable
-from .argument_types import boolean
+from .argument_types import boolean, path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,10 +23,10 @@ def parser() -> argparse.ArgumentParser:
         description="Compare the finished experiments of a project: a table, report.csv and report.html.",
     )
     add = analize.add_argument
-    add("--inputFolder", type=Path, default=Path(), help="folder to search for experiments (default: this one)")
+    add("--inputFolder", type=path, default=Path(), help="folder to search for experiments (default: this one)")
     add(
         "--output",
-        type=Path,
+        type=path,
         help="CSV to write (default: report.csv in inputFolder); report.html is written beside it",
     )
     add("--onlyMetric", default="", help="report this metric only, and sort by it")

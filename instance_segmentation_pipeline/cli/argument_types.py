@@ -46,6 +46,13 @@ def names(text: str) -> list[str]:
     return found
 
 
+def path(text: str) -> Path:
+    """Return a path; an empty text, such as that of a shell's variable that is not set, is none."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: give a path, or leave the flag out")
+    return Path(text)
+
+
 def fold_numbers(text: str) -> list[int]:
     """Return the numbers of a list such as ``0,2``; none is there twice."""
     found = names(text)

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from ..data.image_folder import NAMED
 from ..errors import ConfigError, UserError
-from .argument_types import numbers_or_all
+from ..text import printable
+from .argument_types import numbers_or_all, path
 from .project_lookup import add_common, chosen, prepare_experiment
 
 
@@ -18,8 +19,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add_common(predict, "the only one that is finished")
     add = predict.add_argument
-    add("--input", type=Path, required=True, help="folder with images")
-    add("--output", type=Path, required=True, help="folder to write to")
+    add("--input", type=path, required=True, help="folder with images")
+    add("--output", type=path, required=True, help="folder to write to")
     add("--folds", type=numbers_or_all, default="all", help="folds to ask, such as 0,2 (default all that are trained)")
     add("--stages", type=numbers_or_all, default="last", help="stages to ask: 0,1, last or all (default last)")
     add("--tta", help="test-time augmentation: Horizontal, Vertical, Horizontal_and_vertical or All")
@@ -42,5 +43,6 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     except UserError as error:
         print(f"musket predict: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    print(f"predictions {options.output / 'predictions.json'}")  # noqa: T201
+    more = " (all that cannot be used: its info.skipped)" if len(skipped) > NAMED else ""
+    print(f"predictions {printable(options.output / 'predictions.json')}{more}")  # noqa: T201
     return 1 if skipped else 0

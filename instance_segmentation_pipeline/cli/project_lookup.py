@@ -8,18 +8,18 @@ from typing import Any
 
 from ..errors import ConfigError, nearest, sentence
 from ..text import printable
-from .argument_types import names, positive, project_around
+from .argument_types import names, path, positive, project_around
 
 
 def add_common(parser: argparse.ArgumentParser, wanted: str) -> None:
     """Add the flags that ``fit`` and ``task`` share; ``wanted`` says which experiments are meant without ``--name``."""
     add = parser.add_argument
-    add("--project", type=Path, help="root of the project; by default the one around the current folder")
+    add("--project", type=path, help="root of the project; by default the one around the current folder")
     add("--name", type=names, help=f"experiments, separated by commas; by default {wanted}")
     add("--num_gpus", type=positive, default=1, help="GPUs to use at all (default 1; without a GPU, the CPU works)")
     add("--gpus_per_net", type=positive, default=1, help="GPUs to use for one net at most (default 1)")
     add("--num_workers", type=positive, default=1, help="nets to work with at the same time (default 1)")
-    add("--cache", type=Path, help="folder for temporary data and downloaded weights")
+    add("--cache", type=path, help="folder for temporary data and downloaded weights")
 
 
 def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> list:

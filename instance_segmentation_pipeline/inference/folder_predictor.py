@@ -106,6 +106,7 @@ class FolderPredicting:
             CocoWriter(target / "predictions.json", self.class_names()) as written,
             tqdm(total=len(folder), desc="predicting", unit="image", disable=None) as bar,
         ):
+            written.skipped = folder.reasons
             for batch in folder.batches(self._batch_size(batch_size), limit):
                 for one in answered(model, folder, batch):
                     written.add(one.name, one.found)
@@ -121,7 +122,7 @@ class FolderPredicting:
             drawn = draw_instances(one.image, shown.instances(), self.class_names(), shown.scores)
             write_jpeg(target / f"{file_name_of(one.name)}.jpg", drawn)
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EISDIR):  # of this picture's own name
                 raise ConfigError(not_writable(target, error)) from error
             folder.skip(one.name, error)
         except Exception as error:

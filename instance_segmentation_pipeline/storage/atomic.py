@@ -5,6 +5,7 @@ file that somebody laid there is ever written through.
 """
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -19,6 +20,16 @@ import yaml
 _TEMPORARY = re.compile(
     r"\..{0,120}\.(?P<host>[A-Za-z0-9_-]{1,40})-(?P<pid>\d{1,10})-[0-9a-f]{16}\.tmp[^/]{0,40}", re.DOTALL
 )
+
+_IN_THE_WAY = "a file has this name, or that of a folder above it: move it away, or give another folder"
+_ADVICE = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+    errno.EISDIR: "a folder in it has the name of a file that is written: move it away",
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.ENAMETOOLONG: "give a shorter name",
+}
 
 
 def temporary_beside(path: Path) -> Path:
@@ -71,8 +82,9 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def not_writable(folder: Path, error: OSError) -> str:
-    """Return the sentence about a folder in which nothing can be written."""
-    return f"{folder} cannot be written to ({error.strerror}): make room on the disk, or see to the folder's rights."
+    """Return the sentence about a folder in which nothing can be written, with the advice for its reason."""
+    advice = _ADVICE.get(error.errno or 0, "see to the folder's rights, or give another")
+    return f"{folder} cannot be written to ({error.strerror or error}): {advice}."
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,7 @@ Format: https://cocodataset.org/#format-data; masks are compressed RLE, boxes ``
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,6 +46,9 @@ class CocoWriter:
         path: The file to write.
         class_names: Names of the classes, in label order.
 
+    Attributes:
+        skipped: Files that are not among the images, and why: ``info.skipped`` of the JSON.
+
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
@@ -54,6 +57,7 @@ class CocoWriter:
         self.path = path
         self.lines = path.with_name(f"{path.name}l")
         self._class_names = class_names
+        self.skipped: Mapping[str, str] = {}
         self._images = self._objects = 0
         self._file: TextIO | None = None
 
@@ -93,8 +97,10 @@ class CocoWriter:
 
     def _put_together(self) -> None:
         with write_atomically(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            skipped = [{"file_name": name, "reason": reason} for name, reason in self.skipped.items()]
+            file.write(f'{{"info": {json.dumps({"skipped": skipped})}, ' if skipped else "{")
             for key, parts in (("images", ([line["image"]] for line in self._read())), ("annotations", self._found())):
-                file.write(("{" if key == "images" else ", ") + f'"{key}": [')
+                file.write(("" if key == "images" else ", ") + f'"{key}": [')
                 separator = ""
                 for part in parts:
                     for record in part:
