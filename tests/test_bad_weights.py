@@ -1,5 +1,8 @@
 """Files of weights that are none: a sentence with the file, never an error of ours."""
 
+import pickle
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -50,3 +53,51 @@ def test_damage_is_no_matter_of_trust(kind, tmp_path):
     with pytest.raises(WeightsError, match="damaged") as caught:
         read_checkpoint(path)
     assert "trustWeights" not in str(caught.value)
+
+
+FOREIGN = {
+    "a sentence": b"hello",
+    "words that are opcodes of a pickle": b"cos\nsystem\n(S'true'\ntR.",
+    "a config of MMDetection": b"_base_ = ['../x.py']\nmodel = dict(type='MaskRCNN')\n",
+    "YAML": b"#%Musket MMDetection 1.0\nconfigPath: mmdet::a.py\n",
+    "JSON": b'{"state_dict": {"weight": [1, 2]}}',
+    "CSV": b"epoch,loss\n1,0.5\n",
+    "a page of HTML": b"<!DOCTYPE html><html>404 Not Found</html>",
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+    "gzip": b"\x1f\x8b\x08" + bytes(200),
+    "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(200),
+    "an array of NumPy": b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}",
+    "a pickle of something else": pickle.dumps({"state_dict": {"weight": 1}}),
+    "a pickle of a class": pickle.dumps(Path),
+    "Chinese": "权重".encode(),
+    "blank lines": b"\n" * 40,
+}
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_no_checkpoint_is_no_matter_of_trust(kind, trusted, tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(FOREIGN[kind])
+    with pytest.raises(WeightsError, match="is no checkpoint, or is damaged: it begins with") as caught:
+        read_checkpoint(path, trusted)
+    assert "trustWeights" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_of_every_format_of_torch_are_read(zipped, protocol, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save(
+        {"state_dict": {"weight": torch.ones(2)}},
+        path,
+        _use_new_zipfile_serialization=zipped,
+        pickle_protocol=protocol,
+    )
+    try:
+        assert read_checkpoint(path)["state_dict"]["weight"].tolist() == [1, 1]
+    except WeightsError as error:
+        assert protocol > 3, error  # torch's own reader of plain data stops at protocol 3
+        assert "no checkpoint, or is damaged: it begins" not in str(error)

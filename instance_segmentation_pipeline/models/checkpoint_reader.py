@@ -25,10 +25,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from torch.serialization import MAGIC_NUMBER
 
 from ..errors import WeightsError
 from ..storage.zip_files import is_whole, is_zip
-from ..text import printable
+from ..text import printable, short
 
 TORCH = frozenset(
     {
@@ -62,6 +63,7 @@ _TORCH_KINDS = re.compile(
 )
 """dtypes, quantisation schemes and typed storages, which carry no behaviour."""
 
+_FRAMING = ("PROTO", "FRAME", "MEMOIZE", "STOP")
 _SIMPLE_DTYPE = re.compile(r"[<>|=]?([?biufcSU])(\d{0,6})")
 _STATISTICS = ("min", "max", "mean", "current")
 _EXECUTES = "beyond tensors and plain data, whose loading can run code: only if you trust where it comes from, set "
@@ -191,6 +193,8 @@ def read_file(path: Path, trusted: bool = False) -> Any:
     _check_kind(path, shown)
     try:
         zipped = _check_whole(path, shown)
+        if not zipped:
+            _check_magic(path, shown)
         if trusted:
             return torch.load(path, map_location="cpu", weights_only=False)
         found = sorted(name for name in _names(path, zipped) if not is_allowed(name))
@@ -242,6 +246,22 @@ def _check_whole(path: Path, shown: str) -> bool:
             "give another."
         )
     return zipped
+
+
+def _check_magic(path: Path, shown: str) -> None:
+    """Refuse what does not begin as ``torch.save`` did before torch 1.6: with its magic number, pickled by itself."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    opcodes = []
+    with contextlib.suppress(ValueError):
+        opcodes = [(code.name, value) for code, value, _ in pickletools.genops(start) if code.name not in _FRAMING]
+    if opcodes == [("LONG1", MAGIC_NUMBER)]:
+        return
+    begins = f"it begins with {short(start[:40])}" if start else "it is empty"
+    raise WeightsError(
+        f"{shown} is no checkpoint, or is damaged: {begins}, expected what torch.save writes: get it again, or give "
+        "another."
+    )
 
 
 def _names(path: Path, zipped: bool) -> set[str]:
