@@ -6,10 +6,14 @@ do. The command line prints it as it is; anything else that is raised is a defec
 
 import difflib
 import signal
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
 from .text import one_line_of, printable, short
+
+MOST_TRACE = 50_000
+"""Characters of a traceback that are kept."""
 
 
 class UserError(Exception):
@@ -56,7 +60,22 @@ def one_line(error: BaseException) -> str:
         return f"sys.exit({shortened(error.code)}) was called"
     if isinstance(error, Stopped):
         return f"stopped by {signal.Signals(error.number).name}"
-    return one_line_of(f"{type(error).__name__}: {printable(error, 100_000)}")
+    words = printable(error, 100_000)
+    return one_line_of(f"{type(error).__name__}: {words}" if words else type(error).__name__)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return an exception's traceback as Python writes it, for a log; of more than ``MOST_TRACE`` characters the ends.
+
+    An exception that cannot be written that way (its class has no module, its text is too much for the memory) is
+    told by its kind and words, below where it was raised.
+    """
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:
+        text = "".join(traceback.format_tb(error.__traceback__)) + one_line(error) + "\n"
+    half = MOST_TRACE // 2
+    return text if len(text) <= MOST_TRACE else f"{text[:half]}\n…\n{text[-half:]}"
 
 
 def shortened(value: object, length: int = 80) -> str:

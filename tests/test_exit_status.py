@@ -1,5 +1,6 @@
 """Whatever ends a command: the right status, one line on stderr, and no traceback. Real processes where it matters."""
 
+import builtins
 import itertools
 import os
 import re
@@ -15,7 +16,9 @@ import pytest
 
 from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.cli.guard import guard
-from instance_segmentation_pipeline.errors import ConfigError, Stopped
+from instance_segmentation_pipeline.data.class_names import known_class_names
+from instance_segmentation_pipeline.data.dataset_length import length_of
+from instance_segmentation_pipeline.errors import ConfigError, DatasetError, Stopped
 
 pytestmark = pytest.mark.slow
 
@@ -315,6 +318,24 @@ def test_sys_exit_in_an_mmdetection_config(project, add_experiment, tmp_path, ca
     assert "sys.exit(0) was called" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("method", ["__len__", "meta"])
+def test_sys_exit_in_what_a_dataset_tells_of_itself(method):
+    dataset = type("Leaving", (), {"__len__": lambda self: 3, method: lambda self: sys.exit(0)})()
+    with pytest.raises(
+        DatasetError, match=rf"{method.strip('_')}\(\) of the dataset Leaving .*sys.exit\(0\) was called"
+    ):
+        (length_of if method == "__len__" else known_class_names)(dataset)
+
+
+def test_an_error_of_any_size_is_written_short(project, add_experiment, capsys):
+    path = add_experiment(replace=[("get_shapes: {count: 12, size: 64}", "large: {}")], extra="imports: [large]\n")
+    fails = "    raise ValueError('z' * 3_000_000)\n"
+    (project / "modules" / "large.py").write_text(f"{HEAD}@dataset_provider\ndef large():\n{fails}")
+    assert main(["fit", "--project", str(project)]) == 1
+    assert "ValueError: zzz" in capsys.readouterr().err
+    assert 100 < path.with_name("error.yaml").stat().st_size < 200_000
+
+
 def test_sys_exit_in_a_task(add_experiment, project, capsys):
     from instance_segmentation_pipeline.cli.project_lookup import project_at
     from instance_segmentation_pipeline.tasks.runner import run_all
@@ -323,6 +344,18 @@ def test_sys_exit_in_a_task(add_experiment, project, capsys):
     experiments = list(project_at(project).experiments())
     (failure,) = run_all(experiments, {"leave": lambda: sys.exit(0)}, {})
     assert failure == "exp01: task leave failed: sys.exit(0) was called"
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ZeroDivisionError
+
+
+def _without_module():
+    """Return what a config of MMDetection may raise: it is run without a ``__name__``."""
+    names = {}
+    exec("class Odd(BaseException): pass", {"__builtins__": {"BaseException": BaseException, **vars(builtins)}}, names)
+    return names["Odd"]("x")
 
 
 ENDS = {
@@ -335,6 +368,9 @@ ENDS = {
     "recursion": (RecursionError("deep"), 1, "musket try: RecursionError: deep"),
     "Ctrl-C": (KeyboardInterrupt(), 130, "musket try: stopped by SIGINT; go on."),
     "SIGTERM": (Stopped(signal.SIGTERM), 143, "musket try: stopped by SIGTERM; go on."),
+    "a class without a module": (_without_module(), 1, "musket try: Odd: x"),
+    "a text of a million letters": (ValueError("y" * 10**6), 1, "musket try: ValueError: yyy"),
+    "a text that fails": (Mute(), 1, "musket try: Mute: <Mute whose str() raises ZeroDivisionError>"),
     "a generator's end": (GeneratorExit(), 1, "musket try: GeneratorExit"),
 }
 

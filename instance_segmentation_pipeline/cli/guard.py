@@ -17,12 +17,11 @@ import signal
 import sys
 import tempfile
 import threading
-import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..errors import Stopped, UserError, one_line
+from ..errors import Stopped, UserError, one_line, traceback_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PAUSE = 0.05  # seconds
@@ -209,7 +208,7 @@ def _logged(error: BaseException) -> "str | None":
     with contextlib.suppress(OSError):
         number, path = tempfile.mkstemp(prefix="musket-", suffix=".log", text=True)
         with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123 - a descriptor
-            file.write("".join(traceback.format_exception(error)))
+            file.write(traceback_of(error))
         return path
     return None
 

@@ -25,7 +25,7 @@ def known_class_names(dataset: Any) -> "tuple[str, ...] | None":
         answer = meta()
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DatasetError(
             f"meta() of the dataset {type(root).__name__} failed ({one_line(error)}): correct it."
         ) from error

@@ -15,7 +15,7 @@ def length_of(dataset: Any) -> int:
         return len(dataset)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         name = dataset.__name__ if isinstance(dataset, type) else type(dataset).__name__
         raise DatasetError(
             f"len() of the dataset {name} fails ({one_line(error)[:300]}): expected the number of its items."

@@ -15,7 +15,6 @@ import socket
 import sys
 import tempfile
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ConfigError, Stopped, TrainingError, UserError, sentence
+from ..errors import ConfigError, Stopped, TrainingError, UserError, sentence, traceback_of
 from .job_environment import RUN_PREFIX, number_in_environment
 
 
@@ -197,7 +196,7 @@ def _be_member(
         pipe.send(("result", result if rank == 0 else None))
         status = 0
     except BaseException as error:
-        failure = _Failure(rank, sentence(error), isinstance(error, UserError), traceback.format_exc())
+        failure = _Failure(rank, sentence(error), isinstance(error, UserError), traceback_of(error))
         with contextlib.suppress(OSError):
             pipe.send(("failure", failure))
     finally:

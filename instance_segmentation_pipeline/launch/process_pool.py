@@ -4,14 +4,13 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
-from ..errors import TrainingError, sentence
+from ..errors import TrainingError, sentence, traceback_of
 from .process_group import die_with_parent
 
 
@@ -143,7 +142,7 @@ def _child(function: Callable[[Sequence[str]], Any], devices: list[str], pipe: A
             torch.set_num_threads(1)  # threads that were started before a fork are gone after it
         pipe.send(("result", function(devices), ""))
     except BaseException as error:
-        pipe.send(("error", sentence(error), traceback.format_exc()))
+        pipe.send(("error", sentence(error), traceback_of(error)))
         status = 1
     finally:
         pipe.close()

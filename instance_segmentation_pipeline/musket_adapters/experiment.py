@@ -7,13 +7,12 @@ there and counts it as completed. Experiments of other dialects keep upstream's 
 import contextlib
 import os
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..config.loader import is_ours, read_config
-from ..errors import ConfigError, GroupLost, UserError, stop_behind
+from ..errors import ConfigError, GroupLost, sentence, stop_behind, traceback_of
 from ..launch.job_environment import leads
 from ..storage.archive import forget_predictions
 from ..storage.experiment_files import ExperimentFiles, concrete_config, not_writable, write_yaml
@@ -184,6 +183,4 @@ def derive_experiment(upstream: type) -> type:
 
 def _record(error: BaseException) -> dict:
     """Return what musket_core writes of an error: type, value and traceback."""
-    trace = "".join(traceback.format_exception(error))
-    value = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return {"type": str(type(error)), "value": value, "trace": trace}
+    return {"type": str(type(error)), "value": sentence(error), "trace": traceback_of(error)}
