@@ -19,11 +19,13 @@ from mmengine.registry import HOOKS, METRICS, PARAM_SCHEDULERS, init_default_sco
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import ConfigError, UserError, nearest, one_line
+from ..errors import ConfigError, UserError, nearest, one_line, shortened
+from ..models.config_file import walk
 from ..models.finished_config import FinishedConfig
 from ..models.mmdet_compat import MODELS
 from ..models.transfer import HeadPolicy, load_into
 from . import coco_metric, rng_state  # noqa: F401 - the metric registers itself
+from .config_place import place_of
 
 DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
 PARAMWISE = (
@@ -37,6 +39,8 @@ PARAMWISE = (
     "bypass_duplicate",
 )
 """What that constructor reads; it passes over all else."""
+SUPPRESSIONS = ("nms", "soft_nms", "nms_match", "nms_quadri")
+"""Functions of MMCV that ``batched_nms`` of boxes can call by name."""
 
 
 def check_buildable(
@@ -65,6 +69,7 @@ def check_buildable(
     """
     with _without_traces():
         init_default_scope(stages[0].config.default_scope)
+        _suppression(stages[0].config.model)
         model = _model(stages[0])
         if start is not None:
             load_into(model, start, policy)
@@ -95,7 +100,17 @@ def _model(stage: FinishedConfig) -> torch.nn.Module:
 
     with contextlib.suppress(Exception), torch.device("meta"):
         return build()
-    return _attempt("the model", build, "configOptions")
+    return _attempt("the model", build, "configOptions", stage.config)
+
+
+def _suppression(model: Any) -> None:
+    """Check what is looked up only when a net has found something: the kind of non-maximum suppression."""
+    for path, node in walk(model, "model"):
+        kind = node.get("type", "nms") if path.endswith(".nms") else "nms"
+        if not (isinstance(kind, str) and kind in SUPPRESSIONS):
+            raise ConfigError(
+                f"{path}.type is {shortened(kind)}, expected one of {', '.join(SUPPRESSIONS)}: correct configOptions."
+            )
 
 
 def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None:
@@ -110,44 +125,48 @@ def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None
         raise ConfigError(
             f"optim_wrapper.paramwise_cfg has no {unknown[0]!r}{nearest(unknown[0], PARAMWISE)}: correct configOptions."
         )
-    wrapper = _attempt(f"{where}the optimizer {config.optim_wrapper.optimizer['type']}", build_optimizer, "optimizer")
+    what = f"{where}the optimizer {config.optim_wrapper.optimizer['type']}"
+    wrapper = _attempt(what, build_optimizer, "optimizer or configOptions", config)
     for scheduler in config.param_scheduler:
         defaults = {"optimizer": wrapper, "epoch_length": 1}
-        _built(PARAM_SCHEDULERS, scheduler, f"{where}the scheduler", default_args=defaults)
+        _built(PARAM_SCHEDULERS, scheduler, f"{where}the scheduler", config, default_args=defaults)
     hooks = [*(config.get("default_hooks") or {}).values(), *(config.get("custom_hooks") or [])]
     for hook in (hook for hook in hooks if hook is not None):
         arguments = {key: value for key, value in hook.items() if key != "priority"}  # the Runner takes it out
-        made = _built(HOOKS, arguments, f"{where}the hook")
+        made = _built(HOOKS, arguments, f"{where}the hook", config)
         if isinstance(made, EMAHook):  # it makes its model when the run begins
-            _attempt(f"{where}the model of EMAHook", partial(_averaged, made, model), "configOptions")
+            _attempt(f"{where}the model of EMAHook", partial(_averaged, made, model), "configOptions", config)
 
 
 def _loading(stage: FinishedConfig, train_dataset: Any, val_dataset: Any) -> None:
     config = stage.config
-    _built(METRICS, config.val_evaluator, "the metric")
+    _built(METRICS, config.val_evaluator, "the metric", config)
     for name, dataset in (("train_dataloader", train_dataset), ("val_dataloader", val_dataset)):
         loader = {**copy.deepcopy(config[name]), "dataset": dataset}
-        _attempt(name, partial(Runner.build_dataloader, loader, seed=0), "configOptions")
+        _attempt(name, partial(Runner.build_dataloader, loader, seed=0), "configOptions", config)
     for name, dataset in (("training", train_dataset), ("validation", val_dataset)):
-        _attempt(f"the {name} pipeline's result for one item", partial(dataset.__getitem__, 0), "configOptions")
+        _attempt(f"the {name} pipeline's result for one item", partial(dataset.__getitem__, 0), "configOptions", config)
 
 
 def _averaged(hook: EMAHook, model: torch.nn.Module) -> torch.nn.Module:
     return MODELS.build(dict(hook.ema_cfg), default_args={"model": model})
 
 
-def _built(registry: Any, part: Any, what: str, **options: Any) -> Any:
+def _built(registry: Any, part: Any, what: str, config: Any, **options: Any) -> Any:
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-    return _attempt(f"{what} {kind}", lambda: registry.build(copy.deepcopy(part), **options), "configOptions")
+    return _attempt(f"{what} {kind}", lambda: registry.build(copy.deepcopy(part), **options), "configOptions", config)
 
 
-def _attempt(what: str, build: Any, key: str) -> Any:
+def _attempt(what: str, build: Any, key: str, config: Any = None) -> Any:
     try:
         return build()
     except UserError:
         raise
     except Exception as error:
-        raise ConfigError(f"{what} cannot be built ({one_line(error)[:400]}): correct {key}.") from error
+        place = None if config is None else place_of(error, config)
+        words = one_line(error).partition(" Please check whether")[0][:400]  # a page on MMEngine's own configs follows
+        correct = key if place is None else f"{place} in {key}"
+        raise ConfigError(f"{what} cannot be built ({words}): correct {correct}.") from error
 
 
 def _lonely_norms(model: torch.nn.Module, batch: int) -> list[str]:
