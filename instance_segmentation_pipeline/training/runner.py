@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import shutil
+import sysconfig
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -84,6 +86,29 @@ class StageRunner(Runner):
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.ERROR)
         return logger
+
+    def _log_env(self, env_cfg: dict) -> None:
+        """Log the environment; where no compiler is found nothing is said on the terminal."""
+        with _quiet_without_compiler():
+            super()._log_env(env_cfg)
+
+
+@contextlib.contextmanager
+def _quiet_without_compiler() -> Iterator[None]:
+    """MMEngine runs Python's own compiler in a shell to ask its version: ``sh: gcc: not found`` where there is none.
+
+    ``false`` stands for it then, whose status MMEngine logs as ``GCC: n/a``, as it does for the missing one.
+    """
+    variables = sysconfig.get_config_vars()
+    command = variables.get("CC")
+    if not command or shutil.which(Path(command.split()[0]).name):
+        yield
+        return
+    variables["CC"] = "false"
+    try:
+        yield
+    finally:
+        variables["CC"] = command
 
 
 def _rates(scheduler: Any) -> list[dict]:
