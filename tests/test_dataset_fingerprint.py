@@ -301,3 +301,10 @@ def test_an_image_that_was_replaced_is_predicted_anew(cfg, tmp_path):
     second = cfg.predictions(OfFiles(), 0, 0)
     assert first.path != second.path
     assert second.detections(9).scores.tolist() == second.detections(0).scores.tolist()
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, "a\0b", "/" * 300 + "y" * 300, "\udcff" * 10, "a\n" * 2000])
+def test_texts_that_are_no_paths(value):
+    """Attributes that hold a text, alone or in a list, are looked at as names of files, and may be none at all."""
+    for held in (value, [value, value], {"about": value}):
+        assert dataset_mark(OfAttributes(about=held), READER) != dataset_mark(OfAttributes(about="other"), READER)

@@ -92,7 +92,7 @@ def _folders_in(values: Iterable[Any]) -> list[str]:
     for value in values:
         few = isinstance(value, (list, tuple)) and len(value) <= MEMBERS
         for one in value if few else (value, getattr(value, "path", None)):
-            if isinstance(one, (str, Path)) and str(one) and Path(one).is_dir():
+            if isinstance(one, (str, Path)) and str(one) and os.path.isdir(one):  # noqa: PTH112 - no text is too long for it
                 folders.append(str(one))
     return folders
 
@@ -220,6 +220,8 @@ class _FileStates:
         if self._misses > self.TRIES:
             return text
         within, slash, name = text.rpartition("/")
+        if not name:
+            return text
         if within not in self._listed:
             inner = within if within or not slash else slash
             self._listed[within] = [self.listing[str(Path(folder, inner))] for folder in self.folders]
