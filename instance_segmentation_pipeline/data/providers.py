@@ -46,6 +46,8 @@ def declared_dataset(declaration: Any, imports: Sequence[str], where: Path) -> A
     Raises:
         UserError: No such provider, or it failed.
     """
+    if isinstance(declaration, dict):
+        _check_mapping(declaration, where)
     modules = _register(imports, where)
     if isinstance(declaration, dict) and declaration and set(declaration) <= set(PARTS):
         return _parts(declaration, modules, where)
@@ -55,6 +57,22 @@ def declared_dataset(declaration: Any, imports: Sequence[str], where: Path) -> A
         ((name, arguments),) = declaration.items()
         return _provided(name, arguments, modules, where)
     return _composed(declaration, where)
+
+
+def _check_mapping(declaration: dict, where: Path) -> None:
+    """Raise an error for a mapping of which a part would be left out: it is one provider, or parts alone."""
+    parts = [key for key in declaration if key in PARTS]
+    others = [str(key) for key in declaration if key not in PARTS]
+    if parts and others:
+        raise ConfigError(
+            f"{where}: dataset has {', '.join(parts)} beside {', '.join(others[:3])}{nearest(others[0], PARTS)}: give "
+            "the parts train, validation and holdout alone, or one provider."
+        )
+    if len(others) > 1:
+        raise ConfigError(
+            f"{where}: dataset names {len(others)} providers ({', '.join(others[:3])}), expected one: give several "
+            "below train, where they are joined, or write one provider that joins them."
+        )
 
 
 def _forget_namesake(name: str, path: Path) -> None:
