@@ -139,7 +139,7 @@ class FolderDataSet:
 
 def inner_of(dataset: FolderDataSet) -> tuple[Any, DataFolder]:
     """Return the dataset itself, and the folder that it is read in."""
-    return dataset._inner, dataset._folder
+    return dataset._inner, dataset._folder  # noqa: SLF001 - as attributes they would hide the dataset's own
 
 
 def _read(item: Any) -> Any:

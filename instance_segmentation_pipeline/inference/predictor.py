@@ -69,7 +69,7 @@ class Predicting(FolderPredicting):
         Raises:
             WeightsError: A fold or stage is not trained.
         """
-        return self._model(self._folds_of(fold), self._stages_of(stage), self._views(None), self.device)
+        return self._model(self.folds_of(fold), self.stages_of(stage), self._views(None), self.device)
 
     def createAnsambleModel(self, models: Sequence[Any]) -> Ensemble:
         """Return models of ``load_model``, of this experiment or of others, as one."""
@@ -77,7 +77,7 @@ class Predicting(FolderPredicting):
 
     def createNetForInference(self, fold: int = 0, stage: int = -1) -> Any:
         """Return MMDetection's own net with trained weights, ready for ``mmdet.apis.inference_detector``."""
-        weights = self.members()[0]._weights(*self._folds_of(fold)[:1], *self._stages_of(stage)[:1])
+        weights = self.members()[0]._weights(*self.folds_of(fold)[:1], *self.stages_of(stage)[:1])
         return for_inference(self.finished(), weights, self.class_names(), self.device)
 
     def _fusion(self) -> Fusion:
@@ -125,7 +125,13 @@ class Predicting(FolderPredicting):
         numbers = [stage_of(path.relative_to(self.files.root).as_posix()) for path in paths]
         return {number[0] for number in numbers if number is not None}
 
-    def _folds_of(self, fold: Any) -> list[int]:
+    def folds_of(self, fold: Any) -> list[int]:
+        """Return the folds that a choice means: a number, several, ``all`` or ``None`` (those that are trained).
+
+        Raises:
+            WeightsError: None is trained.
+            ConfigError: There is no such fold.
+        """
         fold = WORDS.get(fold, fold) if isinstance(fold, str) else fold
         self.kfold()  # a dataset's own folds decide how many there are
         if fold is None:
@@ -136,7 +142,12 @@ class Predicting(FolderPredicting):
         folds = [int(number) for number in (fold if isinstance(fold, (list, tuple, range)) else [fold])]
         return self._checked("fold", folds, self.folds_count)
 
-    def _stages_of(self, stage: Any) -> list[int]:
+    def stages_of(self, stage: Any) -> list[int]:
+        """Return the stages that a choice means: a number, several, ``all`` or ``None``, ``last`` or -1.
+
+        Raises:
+            ConfigError: There is no such stage.
+        """
         stage = WORDS.get(stage, stage) if isinstance(stage, str) else stage
         if stage is None:
             return list(range(len(self.stages)))
@@ -206,7 +217,7 @@ class Predicting(FolderPredicting):
             source = SubDataSet(source, list(range(min(limit, len(source)))))
             source.name = name
         path = Path(dsPath) if dsPath is not None else None
-        return self._blended(source, self._folds_of(fold), self._stages_of(stage), ttflips, batch_size, path)
+        return self._blended(source, self.folds_of(fold), self.stages_of(stage), ttflips, batch_size, path)
 
     def predict_all_to_array(
         self,
@@ -257,11 +268,11 @@ class Predicting(FolderPredicting):
         Raises:
             WeightsError: A fold or stage is not trained.
         """
-        stages = self._stages_of(stage)
+        stages = self.stages_of(stage)
         numbered = re.fullmatch(r"(validation|train)(\d+)", name) if isinstance(name, str) else None
         if numbered is not None:
             name, fold = numbered[1], int(numbered[2])
-        folds = self._folds_of(fold)
+        folds = self.folds_of(fold)
         if name == "validation":
             members = [self._blended(self.validation(None, number), [number], stages) for number in folds]
             return members[0] if len(members) == 1 else ConcatPredictions(members)
@@ -284,7 +295,7 @@ class Predicting(FolderPredicting):
 
     def _cached_model(self, fold: Any, stage: Any, ttflips: Any, keep: bool) -> Any:
         views = self._views(ttflips)
-        key = (tuple(self._folds_of(fold)), tuple(self._stages_of(stage)), tuple(views))
+        key = (tuple(self.folds_of(fold)), tuple(self.stages_of(stage)), tuple(views))
         if keep and self.mdl is not None and self.mdl[0] == key:
             return self.mdl[1]
         model = self._model(key[0], key[1], views, self.device)

@@ -354,7 +354,7 @@ def _register() -> None:
     from mmengine.runner.checkpoint import CheckpointLoader
 
     with _lock:
-        for prefix, loader in list(CheckpointLoader._schemes.items()):
+        for prefix, loader in list(CheckpointLoader._schemes.items()):  # noqa: SLF001 - MMEngine lists them nowhere else
             if not isinstance(loader, _Loader):
                 CheckpointLoader.register_scheme(prefix, _Loader(loader), force=True)
 

@@ -73,7 +73,7 @@ def derive_model_spec(upstream: type) -> type:
                 return super().wrap(m, e)
             from musket_core.model import AverageBlend, FoldsAndStages
 
-            folds = self.folds_numbers if self.folds == "MANUAL" else m._folds_of(None)
+            folds = self.folds_numbers if self.folds == "MANUAL" else m.folds_of(None)
             stages: Any = len(m.stages) - 1
             if self.stages == "MANUAL":
                 stages = self.stages_numbers

@@ -130,7 +130,7 @@ def derive_experiment(upstream: type) -> type:
                     self._write_metrics()
                 return
             cfg = self.parse_config()
-            cfg._reporter = reporter
+            cfg._reporter = reporter  # noqa: SLF001 - musket_core's own name for it
             if self.time >= 0:
                 cfg.expires = time.monotonic() + self.time
             cfg.refit = True

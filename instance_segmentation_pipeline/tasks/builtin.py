@@ -36,7 +36,7 @@ def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: in
 
     cfg = core(m)
     cfg.kfold()
-    if cfg._folds():
+    if cfg._folds():  # noqa: SLF001 - musket_core's own name for the trained folds
         found = m.predictions(dataset)
         for number in _spread(len(found), count):
             item_id, image, truth = cfg.reader().read(found, number)

@@ -140,7 +140,7 @@ def _model(cfg: Any, choice: Mapping[str, Any]) -> Any:
     if unknown:
         raise ConfigError(f"a model is chosen by folds and stages, but {unknown[0]!r} was given.")
     cfg.kfold()
-    return FoldsAndStages(cfg, cfg._folds_of(choice.get("folds")), cfg._stages_of(choice.get("stages")))
+    return FoldsAndStages(cfg, cfg.folds_of(choice.get("folds")), cfg.stages_of(choice.get("stages")))
 
 
 def run_all(experiments: Sequence[Any], tasks: Mapping[str, Callable], given: Mapping[str, Any]) -> list[str]:

@@ -128,9 +128,9 @@ class MusketDetectionDataset:
             return _compacted(self.pipeline(results))
         negative = not len(results["gt_bboxes_labels"])
         transforms = _keeping_negatives(self.pipeline.transforms) if negative else self.pipeline.transforms
-        return _compacted(self._transformed(results, transforms))
+        return _compacted(self.transformed(results, transforms))
 
-    def _transformed(self, results: Any, transforms: Sequence[Any]) -> Any:
+    def transformed(self, results: Any, transforms: Sequence[Any]) -> Any:
         """Run transforms; one that mixes images gets others, run through the steps before the first such one."""
         for transform in transforms:
             if type(transform).__name__ in self.skipped:
@@ -167,7 +167,7 @@ class _Unmixed:
         return len(self.dataset)
 
     def __getitem__(self, position: int) -> Any:
-        return self.dataset._transformed(self.dataset.results(position), self.transforms)
+        return self.dataset.transformed(self.dataset.results(position), self.transforms)
 
 
 def _compacted(data: Any) -> Any:

@@ -68,7 +68,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
         try:
             runner = _runner(job, name, device)
-            states = _resumed_states(runner, job) if runner._resume else None
+            states = _resumed_states(runner, job) if job.config.resume else None
             for hook in [StartWeights(job), *hooks, RandomStates(states)]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):
@@ -129,7 +129,7 @@ def _while_starting(error: BaseException) -> bool:
         loader: Any = frame.f_locals.get("self")
         if type(loader).__name__ == "_MultiProcessingDataLoaderIter":
             if not hasattr(loader, "_shutdown"):
-                loader._shutdown = True  # else its __del__ raises, and prints a traceback
+                loader._shutdown = True  # noqa: SLF001 - else torch's __del__ raises, and prints a traceback
             return True
     return False
 
@@ -181,7 +181,7 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
 
 def _resumed_states(runner: Runner, job: TrainingJob) -> "list | None":
     """Return the random states in the checkpoint that a Runner resumes from, which fits the model whole."""
-    path = Path(runner._load_from)
+    path = Path(job.config.load_from)
     checkpoint = read_checkpoint(path)
     check_trained(
         checkpoint, path, getattr(runner.model, "module", runner.model), job.train_dataset.metainfo["classes"]
