@@ -288,3 +288,16 @@ def test_a_trained_project_is_drawn_once(trained, tmp_path, monkeypatch, capsys)
     assert calls == []
     assert (tmp_path / "own.html").read_text() == first
     capsys.readouterr()
+
+
+def test_no_text_of_the_page_has_control_characters(project, finished):  # noqa: F811
+    finished("one", 0.5)
+    strange = "bell\x07 null\x00 escape\x1b[31m \udcff <b>&\u202e"
+    analysis = analyse(project)
+    analysis.skipped.append(strange)
+    analysis.experiments[0].metrics[f"coco_segm_mAP_class_{strange}"] = 0.5
+    pictures = ReportPictures(project / "report_files", lambda _: [Drawing(strange, strange, jpeg(), (30, 20))])
+    write_page(project / "report.html", analysis, analysis.experiments, pictures, strange, False)
+    written = (project / "report.html").read_text()
+    assert not [letter for letter in written if not letter.isprintable() and letter != "\n"]
+    assert written.count(r"bell\x07 null\x00 escape\x1b[31m \udcff &lt;b&gt;&amp;\u202e") >= 5

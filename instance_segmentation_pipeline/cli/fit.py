@@ -48,6 +48,9 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         return _say(f"musket fit: {error}", 2)
     if not leads():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
+    if not experiments and not getattr(options, "passed_over", None):
+        print("musket fit: nothing to train, all experiments are finished: --name trains one anew.")  # noqa: T201
+        return 0
     failed = _fit_all(experiments, options, slots)
     if failed:
         count = len(experiments)

@@ -1,6 +1,7 @@
 """Which experiments of which project a command line means."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ def add_common(parser: argparse.ArgumentParser, wanted: str) -> None:
 
 
 def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> list:
-    """Return the experiments that are meant, in the order given.
+    """Return the experiments that are meant: in the order given, else in that of their names.
 
     Args:
         options: Parsed flags of ``add_common``.
@@ -44,6 +45,7 @@ def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> li
     if options.cache is not None:
         _use_cache(options)
     found = {experiment.name(): experiment for experiment in project_at(root).experiments()}
+    found = dict(sorted(found.items(), key=lambda entry: _by_number(entry[0])))
     if not found:
         raise ConfigError(f"--project {root} has no experiment: none of the folders in experiments has a config.yaml.")
     if not wanted:
@@ -53,6 +55,12 @@ def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> li
             known = ", ".join(sorted(found))
             raise ConfigError(f"--name {name!r} is no experiment of {root}{nearest(name, found)}; there are: {known}.")
     return [found[name] for name in wanted]
+
+
+def _by_number(name: str) -> list:
+    """Return a key that orders names as people number them: exp2 before exp10."""
+    parts = re.split(r"([0-9]{1,18})", name)
+    return [*((part, 0) if number % 2 == 0 else ("", int(part)) for number, part in enumerate(parts)), (name, 0)]
 
 
 def _is_meant(experiment: Any, by_default: Callable[[Any], bool], options: argparse.Namespace) -> bool:

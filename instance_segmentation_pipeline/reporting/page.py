@@ -6,12 +6,14 @@ Pictures lie in a folder beside it, and a browser loads them when they are looke
 import base64
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from ..storage.experiment_files import write_atomically
+from ..text import printable
 from .analysis import Analysis, Finished, table_rows
 from .picture_folder import Picture
 from .pictures import ReportPictures
@@ -92,34 +94,34 @@ def write_page(
 def _parts(
     analysis: Analysis, experiments: Iterable[Finished], pictures: ReportPictures, title: str, embed: bool
 ) -> Iterator[str]:
-    yield f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{escape(title)}</title>"
+    yield f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{_shown(title)}</title>"
     yield '<meta name=viewport content="width=device-width, initial-scale=1">'
-    yield f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
+    yield f"<style>{STYLE}</style></head><body><h1>{_shown(title)}</h1>"
     yield (
-        f"<p>{len(analysis.experiments)} finished experiments, sorted by <b>{escape(analysis.sorted_by)}</b>. "
+        f"<p>{len(analysis.experiments)} finished experiments, sorted by <b>{_shown(analysis.sorted_by)}</b>. "
         "Means over folds; <i>pooled</i> is over all validation parts together, each item answered by a net that "
         "has not seen it; click a heading to sort, and a name below to open it.</p>"
     )
-    yield from (f"<p class=note>{escape(line)}</p>" for line in analysis.skipped)
+    yield from (f"<p class=note>{_shown(line)}</p>" for line in analysis.skipped)
     yield _table(table_rows(analysis, main_metrics(analysis), ".4f"))
     for number, one in enumerate(experiments):
         score = one.metrics.get(analysis.sorted_by, math.nan)
-        told = "" if math.isnan(score) else f" <small>{escape(analysis.sorted_by)} {score:.4f}</small>"
-        yield f"<details{' open' if number < OPEN else ''}><summary>{escape(one.name)}{told}</summary>"
+        told = "" if math.isnan(score) else f" <small>{_shown(analysis.sorted_by)} {score:.4f}</small>"
+        yield f"<details{' open' if number < OPEN else ''}><summary>{_shown(one.name)}{told}</summary>"
         yield _per_class(one)
         shown, notes = pictures.of(one)
         folder = pictures.folder_of(one)
         for heading, group in itertools.groupby(shown, lambda picture: picture.heading):
             figures = "".join(_figure(folder, picture, embed) for picture in group)
-            yield f"<h3>{escape(heading)}</h3><div class=pictures>{figures}</div>"
-        yield from (f"<p class=note>{escape(note)}</p>" for note in notes)
+            yield f"<h3>{_shown(heading)}</h3><div class=pictures>{figures}</div>"
+        yield from (f"<p class=note>{_shown(note)}</p>" for note in notes)
         yield "</details>"
     yield f"<script>{SCRIPT}</script></body></html>"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    heading = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    heading = "".join(f"<th>{_shown(cell)}</th>" for cell in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{_shown(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
     return (
         f"<div class=scroll><table class=sortable><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table></div>"
     )
@@ -136,7 +138,7 @@ def _per_class(one: Finished) -> str:
     if not values:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.3f}</td>"
+        f"<tr><td>{_shown(name)}</td><td>{value:.3f}</td>"
         f'<td><div class=bar style="width:{100 * value:.1f}%"></div></td></tr>'
         for name, value in sorted(values.items(), key=lambda entry: -entry[1])
     )
@@ -150,9 +152,14 @@ def _figure(folder: Path, picture: Picture, embed: bool) -> str:
         kind = "png" if path.suffix == ".png" else "jpeg"
         source = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
     else:
-        source = quote("/".join(path.parts[-3:]))
-    caption = escape(picture.caption)
+        source = quote(os.fsencode("/".join(path.parts[-3:])))
+    caption = _shown(picture.caption)
     return (
         f'<figure><img loading=lazy width={picture.width} height={picture.height} alt="{caption}" '
         f'src="{escape(source)}"><figcaption>{caption}</figcaption></figure>'
     )
+
+
+def _shown(value: str) -> str:
+    """Return text for the page: markup, and what is no character of HTML, as it is written."""
+    return escape(printable(value))

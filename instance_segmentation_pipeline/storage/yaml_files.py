@@ -20,7 +20,6 @@ MOST_VALUES = 1_000_000
 MOST_DIGITS = 1000
 _LARGE = 1 << 22
 _LEVELS = re.compile(rf"[\[\]{{}}]|^(?:- ?){{{MOST_DEPTH},}}|^ {{{4 * MOST_DEPTH},}}", re.MULTILINE)
-_WORDS = re.compile(r"[+-]?[0-9a-fxobA-F_:.]+")
 
 
 def read_yaml(path: Path) -> Any:
@@ -74,7 +73,11 @@ def _check_events(text: str) -> None:
 
 
 def _is_huge_number(value: str) -> bool:
-    return len(value) > MOST_DIGITS and _WORDS.fullmatch(value) is not None
+    """Say whether YAML takes a long text for a number, and not for a word such as a digest."""
+    if len(value) <= MOST_DIGITS:
+        return False
+    kinds = yaml.SafeLoader.yaml_implicit_resolvers.get(value[0], [])
+    return any(tag.endswith((":int", ":float")) and pattern.match(value) is not None for tag, pattern in kinds)
 
 
 def _check_brackets(text: str) -> None:

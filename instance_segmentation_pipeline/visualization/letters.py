@@ -16,14 +16,14 @@ _BLANKS = ("Last Resort", "Adobe Blank", "LastResort")
 _SHIPPED = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
-def drawable(names: Sequence[str], only_shipped: bool = False) -> tuple[str, ...]:
-    """Return class names as they can be drawn, by ``only_shipped`` with matplotlib's own font alone.
+def drawable(names: Sequence[str]) -> tuple[str, ...]:
+    """Return class names as they can be drawn, in pictures and in plots.
 
     A name for whose letters no font is there, neither matplotlib's DejaVu Sans (Latin, Greek, Cyrillic, Arabic, Hebrew,
     Armenian, Georgian, …) nor one of this machine's, is shown as ``class 3``: its label in the dataset.
     """
     return tuple(
-        name if name.strip() and font_file_for(name, only_shipped) is not None else f"class {number}"
+        name if name.strip() and font_file_for(name) is not None else f"class {number}"
         for number, name in enumerate(names, start=1)
     )
 
@@ -35,15 +35,18 @@ def font_for(text: str) -> "ImageFont.FreeTypeFont | None":
     return None if path is None else _font(path)
 
 
-def font_file_for(text: str, only_shipped: bool = False) -> "str | None":
+def plot_font(text: str, size: float) -> font_manager.FontProperties:
+    """Return the font of a text in a plot: the one that ``font_for`` finds, else matplotlib's own."""
+    return font_manager.FontProperties(fname=font_file_for(text) or str(_SHIPPED), size=size)
+
+
+def font_file_for(text: str) -> "str | None":
     """Return the file of a font that has all letters of a text, ``None`` where there is none."""
     letters = frozenset(map(ord, f"{text} .…0123456789"))
     if not text.isprintable():
         return None
     if letters <= _letters_of(str(_SHIPPED)):
         return str(_SHIPPED)
-    if only_shipped:
-        return None
     return next((path for path in _fonts_of_the_machine() if letters <= _letters_of(path)), None)
 
 

@@ -15,7 +15,7 @@ from ..detection.matching import Curve
 from ..storage.experiment_files import StageFiles, write_atomically, write_text
 from ..storage.metrics_csv import read_rows
 from ..text import csv_cell
-from .letters import drawable, plain_label
+from .letters import drawable, plain_label, plot_font
 
 BACKGROUND = "background"
 MOST_CLASSES = 20
@@ -60,7 +60,7 @@ def precision_recall_figure(curves: Mapping[str, "Curve | None"], title: str) ->
     """Plot precision over recall, a line a class; ``None`` are classes without objects."""
     figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     axes = figure.subplots()
-    labels = drawable(list(curves), only_shipped=True)
+    labels = drawable(list(curves))
     shown = {label: curve for label, curve in zip(labels, curves.values(), strict=True) if curve is not None}
     for name, curve in list(shown.items())[:MOST_CLASSES]:
         label = f"{plain_label(name)} (AP {curve.area():.3f})"
@@ -68,13 +68,14 @@ def precision_recall_figure(curves: Mapping[str, "Curve | None"], title: str) ->
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02), title=title)
     axes.grid(alpha=0.3)
     if shown:
-        axes.legend(fontsize=8, loc="lower left")
+        for text in axes.legend(loc="lower left").get_texts():
+            text.set_fontproperties(plot_font(text.get_text(), 8))
     return figure
 
 
 def confusion_figure(table: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
     """Draw a confusion matrix of ``matching.confusion``, coloured by the share of the true class."""
-    names = [*map(plain_label, drawable(class_names, only_shipped=True)), BACKGROUND]
+    names = [*map(plain_label, drawable(class_names)), BACKGROUND]
     side = min(14.0, 2.6 + 0.5 * len(names))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
@@ -82,8 +83,10 @@ def confusion_figure(table: np.ndarray, class_names: Sequence[str], title: str) 
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.8)
     size = 9 if len(names) <= MOST_CLASSES else 5
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=size)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_fontproperties(plot_font(label.get_text(), size))
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if len(names) <= MOST_CLASSES + 1:
         for row, column in np.ndindex(*table.shape):
