@@ -126,6 +126,7 @@ def test_the_quality_of_an_image():
     assert np.isnan(quality(none_found(HEIGHT, WIDTH, True), none_found(HEIGHT, WIDTH, True)))
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser(project, add_experiment, musket, tmp_path):
     add_experiment("exp01", extra="folds_count: 2\n")
     add_experiment("exp02", extra="lr: 0.002\n")

@@ -72,6 +72,7 @@ def of_user(taken=()):
     return st.sets(names, max_size=25).map(lambda found: {name for name in found if name not in taken})
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=of_user({*RUN.all(), *STATE}),

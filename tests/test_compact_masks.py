@@ -232,6 +232,7 @@ class Encoded:
         return type(item)(item.id, item.x, (labels, bboxes, rles))
 
 
+@pytest.mark.slow
 def test_items_with_rle_are_checked_and_train_like_dense_ones(tmp_path):
     from datasets_for_tests import shapes
     from musket_core import generic

@@ -159,6 +159,7 @@ def test_flags_that_mean_something():
     assert parser().parse_args(["--time", "-1"]).time == -1
 
 
+@pytest.mark.slow
 def test_no_time_at_all_ends_after_the_first_epoch(project, add_experiment):
     from musket_core.projects import Project
 
@@ -178,6 +179,7 @@ def test_an_environment_variable_that_is_no_number(monkeypatch, value):
         patience()
 
 
+@pytest.mark.slow
 def test_importing_reads_no_environment(monkeypatch):
     code = "import instance_segmentation_pipeline.launch.process_group, instance_segmentation_pipeline.launch.torchrun"
     environment = {"MUSKET_MMDETECTION_GROUP_TIMEOUT": "abc", "PATH": "/usr/bin:/bin"}

@@ -17,6 +17,8 @@ from instance_segmentation_pipeline.errors import UserError
 from instance_segmentation_pipeline.operators.extension import FAMILIES, MissingOperatorError, operators
 from instance_segmentation_pipeline.operators.names import NAMES
 
+pytestmark = pytest.mark.slow
+
 MMCV = Path(importlib.util.find_spec("mmcv").origin).parent
 HAS_COMPILED = bool(list(MMCV.glob("_ext*.so")))
 SAY = """

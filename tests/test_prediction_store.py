@@ -115,6 +115,7 @@ def test_a_damaged_item_is_told(tmp_path):
         [store.detections(number) for number in range(3)]
 
 
+@pytest.mark.slow
 def test_our_modules_can_be_the_first_to_be_imported(run):
     for name in ("inference.prediction_store", "experiment.evaluator", "launch.ray_cluster", "tasks.builtin"):
         done = run(sys.executable, "-c", f"import instance_segmentation_pipeline.{name}")
