@@ -37,7 +37,6 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
             raise ConfigError(f"one experiment is to predict, but {len(experiments)} are meant ({names}): give --name.")
         prepare_experiment(experiments[0], options)
         cfg = experiments[0].parse_config()
-        cfg.kfold()
         folders = str(options.input.absolute()), str(options.output.absolute())
         skipped = cfg.predict_to_directory(*folders, options.folds, options.stages, ttflips=options.tta)
     except UserError as error:

@@ -21,8 +21,9 @@ from ..data.cross_validation import DetectionFolds, Folding, check_length, root_
 from ..data.data_folder import DataFolder, FolderDataSet
 from ..data.item_reader import ItemReader
 from ..data.providers import declared_dataset, project_modules
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, UserError, nearest
 from ..inference.predictor import Predicting
+from ..inference.trained_folds import TrainedFolds
 from ..launch.devices import devices_for
 from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
 from ..launch.torchrun import joined
@@ -73,7 +74,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         self.break_lock = False
         self.within_lock: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
         self._split_of: tuple = ()
-        self._given = False
+        self._given = self._is_bare = False
         self.lease: list[str] = []
         self.num_gpus = self.num_workers = 1
         self.cluster: str | None = None
@@ -156,8 +157,25 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         return super().get_dataset(dataSetName)
 
     def _loaded(self) -> Any:
-        """Return the dataset, made now if it is declared and was not asked for yet; ``None`` where there is none."""
-        return self.get_dataset() if self._dataset is None and self.dataset is not None else self._dataset
+        """Return the dataset, made now if it is declared and was not asked for yet.
+
+        ``None`` where there is none, and where weights are trained and it cannot be made, as in an experiment that was
+        copied alone: a line says so, and the weights tell classes and folds. What needs items asks ``get_dataset``.
+        """
+        if self._dataset is not None or self.dataset is None or self._is_bare:
+            return self._dataset
+        try:
+            return self.get_dataset()
+        except UserError as error:
+            if not self.trained().folds():
+                raise
+            self._is_bare = True
+            self.announce_once(0, [f"note: the weights tell classes and folds, the dataset is not here: {error}"])
+            return None
+
+    def trained(self) -> TrainedFolds:
+        """Return what is trained, seeds included."""
+        return TrainedFolds([member.files for member in self.members()])
 
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes: the dataset's own, else ``class 1``, ``class 2``, …"""
@@ -165,7 +183,10 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
 
     @cached_property
     def _class_names(self) -> tuple[str, ...]:
-        known = known_class_names(self._loaded())
+        dataset = self._loaded()
+        known = known_class_names(dataset)
+        if dataset is None and known is None:
+            known = self.trained().class_names()
         if self.classes is None:
             if known is None:
                 raise ConfigError(
@@ -183,10 +204,13 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
 
     def reader(self) -> ItemReader:
         """Return how items of the dataset are read."""
-        xyxy = getattr(root_of(self._loaded()), "gives_xyxy", False)
+        dataset = self._loaded()
+        order = "xyxy" if getattr(root_of(dataset), "gives_xyxy", False) else "yxyx"
+        if dataset is None:
+            order = self.trained().bbox_order() or order
         return ItemReader(
             classes=len(self.class_names()),
-            bbox_order=self.bboxOrder or ("xyxy" if xyxy else "yxyx"),
+            bbox_order=self.bboxOrder or order,
             bbox_source=self.bboxSource or "dataset",
             needs_masks=self.finished().needs_masks,
         )
@@ -293,6 +317,10 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
             self._dataset, self._given = dataset, True
             self._split_of = ()
         dataset = self.get_dataset()
+        if self._is_bare:  # what weights alone told is asked of the dataset now
+            self._is_bare = False
+            for name in ("_class_names", "_finished", "_initial_weights"):
+                self.__dict__.pop(name, None)
         check_length(dataset)
         self._check_metrics()
         self.initial_weights()

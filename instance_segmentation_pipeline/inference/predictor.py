@@ -23,6 +23,7 @@ from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference,
 from .folder_predictor import FolderPredicting, hand_on
 from .prediction_datasets import Answers, ConcatPredictions, Predictions
 from .prediction_store import PredictionStore, writing
+from .trained_folds import TrainedFolds
 
 WORDS = {"all": None, "last": -1}
 """What a command line calls all folds or stages, and the last stage."""
@@ -54,6 +55,8 @@ class Predicting(FolderPredicting):
     executor: Callable[[], Any]
     get_dataset: Callable[..., Any]
     kfold: Callable[..., Any]
+    _loaded: Callable[[], Any]
+    trained: Callable[[], TrainedFolds]
     members: Callable[[], list]
     seeds: Callable[[], list]
     validation: Callable[..., Any]
@@ -133,7 +136,10 @@ class Predicting(FolderPredicting):
             ConfigError: There is no such fold.
         """
         fold = WORDS.get(fold, fold) if isinstance(fold, str) else fold
-        self.kfold()  # a dataset's own folds decide how many there are
+        if self._loaded() is not None:
+            self.kfold()  # a dataset's own folds decide how many there are
+        else:
+            self.folds_count = max(self.folds_count, *(number + 1 for number in self.trained().folds()), 1)
         if fold is None:
             folds = self._folds()
             if not folds:

@@ -14,6 +14,9 @@ from ..zoo.catalogue import successor_of
 from ..zoo.downloads import fetch, is_remote
 from .checkpoint_reader import read_file, reading_for_models
 
+BBOX_ORDER_KEY = "musket_bbox_order"
+"""Where a checkpoint's ``meta`` has the order of coordinates in boxes, for answers given without the dataset."""
+
 
 def read_checkpoint(path: Path, trusted: bool = False) -> dict:
     """Read a checkpoint of MMDetection 2.x or 3.x onto the CPU; without running code, unless it is trusted.

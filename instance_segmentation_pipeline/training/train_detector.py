@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from ..errors import TrainingError, UserError, one_line
-from ..models.checkpoints import last_checkpoint, read_checkpoint, reading_for
+from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, read_checkpoint, reading_for
 from ..models.missing_operators import naming_config
 from ..models.trained_weights import check_trained
 from ..storage.experiment_files import save_with
@@ -59,7 +59,8 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     barrier()
     watch = LossWatch(job.label)
     log = TrainingLog(job.files.metrics, watch)
-    keeper = WeightsKeeper(job.files, log, job.primary_metric, {META_KEY: dict(job.settings)})
+    kept = {META_KEY: dict(job.settings), BBOX_ORDER_KEY: job.train_dataset.reader.bbox_order}
+    keeper = WeightsKeeper(job.files, log, job.primary_metric, kept)
     stop = StopAfter(job.expired or (lambda: False))
     progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
