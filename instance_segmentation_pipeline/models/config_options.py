@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -91,6 +92,12 @@ ADAPTED = re.compile(
 """Keys that act, in another form: scaled to stage, shape or batch, or kept where the device allows it."""
 
 
+TEXT_OR_NUMBER = ("loss_scale", "padding")
+"""Keys that take numbers and words."""
+
+LISTS = ("custom_hooks", "param_scheduler", "train_dataloader.dataset.pipeline", "val_dataloader.dataset.pipeline")
+
+
 def apply_options(config: Config, options: Mapping[str, Any]) -> None:
     """Set dotted keys in a config, as MMDetection's ``--cfg-options`` does.
 
@@ -110,8 +117,9 @@ def apply_options(config: Config, options: Mapping[str, Any]) -> None:
                 raise ConfigError(f"configOptions: {key!r}: {'.'.join(parents[: depth + 1])} holds a value, not keys.")
         if not parents and key not in (*config, *INSTEAD, *ACTING):
             raise ConfigError(f"configOptions: {key!r} is not in the config{nearest(key, list(config))}: correct it.")
-    for path, _ in leaves(options):
+    for path, value in leaves(options):
         _check_read(path)
+        _check_kind(path, _at(config, path), value)
         where, _, leaf = path.rpartition(".")
         if is_class_count(config.get("model"), where.partition(".")[2], leaf):
             raise ConfigError(f"configOptions: {path!r} would be overwritten: set classes, and leave it out.")
@@ -161,6 +169,20 @@ def _check_read(path: str) -> None:
             f"configOptions: {path!r} would do nothing: the items are those of dataset; of the config's own, pipeline "
             "and oversample_thr count: leave it out."
         )
+
+
+def _check_kind(path: str, native: Any, value: Any) -> None:
+    """Raise an error for a text in the place of a number or a list, and for NaN: parts fail on them in training."""
+    is_number = isinstance(native, (int, float)) and path.rpartition(".")[2] not in TEXT_OR_NUMBER
+    expected = None
+    if isinstance(native, bool) and isinstance(value, str):
+        expected = "true or false"
+    elif (is_number and isinstance(value, str)) or (isinstance(value, float) and math.isnan(value)):
+        expected = "a number"
+    elif path in LISTS and not isinstance(value, (list, tuple)):
+        expected = "a list of mappings"
+    if expected is not None:
+        raise ConfigError(f"configOptions: {path!r} is {shortened(value)}, expected {expected}: correct it.")
 
 
 def _check_spelling(config: Config, path: str) -> None:

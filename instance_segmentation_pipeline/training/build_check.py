@@ -5,6 +5,7 @@ Models are built on torch's ``meta`` device, without memory or numbers, where th
 
 import contextlib
 import copy
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,10 @@ from typing import Any
 import torch
 from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import HOOKS, METRICS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import HOOKS, METRICS, PARAM_SCHEDULERS, WEIGHT_INITIALIZERS, init_default_scope
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ..errors import ConfigError, UserError, nearest, one_line, shortened
 from ..models.config_file import walk
@@ -70,6 +72,7 @@ def check_buildable(
     with _without_traces():
         init_default_scope(stages[0].config.default_scope)
         _suppression(stages[0].config.model)
+        _initial_weights(stages[0].config)
         model = _model(stages[0])
         if start is not None:
             load_into(model, start, policy)
@@ -113,8 +116,44 @@ def _suppression(model: Any) -> None:
             )
 
 
+def _initial_weights(config: Any) -> None:
+    """Build what sets the first weights of each part; models do so only when training begins."""
+    for path, node in walk(config.model, "model"):
+        inits = node.get("init_cfg") or []
+        for init in inits if isinstance(inits, (list, tuple)) else [inits]:
+            if not isinstance(init, dict) or "type" not in init:
+                raise ConfigError(
+                    f"{path}.init_cfg is {shortened(init)}, expected a mapping with type: correct configOptions."
+                )
+            if init["type"] in ("Pretrained", "PretrainedInit"):
+                continue  # its file has been read already
+            arguments = {key: value for key, value in init.items() if key != "override"}
+            _built(WEIGHT_INITIALIZERS, arguments, f"{path}.init_cfg", config)
+
+
+def _clipping(config: Any) -> None:
+    """Check the arguments of gradient clipping, which MMEngine hands on after the first iteration."""
+    clip = config.optim_wrapper.get("clip_grad")
+    if clip is None:
+        return
+    kinds = {"norm": clip_grad_norm_, "value": clip_grad_value_}
+    kind = clip.get("type", "norm") if isinstance(clip, dict) else None
+    if kind not in kinds:
+        raise ConfigError(
+            f"optim_wrapper.clip_grad is {shortened(clip)}, expected a mapping, with type norm or value: correct "
+            "configOptions."
+        )
+    known = [name for name in inspect.signature(kinds[kind]).parameters if name != "parameters"]
+    unknown = [key for key in clip if key not in (*known, "type")]
+    if unknown:
+        raise ConfigError(
+            f"optim_wrapper.clip_grad has no {unknown[0]!r}{nearest(unknown[0], known)}: correct configOptions."
+        )
+
+
 def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None:
     config = stage.config
+    _clipping(config)
 
     def build_optimizer() -> OptimWrapper:
         return build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))

@@ -28,6 +28,7 @@ SECTIONS = (
 _UNEXPECTED = re.compile(r"(?:(\w+)\.)?\w+\(\) got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"(?:(\w+)\.)?__init__\(\) missing \d+ required \S+ arguments?: '(\w+)'")
 _UNKNOWN = re.compile(r"(\w[\w.]*) is not in the (.+?) registry")
+_UNNAMED = "Cannot find None in registry"
 
 
 def place_of(error: BaseException, config: Any) -> "str | None":
@@ -42,7 +43,7 @@ def place_of(error: BaseException, config: Any) -> "str | None":
         match = pattern.search(text)
         if match:
             return next(find(config, *match.groups()), None)
-    return None
+    return next(_unregistered(config), None) if _UNNAMED in text else None
 
 
 def _nodes(config: Any) -> Iterator[tuple[str, Any, str]]:
@@ -67,6 +68,14 @@ def _lacking(config: Any, owner: "str | None", name: str) -> Iterator[str]:
 def _kind(config: Any, name: str, registry: str) -> Iterator[str]:
     known = _classes(registry.rpartition("::")[2])
     return (f"{path}.type{nearest(name, known)}" for path, _, kind in _nodes(config) if kind == name)
+
+
+def _unregistered(config: Any) -> Iterator[str]:
+    """Yield the types of layers that no registry has: MMCV says of them ``None``."""
+    known = set(_classes(""))
+    for path, _, kind in _nodes({"model": config.get("model")}):
+        if kind and path.endswith("_cfg") and kind not in known:
+            yield f"{path}.type{nearest(kind, _classes('model'))}"
 
 
 def _registries(name: str) -> Iterator[Registry]:
