@@ -136,7 +136,7 @@ def _clipping(config: Any) -> None:
     clip = config.optim_wrapper.get("clip_grad")
     if clip is None:
         return
-    kinds = {"norm": clip_grad_norm_, "value": clip_grad_value_}
+    kinds: dict[Any, Any] = {"norm": clip_grad_norm_, "value": clip_grad_value_}
     kind = clip.get("type", "norm") if isinstance(clip, dict) else None
     if kind not in kinds:
         raise ConfigError(
