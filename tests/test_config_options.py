@@ -161,6 +161,7 @@ def test_epochs_without_length_or_batch_are_refused(options, message):
         iterations_of(prepared(MASK_RCNN, options).config, 12, 1)
 
 
+@pytest.mark.slow
 def test_a_batch_of_the_options_decides_the_schedule_that_is_trained(add_experiment, capsys):
     path = add_experiment(
         replace=[
