@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from ..errors import TrainingError
 from ..models.checkpoints import last_checkpoint, read_checkpoint, save_as_best
+from ..models.trained_weights import check_classes
 from ..storage.archive import set_aside
 from ..storage.experiment_files import StageFiles, keep_beside, save_with
 from ..storage.metrics_csv import Row, as_written, read_rows, write_rows
@@ -21,8 +22,12 @@ def make_whole(cfg: Any, fold: int) -> None:
     A stage of which more is missing is trained anew, and what is left of it is kept in ``previous/``.
 
     Raises:
-        WeightsError: A stage's checkpoints are there, and all of them are damaged.
+        WeightsError: A stage's checkpoints are there, and all of them are damaged or of other classes.
     """
+    for number in range(len(cfg.stages)):  # nothing is set aside for classes that would then be refused
+        last = last_checkpoint(cfg.files.stage(fold, number))
+        if last is not None:
+            check_classes(read_checkpoint(last), last, cfg.class_names())
     for number, stage in enumerate(cfg.stages):
         files = cfg.files.stage(fold, number)
         missing = _missing(files, stage.epochs, cfg.primary())
