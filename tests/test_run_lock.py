@@ -134,6 +134,22 @@ def test_a_link_is_not_written_through(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "dead link", "loop"])
+def test_what_is_no_lock_is_told_with_what_to_do(tmp_path, kind):
+    path = tmp_path / NAME
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"link": tmp_path, "dead link": tmp_path / "nowhere", "loop": path}[kind])
+    with pytest.raises(ConfigError, match=r"fit.lock is no file, but .*: remove it"), only_run(tmp_path):
+        raise AssertionError
+    path.rmdir() if kind == "folder" else path.unlink()
+    with only_run(tmp_path):
+        assert path.is_file()
+
+
 STATE = {"inProgress.yaml": "true\n", "error.yaml": "errors: []\n", "summary.yaml": "completed: true\n"}
 STATE |= {"weights/.last-0.0.4194303.tmp.weights": "half", "predictions/a-s0-f0.sqlite": "SQLite format 3\0"}
 

@@ -60,7 +60,8 @@ def checked_names(names: Any, *, numbers: bool = False) -> tuple[str, ...]:
         if isinstance(name, (int, np.integer)) and not isinstance(name, bool) and numbers:
             name = str(name)
         if not isinstance(name, str) or not name.strip():
-            hint = ": YAML reads no, yes, null and numbers as values, put quotes around them" if name != "" else ""
+            scalar = not isinstance(name, (str, bytes, list, tuple, dict, set))
+            hint = ": YAML reads no, yes, null and numbers as values, put quotes around them" if scalar else ""
             raise DatasetError(
                 f"CLASSES of the dataset has {shortened(name)} as class {number}, expected {EXPECTED}{hint}."
             )

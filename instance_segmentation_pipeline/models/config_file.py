@@ -10,7 +10,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..errors import ConfigError, nearest, one_line
+from ..errors import ConfigError, nearest, one_line, shortened
+from ..storage.regular_file import absence, named_file
 from ..zoo.catalogue import successor_of, zoo_folder, zoo_names
 from ..zoo.own_configs import SCOPE as OWN_SCOPE
 from ..zoo.own_configs import own_folder, own_names
@@ -37,11 +38,12 @@ def locate(config_path: str, base: Path) -> Path:
         return path
     if config_path.startswith(OWN_SCOPE):
         return _locate_own(config_path)
-    path = (base / Path(config_path).expanduser()).resolve()
-    if not path.is_file():
+    path = named_file(base, config_path)
+    reason = absence(path)
+    if reason is not None:
         hint = successor_of(Path(config_path).stem)
         extra = f"; for a config of MMDetection's zoo write mmdet::{hint}" if hint else ""
-        raise ConfigError(f"configPath {config_path!r} does not exist: {path} was looked for{extra}.")
+        raise ConfigError(f"configPath {shortened(config_path)} {reason}{extra}.")
     return path
 
 

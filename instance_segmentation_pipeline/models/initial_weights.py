@@ -5,7 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..errors import WeightsError
+from ..errors import WeightsError, shortened
+from ..storage.regular_file import absence, named_file
 from ..zoo.downloads import HOW_TO_GO_WITHOUT, fetch, is_remote
 from .checkpoint_reader import read_file
 from .config_file import walk
@@ -24,9 +25,10 @@ def resolve_weights(weights_path: str, base: Path, cache: "Path | None" = None) 
     """
     if is_remote(weights_path):
         return fetch(weights_path, cache, "weightsPath")
-    path = (base / Path(weights_path).expanduser()).resolve()
-    if not path.is_file():
-        raise WeightsError(f"weightsPath {weights_path!r} does not exist: {path} was looked for.")
+    path = named_file(base, weights_path)
+    reason = absence(path)
+    if reason is not None:
+        raise WeightsError(f"weightsPath {shortened(weights_path)} {reason}.")
     return path
 
 

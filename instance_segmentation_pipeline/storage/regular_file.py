@@ -40,6 +40,31 @@ def read_text(path: "str | Path", encoding: str = "utf-8", most: int = MOST_TEXT
         return str(file.read())
 
 
+def named_file(base: Path, name: str) -> Path:
+    """Return the path, without links, of a file named relative to a folder; unlike ``Path.resolve`` it never raises."""
+    path = base / os.path.expanduser(name)  # noqa: PTH111 - Path.expanduser raises for a user that is not known
+    try:
+        return Path(os.path.realpath(path))  # Path.resolve raises for a loop of links
+    except ValueError:  # a zero byte in the name
+        return path
+
+
+def absence(path: Path) -> "str | None":
+    """Return why there is no regular file at a path, in words that follow its name; ``None`` where there is one."""
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return f"does not exist: {path} was looked for"
+        return f"cannot be looked at ({error.strerror}): {path} was looked for"
+    except ValueError as error:  # a zero byte in the name
+        return f"can be no file's name ({error})"
+    if stat.S_ISREG(kind):
+        return None
+    what = "a folder" if stat.S_ISDIR(kind) else "a pipe, a device or a socket"
+    return f"is no file, but {what}: {path} was looked for"
+
+
 def _opened(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     kind = os.fstat(descriptor).st_mode

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,7 @@ def only_run(folder: Path, break_lock: bool = False) -> Iterator[None]:
 
     Raises:
         Locked: Another run holds it, here or in this process; its process and host are named.
-        ConfigError: The folder cannot be written to.
+        ConfigError: The folder cannot be written to, or what has the name of the lock is no file.
     """
     path, owner = folder / NAME, os.getpid()
     lock = _taken(path, break_lock)
@@ -64,10 +65,14 @@ def _taken(path: Path, break_lock: bool) -> int:
     """Return the descriptor of the lock's file, locked."""
     while True:
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError as error:
+            if path.is_symlink() or path.is_dir():
+                raise ConfigError(_no_lock(path)) from error
             raise ConfigError(not_writable(path.parent, error)) from error
         try:
+            if not stat.S_ISREG(os.fstat(lock).st_mode):
+                raise ConfigError(_no_lock(path))
             by_kernel = _lock(lock, path)
             if not _is_still(lock, path):
                 os.close(lock)  # its holder has just ended, and removed it
@@ -79,6 +84,10 @@ def _taken(path: Path, break_lock: bool) -> int:
             raise
         _held.add(lock)
         return lock
+
+
+def _no_lock(path: Path) -> str:
+    return f"{path} is no file, but a link, a folder, a pipe or a device, so that no run can be kept apart: remove it."
 
 
 def _lock(lock: int, path: Path) -> bool:
@@ -156,8 +165,8 @@ def _lives(holder: dict) -> bool:
 def _started(pid: int) -> "str | None":
     """Return what tells a process from a later one of the same number; ``None`` when there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        return stat.rpartition(")")[2].split()[19]  # starttime, proc(5)
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return told.rpartition(")")[2].split()[19]  # starttime, proc(5)
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return None
