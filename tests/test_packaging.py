@@ -163,9 +163,20 @@ def test_uninstalling_one_of_the_two_is_told(pip, imgaug, removed):
     done = imgaug()
     assert done.returncode == 1
     said = done.stderr.splitlines()[-1]
-    assert said.startswith("ModuleNotFoundError: the module imgaug is incomplete")
+    assert re.match(r"\S*IncompleteModuleError: the module imgaug is incomplete", said)
     pip(*re.search(r"-m pip (install .*)$", said).group(1).split())
     assert imgaug().stdout == "0.4.3\n"
+
+
+def test_what_is_told_is_no_defect_for_the_commands(pip, environment, run):
+    pip("install", "imgaug", "imaug")
+    pip("uninstall", "--yes", "imgaug")
+    code = (
+        "from instance_segmentation_pipeline.errors import UserError\n"
+        "try: import imgaug\nexcept UserError as error: print(isinstance(error, ModuleNotFoundError), error.name)"
+    )
+    done = run(environment / "env" / "bin" / "python", "-c", code, cwd=environment)
+    assert done.stdout == "True imgaug\n", done.stderr
 
 
 def test_neither_of_the_two_is_python_s_own_error(imgaug):

@@ -8,20 +8,27 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
+from ..errors import UserError
+
 WANTED = "imaug"
 TRIED = "0.4.3"
 
 
-def missing(fullname: str) -> "ModuleNotFoundError | None":
+class IncompleteModuleError(UserError, ModuleNotFoundError):
+    """The files of ``imgaug`` are gone though a distribution of it is installed."""
+
+
+def missing(fullname: str) -> "IncompleteModuleError | None":
     """Return what to raise where a distribution is installed whose files are gone; ``None`` where none is."""
     wanted = _version(WANTED)
     if wanted is None and _version("imgaug") is None:
         return None
-    return ModuleNotFoundError(
+    error = IncompleteModuleError(
         "the module imgaug is incomplete: imgaug and imaug are two distributions of it, and uninstalling one removes "
-        f"files of both; put it right with: {_command(wanted)}",
-        name=fullname,
+        f"files of both; put it right with: {_command(wanted)}"
     )
+    error.name = fullname
+    return error
 
 
 def check(module: ModuleType) -> None:
