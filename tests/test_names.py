@@ -195,7 +195,6 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)
 def test_requests_that_mean_nothing(add_experiment, request_):
     path = add_experiment(extra="folds_count: 2\n")
