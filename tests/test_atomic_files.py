@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import socket
+import stat
 from pathlib import Path
 
 import pytest
 
+from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.storage.atomic import (
     create_exclusively,
     keep_beside,
@@ -112,3 +115,39 @@ def test_a_kept_file_outlives_its_replacement(tmp_path, links, monkeypatch):
     assert (tmp_path / "b").read_text() == "second"
     assert contents(tmp_path) == ["a", "b"]
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("kind", ["device", "socket"])
+def test_no_device_is_replaced(kind, linked, tmp_path):
+    """As root a rename over ``/dev/null`` succeeds, and breaks the machine."""
+    target = tmp_path / "target"
+    if kind == "device":
+        try:
+            os.mknod(target, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        except OSError:
+            target.symlink_to("/dev/null")
+    else:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(target))
+        server.close()
+    before = os.lstat(target)
+    path = tmp_path / "link" if linked else target
+    if linked:
+        path.symlink_to(target)
+    with pytest.raises(OSError, match="it is a device or a socket"), write_atomically(path):
+        raise AssertionError
+    assert os.lstat(target).st_mode == before.st_mode and os.lstat(target).st_ino == before.st_ino
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"target", "link"}
+
+
+@pytest.mark.parametrize("output", ["pipe", "device", "link to a device"])
+def test_a_table_goes_into_a_file_only(output, tmp_path, capsys):
+    target = tmp_path / output
+    if output == "pipe":
+        os.mkfifo(target)
+    else:
+        target.symlink_to("/dev/null")
+    assert main(["analize", "--inputFolder", str(tmp_path), "--output", str(target)]) == 2
+    assert "is a pipe, a device or a socket" in capsys.readouterr().err
+    assert target.is_symlink() or target.is_fifo()

@@ -72,6 +72,8 @@ def _check_output(output: Path) -> None:
         )
     if output.name in ("", "..") or output.is_dir():
         raise ConfigError(f"--output {output} is a folder: give the CSV to write, such as {output / 'report.csv'}.")
+    if output.exists() and not output.is_file():
+        raise ConfigError(f"--output {output} is a pipe, a device or a socket: give the CSV to write.")
 
 
 def _write_page(path: Path, analysis: Any, title: str, embed: bool) -> None:

@@ -42,6 +42,8 @@ class Place:
 
 def place() -> "Place | None":
     """Return this process's place among those that torchrun started, ``None`` where it did not start this one."""
+    for name in VARIABLES[1:]:  # PyTorch and MMEngine read each of them, also without the others
+        number_in_environment(name, 0, 0, 2**31)
     if not all(name in os.environ for name in VARIABLES) or os.environ[VARIABLES[0]].startswith(RUN_PREFIX):
         return None
     rank, local_rank, local_size, size = (int(number_in_environment(name, 0, 0, 2**31)) for name in VARIABLES[1:])

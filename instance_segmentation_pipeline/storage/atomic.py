@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,13 +62,26 @@ def create_exclusively(path: Path) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
 
 
+def _refuse_device(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OSError(errno.EINVAL, "it is a device or a socket, no file", str(path))
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` to write to; on success it is synced and renamed over ``path``.
 
     The temporary file is there, empty, when the block begins, and gone when it ends.
+
+    Raises:
+        OSError: ``path`` is, or leads to, a device, which a rename would put a file in the place of; or the system's.
     """
     path = Path(path)
+    _refuse_device(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
     create_exclusively(temporary)
