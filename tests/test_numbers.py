@@ -172,6 +172,19 @@ def test_no_time_at_all_ends_after_the_first_epoch(project, add_experiment):
     assert len((path.parent / "metrics" / "metrics-0.0.csv").read_text().splitlines()) == 2
 
 
+@pytest.mark.slow
+def test_no_time_at_all_ends_between_folds_too(project, add_experiment):
+    from musket_core.projects import Project
+
+    path = add_experiment(extra="folds_count: 2\n")
+    for trained in (1, 2):
+        experiment = Project(str(project)).byName("exp01")
+        experiment.time, experiment.allowResume = 0, trained > 1
+        experiment.fit()
+        assert len(list((path.parent / "metrics").glob("*.csv"))) == trained
+        assert experiment.isCompleted() == (trained == 2)
+
+
 @pytest.mark.parametrize("value", ["abc", "nan", "inf", "-1", "0", "1e9", "1,5"])
 def test_an_environment_variable_that_is_no_number(monkeypatch, value):
     monkeypatch.setenv("MUSKET_MMDETECTION_GROUP_TIMEOUT", value)

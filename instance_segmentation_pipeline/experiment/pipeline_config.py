@@ -70,6 +70,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         self.gpus = 1 if self.joined is None else self.joined.place.size
         self.cache: Path | None = None
         self.expires: float | None = None
+        self.has_trained = False
         self.refit = False
         self.break_lock = False
         self.within_lock: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext

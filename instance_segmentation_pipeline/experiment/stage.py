@@ -64,6 +64,9 @@ class DetectionStage:
         resumed = self._resumption(files, settings, ec) if cfg.resume else None
         if resumed is not None and resumed.finished:
             return
+        if cfg.has_trained and cfg.joined is None and cfg.expired():  # clocks of a torchrun group's processes differ
+            cfg.canceled_by_timer = True
+            return
         if model.oversample_threshold is not None:
             train = class_balanced(train, cfg.labels().of(kf.ds, train), model.oversample_threshold)
         iterations = iterations_of(model.config, len(train), cfg.gpus)
@@ -71,6 +74,7 @@ class DetectionStage:
         cfg.announce_once(ec.stage, finished.decisions)
         job = self._job(finished, kf, train, ec, settings, resumed)
         result = cfg.executor().train(lambda device: train_detector(job, device))
+        cfg.has_trained = True
         draw_learning_curves(files, job.label)
         cfg.canceled_by_timer = cfg.canceled_by_timer or result.stopped
 
