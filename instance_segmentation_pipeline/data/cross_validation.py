@@ -8,11 +8,12 @@ from musket_core import datasets
 from ..errors import ConfigError, DatasetError
 from .dataset_length import length_of
 from .item_cache import ItemCache
-from .split_checks import check_folds, check_holdout, notes_on
+from .split_checks import check_folds, check_holdout, damaged, notes_on
 from .splits import (
     Fold,
     SplitRequest,
     fingerprint,
+    has_mark,
     is_made_from,
     item_labels,
     item_order,
@@ -172,6 +173,8 @@ class Folding:
         """Refuse to mix weights trained on one split with another one."""
         there = self.files.folds_split
         if there.exists() and not is_made_from(there, mark, self._items) and self.files.trained():
+            if not has_mark(there):
+                raise damaged(there)
             raise ConfigError(
                 f"{there} was made for another dataset, folds_count, testSplit, validationSplit, stratified, seed or "
                 "order of the items than there is now, and weights were trained on it: put it back, or train anew "

@@ -213,6 +213,13 @@ def is_made_from(path: Path, mark: str, items: str = "") -> bool:
     return not items or not known or known[0] == f"{ITEMS}{items}".encode()
 
 
+def has_mark(path: Path) -> bool:
+    """Say whether a file begins with the line of what a split was made from, as each split file does."""
+    with open_regular(path, "rb") as file:
+        first = file.readline(1 << 16)
+    return first.startswith(MARK.encode()) and first.endswith(b"\n") and not first.endswith(b"\r\n")
+
+
 def read_split(path: Path, mark: str, items: str = "") -> Any:
     """Return a split that was made from ``mark``; ``None`` when there is none, or it was made from something else.
 
