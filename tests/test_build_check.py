@@ -33,7 +33,7 @@ BAD = [
     ("", option("model.bbox_head.num_clases: 1"), "the model cannot be built"),
     ("", [("[32, 64, 128]", "[1, 2]")], "the model cannot be built"),
     ("", option("model.backbone.type: Resnet"), "the model cannot be built"),
-    ("", [("deepen_factor: 0.167", "deepen_factor: many")], "the model cannot be built"),
+    ("", [("deepen_factor: 0.167", "deepen_factor: many")], "'model.backbone.deepen_factor' is 'many', expected a number"),
     ("", option("train_dataloader.num_workers: -1"), "train_dataloader cannot be built"),
     ("", option("train_dataloader.sampler: {type: NoSampler}"), "'NoSampler', whose epochs have no known length"),
     ("", option("val_dataloader.collate_fn: {type: nothing}"), "val_dataloader cannot be built"),
