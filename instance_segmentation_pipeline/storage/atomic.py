@@ -40,7 +40,7 @@ def temporary_beside(path: Path) -> Path:
     """
     stem = os.fsencode(path.stem)[:100].decode("utf-8", "ignore")
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= 40 else ""
-    return path.with_name(f".{stem}.{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp{suffix}")
+    return path.with_name(f".{stem}.{host_name()}-{os.getpid()}-{secrets.token_hex(8)}.tmp{suffix}")
 
 
 def writer_of(temporary: Path) -> "tuple[str, int] | None":
@@ -49,7 +49,8 @@ def writer_of(temporary: Path) -> "tuple[str, int] | None":
     return None if match is None else (match["host"], int(match["pid"]))
 
 
-def _host() -> str:
+def host_name() -> str:
+    """Return this machine's name as temporary names tell it: letters, digits, ``_`` and ``-``, 40 at most."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:40] or "host"
 
 

@@ -2,9 +2,9 @@
 
 import os
 import re
-import socket
 from pathlib import Path
 
+from .atomic import host_name
 from .experiment_files import ExperimentFiles
 from .run_manifest import NAME, is_of_run
 
@@ -36,8 +36,7 @@ def _is_left(files: ExperimentFiles, path: Path) -> bool:
     names = [path.with_name(final).relative_to(files.root).as_posix() for final in finals]
     if not any(name in known or is_of_run(files, name) for name in names):
         return False
-    host = re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:40]
-    return match["host"] in (None, host) and not _lives(int(match["pid"]))
+    return match["host"] in (None, host_name()) and not _lives(int(match["pid"]))
 
 
 def _lives(pid: int) -> bool:
