@@ -23,10 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from operators_in_torch import mmcv_with
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from instance_segmentation_pipeline.operators.extension import operators
+from tests.support.operators_in_torch import mmcv_with
 
 Call = Callable[[], Any]
 

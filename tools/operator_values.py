@@ -1,4 +1,4 @@
-"""Writes the answers of MMCV's compiled operators to the cases of ``tests/operator_cases.py``, as test data.
+"""Writes the answers of MMCV's compiled operators to the cases of ``tests/support/operator_cases.py``, as test data.
 
 Needs an environment with a compiled MMCV. Usage: python tools/operator_values.py
 """
@@ -8,21 +8,21 @@ import sys
 from pathlib import Path
 
 os.environ["MUSKET_MMDETECTION_OPERATORS"] = "compiled"
-TESTS = Path(__file__).resolve().parent.parent / "tests"
-sys.path.insert(0, str(TESTS))
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
 
 
 def main() -> int:
-    """Run every case and write ``tests/data/operators/compiled.npz``."""
+    """Run every case and write ``tests/operators/compiled.npz``."""
     import mmcv
     import numpy as np
     import torch
-    from operator_cases import CASES
+
+    from tests.support.operator_cases import CASES
 
     torch.set_num_threads(1)
     values = {f"{case}/{name}": value for case, run in CASES.items() for name, value in run().items()}
-    target = TESTS / "data" / "operators" / "compiled.npz"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = REPOSITORY / "tests" / "operators" / "compiled.npz"
     np.savez_compressed(target, **values)
     size = target.stat().st_size / 1024
     print(
