@@ -66,6 +66,18 @@ def read_config(path: Path, common: "Path | None" = None) -> dict[str, Any]:
     return properties
 
 
+def taken_from_common(path: Path, common: "Path | None") -> dict[str, Any]:
+    """Return what an experiment takes from ``common.yaml``: keys that it does not have itself.
+
+    Raises:
+        ConfigError: One of the files cannot be read.
+    """
+    if common is None or not os.path.lexists(common):
+        return {}
+    own = read_mapping(path)
+    return {key: value for key, value in read_mapping(common).items() if own.get(key) is None}
+
+
 def common_of(path: Path) -> "Path | None":
     """Return the ``common.yaml`` of the project that an experiment's YAML lies in, ``None`` outside a project."""
     project = project_of(path)

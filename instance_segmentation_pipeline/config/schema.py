@@ -5,12 +5,13 @@ heavy starts. ``reference.md`` documents the same table, and a test compares the
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
+from .refusals import refusal
 
 Check = Callable[[Any], Any]
 
@@ -220,42 +221,6 @@ PROPERTIES = (
     Property("experiment_result", "a metric's name", _text, None, "what stands for the whole experiment"),
 )
 
-FROM_MUSKET = frozenset(
-    {
-        "activation",
-        "architecture",
-        "augmentation",
-        "batch",
-        "callbacks",
-        "clipnorm",
-        "clipvalue",
-        "copyWeights",
-        "crops",
-        "dataset_augmenter",
-        "declarations",
-        "dropout",
-        "dumpPredictionsToCSV",
-        "encoder_weights",
-        "extra_train_data",
-        "freeze_encoder",
-        "gpus",
-        "groupFunc",
-        "hyperparameters",
-        "import_tasks",
-        "loss",
-        "manualResize",
-        "maxEpochSize",
-        "metrics",
-        "negatives",
-        "preprocessing",
-        "pretrain_transform",
-        "run_tasks",
-        "transforms",
-        "verbose",
-    }
-)
-"""Keys of other Musket dialects: they get a message of their own, since they look right to a Musket user."""
-
 
 def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Check the mapping read from the YAML file; return a value for every property.
@@ -267,6 +232,15 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     if raw.get("num_seeds") is not None and raw.get("seed") is not None:
         raise ConfigError("num_seeds trains with seeds of its own, so that seed does nothing beside it: remove one.")
     return checked
+
+
+def check_given(raw: Mapping[str, Any]) -> None:
+    """Check the keys that a part of an experiment's properties has, such as ``common.yaml``; others may be missing.
+
+    Raises:
+        ConfigError: An unknown key, or a wrong type or value.
+    """
+    _check(raw, tuple(replace(entry, required=False) for entry in PROPERTIES), "")
 
 
 def _check(raw: Mapping[str, Any], table: tuple[Property, ...], prefix: str) -> dict[str, Any]:
@@ -293,8 +267,9 @@ def _check(raw: Mapping[str, Any], table: tuple[Property, ...], prefix: str) -> 
 
 
 def _unknown(key: str, known: Mapping[str, Property], prefix: str) -> str:
-    if not prefix and key in FROM_MUSKET:
-        return f"{key} is a Musket property that the MMDetection dialect does not have: remove it."
+    refused = refusal(key, prefix)
+    if refused is not None:
+        return refused
     return f"{prefix}{key} is not a property of the MMDetection dialect{nearest(key, known)}: correct or remove it."
 
 

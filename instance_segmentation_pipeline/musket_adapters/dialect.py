@@ -4,13 +4,15 @@
 them. Files of other dialects go to upstream's own functions.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..config.loader import HEADER, check_version, common_of, first_line, is_ours, read_config
+from ..config.loader import HEADER, check_version, common_of, first_line, is_ours, read_config, taken_from_common
+from ..config.schema import check_given
 from ..errors import ConfigError, shortened
 from ..storage.regular_file import open_regular
 
@@ -70,15 +72,24 @@ def parse_with_dialect(upstream: Callable) -> Callable:
         path = Path(source).absolute()
         check_version(path)
         common = common_of(path) if extra is None else Path(extra)
-        try:
-            config = Dialect().instantiate(read_config(path, common))
-        except ConfigError as error:
-            told = str(error)
-            raise ConfigError(told if told.startswith(str(path)) else f"{path}: {told}") from None
+        properties = read_config(path, common)
+        with _naming(common or path):
+            check_given(taken_from_common(path, common))
+        with _naming(path):
+            config = Dialect().instantiate(properties)
         config.path = str(path)
         return config
 
     return parse
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the name of a file before what is wrong with it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def resolve_before(upstream: Callable) -> Callable:

@@ -333,3 +333,30 @@ def test_upstream_instances_have_tight_boxes_and_class_names(instance_dataset, a
     cfg.check(dataset)
     assert cfg.reader().bbox_order == "xyxy"
     assert cfg.class_names() == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("callbacks: {EarlyStopping: {patience: 5}}", "callbacks is a Musket property"),
+        ("clases: 3", "clases is not a property of the MMDetection dialect (did you mean 'classes'?)"),
+        ("folds_count: many", "folds_count is 'many', but it must be a whole number"),
+        ("stages: [{epochs: 0}]", "stages[0].epochs is 0"),
+        ("a: b: c", "is not valid YAML"),
+    ],
+)
+def test_what_is_wrong_in_common_yaml_is_told_with_its_name(add_experiment, project, line, message):
+    path = add_experiment(replace=[("stages:\n  - epochs: 1\n", "")])
+    (project / "common.yaml").write_text(line + "\n")
+    with pytest.raises(ConfigError) as caught:
+        generic.parse(str(path))
+    assert str(caught.value).startswith(str(project / "common.yaml"))
+    assert message in str(caught.value)
+    assert str(path) not in str(caught.value)
+
+
+def test_what_is_wrong_in_an_experiment_is_told_with_its_name_beside_a_common_yaml(add_experiment, project):
+    path = add_experiment(replace=[("stages:\n  - epochs: 1\n", "")])
+    (project / "common.yaml").write_text("folds_count: 2\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml: stages is missing"):
+        generic.parse(str(path))

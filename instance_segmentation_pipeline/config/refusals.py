@@ -1,0 +1,100 @@
+"""Words of Musket that the dialect does not have: what does the job here, or why there is none.
+
+``reference.md`` has the same sentences in its table of Musket's keys, and a test compares the two.
+"""
+
+_NETWORK = "the net is the one that configPath names; configOptions changes it"
+_HEAD_WEIGHTS = "say which weights to start from by pretrained and weightsPath"
+_INTERNAL = "it switches a part of musket_core that is not there in this dialect: remove it"
+_TASKS = "mark a function of the project's modules @tasks.task, and run it by musket task"
+_HOOKS = "give hooks of MMEngine by configOptions: custom_hooks"
+_TUNING = "trials are not made here: write one experiment for each"
+
+_SOON = "remove it"
+
+ROOT = {
+    "activation": "heads of detectors have their own last layer: set it by configOptions, as model.bbox_head.loss_cls",
+    "add_to_train": "give extra_train_data",
+    "architecture": f"{_NETWORK}: musket models lists those of the zoo",
+    "augmentation": "the native config brings its own augmentation (nativePipeline), and get_train_item may do more",
+    "backbone": f"{_NETWORK}: model.backbone",
+    "batch": "give imagesPerGpu, the batch of one device: the whole batch is that times gpus_per_net",
+    "bgr": _INTERNAL,
+    "callbacks": _HOOKS,
+    "classifier": _NETWORK,
+    "classifier_lr": "give parts of the net rates of their own by configOptions: optim_wrapper.paramwise_cfg",
+    "clipnorm": "set it by configOptions: optim_wrapper.clip_grad.max_norm",
+    "clipvalue": "set it by configOptions: optim_wrapper.clip_grad",
+    "compressPredictionsAsInts": "predictions are kept as run-length codes, without loss: remove it",
+    "compressScale": "predictions are kept as run-length codes, without loss: remove it",
+    "copyWeights": "it fills a fourth channel of the first layer, and images have three channels here: remove it",
+    "crops": "give the cells as items of the dataset",
+    "dataset_augmenter": _SOON,
+    "declarations": "they describe nets of Keras, and configPath names the net",
+    "dropout": _NETWORK,
+    "dropSemanticHead": "a head that learns from semantic maps is left out by configOptions",
+    "dumpPredictionsToCSV": "musket task --task export_predictions writes COCO JSON",
+    "encoder_weights": _HEAD_WEIGHTS,
+    "extra_callbacks": _HOOKS,
+    "extra_train_data": _SOON,
+    "fit_with": _INTERNAL,
+    "flipPred": "give testTimeAugmentation",
+    "freeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
+    "gpus": "give the flag --gpus_per_net",
+    "groupFunc": _SOON,
+    "holdout": _SOON,
+    "hyperparameters": _TUNING,
+    "import_tasks": _TASKS,
+    "initial_weights": "give weightsPath",
+    "logAll": "MMEngine's log in logs/ has the losses of iterations",
+    "loss": "the net brings its losses: weigh them by configOptions, as model.bbox_head.loss_cls.loss_weight",
+    "manualResize": _SOON,
+    "max_evals": _TUNING,
+    "maxEpochSize": _SOON,
+    "metrics": "final_metrics are those of the summary, and the CSV has those of each epoch",
+    "multiscaleMode": _SOON,
+    "needsSessionForPrediction": _INTERNAL,
+    "negatives": _SOON,
+    "noTrain": "musket task measures what is trained, and musket fit --only_report makes its summary anew",
+    "preprocessing": "write a list of provider and preprocessors as dataset",
+    "pretrain_transform": _SOON,
+    "rate": _INTERNAL,
+    "run_tasks": _TASKS,
+    "saveLast": "the last weights of each stage are always kept, as weights/last-<fold>.<stage>.weights: remove it",
+    "separatePredictions": _INTERNAL,
+    "showDataExamples": _SOON,
+    "steps_per_epoch": _SOON,
+    "tasks": _TASKS,
+    "transforms": "change the images in the dataset, which training and prediction read alike",
+    "unfreeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
+    "validation_steps": "the whole validation part is measured after each epoch; validation_negatives makes it smaller",
+    "verbose": "one line shows the progress, and the CSV each epoch: remove it",
+    "weights": _HEAD_WEIGHTS,
+}
+"""Keys of the YAML, with what does the job here."""
+
+STAGE = {
+    "callbacks": _HOOKS,
+    "extra_callbacks": _HOOKS,
+    "freeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
+    "initial_weights": "the first stage starts from weightsPath, each other from the best weights of the one before",
+    "logAll": "MMEngine's log in logs/ has the losses of iterations",
+    "loss": "the net brings its losses: weigh them by configOptions, as model.bbox_head.loss_cls.loss_weight",
+    "negatives": _SOON,
+    "unfreeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
+    "validation_negatives": _SOON,
+}
+"""Keys of a stage, with what does the job here."""
+
+
+def refusal(key: str, prefix: str = "") -> "str | None":
+    """Return the sentence that refuses a word of Musket, ``None`` for one that is none.
+
+    Args:
+        key: The key.
+        prefix: What stands before it in messages: empty at the root, ``stages[0].`` in a stage.
+    """
+    pointer = (STAGE if prefix else ROOT).get(key)
+    if pointer is None:
+        return None
+    return f"{prefix}{key} is a Musket property that the MMDetection dialect does not have: {pointer}."
