@@ -80,7 +80,7 @@ class Deferred:
     def __subclasscheck__(self, subclass: type) -> bool:
         return issubclass(subclass, real(self))
 
-    def __mro_entries__(self, bases: tuple) -> tuple:
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         if self._is_real():
             return (real(self),)
         if "_placeholder" not in self.__dict__:
@@ -88,7 +88,7 @@ class Deferred:
             _UNSETTLED.append(self)
         return (self._placeholder,)
 
-    def __dir__(self) -> list:
+    def __dir__(self) -> list[str]:
         return dir(real(self))
 
     def _is_real(self) -> bool:
@@ -137,7 +137,7 @@ def _placeholder_of(deferred: Deferred) -> type:
     return type(name, (), {"__new__": new, "__doc__": f"Holds the place of ``{deferred._name}``."})
 
 
-def _new_of(derived: Any) -> Callable:
+def _new_of(derived: Any) -> Callable[..., Any]:
     """Return a ``__new__`` for a class whose placeholder had one.
 
     CPython keeps the slot of the placeholder's, which would hand the arguments on to ``object.__new__``.

@@ -8,7 +8,6 @@ import difflib
 import signal
 import traceback
 from collections.abc import Iterable
-from typing import Any
 
 from .text import one_line_of, printable, short
 
@@ -22,7 +21,7 @@ class UserError(Exception):
     It is one line of bounded length, whatever names and values stand in it.
     """
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: object) -> None:
         words = (_words(argument) if isinstance(argument, str) else argument for argument in arguments)
         super().__init__(*words)
 

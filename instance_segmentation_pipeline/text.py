@@ -32,7 +32,7 @@ class _Short(reprlib.Repr):
 _short = _Short()
 
 
-def printable(value: Any, limit: int = LIMIT) -> str:
+def printable(value: object, limit: int = LIMIT) -> str:
     """Return a value as one line that does nothing to a terminal.
 
     Control and formatting characters (escape sequences, line breaks, changes of the writing direction) and halves of
@@ -56,7 +56,7 @@ def one_line_of(text: str, limit: int = LIMIT) -> str:
     return printable(" ".join(text[: 100 * limit].split()), limit)
 
 
-def short(value: Any, limit: int = 80) -> str:
+def short(value: object, limit: int = 80) -> str:
     """Return the ``repr`` of a value from a file as one short line, in a time that does not grow with the value."""
     try:
         return printable(_short.repr(value), limit)

@@ -98,7 +98,7 @@ def project_of(path: Path) -> "Path | None":
 class _UniqueKeyLoader(yaml.SafeLoader):
     """The safe loader, for which a key given twice is an error instead of a silent choice."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         if not isinstance(node, yaml.MappingNode):
             return super().construct_mapping(node, deep)
         seen = set()

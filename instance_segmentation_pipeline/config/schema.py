@@ -4,15 +4,17 @@
 heavy starts. ``reference.md`` documents the same table, and a test compares the two.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
 from .refusals import refusal
 
+Value = TypeVar("Value")
 Check = Callable[[Any], Any]
 
 
@@ -35,7 +37,7 @@ class Integer:
     low: int
     high: int
 
-    def __call__(self, value: Any) -> int:
+    def __call__(self, value: object) -> int:
         """Return the value; raise a ``ValueError`` for another one."""
         if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
             raise ValueError
@@ -57,7 +59,7 @@ class Number:
     above: bool = False
     below: bool = False
 
-    def __call__(self, value: Any) -> float:
+    def __call__(self, value: object) -> float:
         """Return the value as a float; raise a ``ValueError`` for another one."""
         if isinstance(value, bool) or not isinstance(value, (int, float, str)) or len(str(value)) > MOST_DIGITS:
             raise ValueError
@@ -93,20 +95,20 @@ def _numeric(name: str, check: "Integer | Number", default: Any, meaning: str, r
     return Property(name, str(check), check, default, meaning, required)
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError
     return value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:  # no file's name holds that
         raise ValueError
     return value
 
 
 def _one_of(*names: str) -> Check:
-    def check(value: Any) -> str:
+    def check(value: object) -> str:
         if value not in names:
             raise ValueError
         return str(value)
@@ -114,13 +116,13 @@ def _one_of(*names: str) -> Check:
     return check
 
 
-def _mapping(value: Any) -> dict:
+def _mapping(value: object) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ValueError
     return value
 
 
-def _shape(value: Any) -> list:
+def _shape(value: object) -> list[int]:
     if not isinstance(value, (list, tuple)) or len(value) not in (2, 3):
         raise ValueError
     if len(value) == 3 and (value[2] != 3 or isinstance(value[2], bool)):
@@ -128,7 +130,7 @@ def _shape(value: Any) -> list:
     return [SIZES(size) for size in value[:2]]
 
 
-def _names(value: Any) -> list:
+def _names(value: object) -> list[str]:
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list):
@@ -136,13 +138,13 @@ def _names(value: Any) -> list:
     return [_text(name) for name in value]
 
 
-def _dataset(value: Any) -> Any:
+def _dataset(value: Value) -> Value:
     if not isinstance(value, (str, dict, list)) or not value:
         raise ValueError
     return value
 
 
-def _optimizer(value: Any) -> Any:
+def _optimizer(value: object) -> "str | dict[str, Any]":
     if isinstance(value, dict):
         if not isinstance(value.get("type"), str):
             raise ValueError
@@ -156,7 +158,7 @@ def _optimizer(value: Any) -> Any:
     return _text(value)
 
 
-def _stages(value: Any) -> list:
+def _stages(value: object) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not value:
         raise ValueError
     stages = []
@@ -167,7 +169,7 @@ def _stages(value: Any) -> list:
     return stages
 
 
-def _augmentation(value: Any) -> Any:
+def _augmentation(value: Value) -> Value:
     views_of(value)
     return value
 
@@ -273,5 +275,5 @@ def _unknown(key: str, known: Mapping[str, Property], prefix: str) -> str:
     return f"{prefix}{key} is not a property of the MMDetection dialect{nearest(key, known)}: correct or remove it."
 
 
-def _fresh(default: Any) -> Any:
-    return default.copy() if isinstance(default, (dict, list)) else default
+def _fresh(default: Value) -> Value:
+    return copy.copy(default) if isinstance(default, (dict, list)) else default

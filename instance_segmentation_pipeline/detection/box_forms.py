@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import FloatArray
 from .boxes import SWAPPED, pairwise_iou
 
 FITS = 0.3
@@ -38,7 +39,7 @@ class BoxForm:
         }
         return names[self.kind] + (", as shares of the image's sides" if self.normalised else "")
 
-    def corners(self, bboxes: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    def corners(self, bboxes: FloatArray, sides: FloatArray) -> FloatArray:
         """Return boxes of this form as ``x1, y1, x2, y2`` in pixels.
 
         Args:
@@ -57,7 +58,7 @@ class BoxForm:
         return boxes
 
 
-def fits(form: BoxForm, bboxes: np.ndarray, sides: np.ndarray, tight: np.ndarray) -> tuple[float, float]:
+def fits(form: BoxForm, bboxes: FloatArray, sides: FloatArray, tight: FloatArray) -> tuple[float, float]:
     """Return the share of boxes that fit their masks when read in a form, and the mean IoU.
 
     Args:
@@ -72,7 +73,7 @@ def fits(form: BoxForm, bboxes: np.ndarray, sides: np.ndarray, tight: np.ndarray
     return float((iou >= FITS).mean()), float(iou.mean())
 
 
-def best_form(order: str, bboxes: np.ndarray, sides: np.ndarray, tight: np.ndarray) -> "BoxForm | None":
+def best_form(order: str, bboxes: FloatArray, sides: FloatArray, tight: FloatArray) -> "BoxForm | None":
     """Return the form in which boxes fit their masks; ``None`` where most fit as corners in ``order``, or in no form.
 
     Another form is named only where nine of ten boxes fit in it. The arguments are those of ``fits``.
@@ -91,7 +92,7 @@ def best_form(order: str, bboxes: np.ndarray, sides: np.ndarray, tight: np.ndarr
     return form if share >= 0.9 else None
 
 
-def ends_are_inclusive(boxes: np.ndarray, tight: np.ndarray) -> bool:
+def ends_are_inclusive(boxes: FloatArray, tight: FloatArray) -> bool:
     """Say whether boxes ``(N, 4)`` ``x1, y1, x2, y2`` end with the last pixel of their masks instead of after it."""
     if len(boxes) < 3:
         return False
@@ -100,12 +101,12 @@ def ends_are_inclusive(boxes: np.ndarray, tight: np.ndarray) -> bool:
     return bool((starts & ends).mean() >= 0.95)
 
 
-def look_normalised(bboxes: np.ndarray, sides: np.ndarray) -> bool:
+def look_normalised(bboxes: FloatArray, sides: FloatArray) -> bool:
     """Say whether boxes without masks can only be shares of the image's sides: none reaches beyond 1."""
     return bool(len(bboxes) and (np.abs(bboxes) <= 1.0).all() and (sides > 4).all() and (bboxes % 1 != 0).any())
 
 
-def look_like_sizes(order: str, bboxes: np.ndarray, sides: np.ndarray) -> "BoxForm | None":
+def look_like_sizes(order: str, bboxes: FloatArray, sides: FloatArray) -> "BoxForm | None":
     """Return ``corner and size`` where boxes without masks make sense so alone.
 
     Some end before they begin when read as corners, and all lie inside their images when read as sizes.
@@ -122,6 +123,6 @@ def look_like_sizes(order: str, bboxes: np.ndarray, sides: np.ndarray) -> "BoxFo
     return None
 
 
-def joined(parts: Sequence[np.ndarray], width: int) -> np.ndarray:
+def joined(parts: Sequence[FloatArray], width: int) -> FloatArray:
     """Return arrays ``(n, width)`` as one, which may have no row."""
     return np.concatenate([np.zeros((0, width)), *(np.asarray(part, np.float64).reshape(-1, width) for part in parts)])

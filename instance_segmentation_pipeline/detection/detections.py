@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import AnyArray, BoolArray, Float32Array, Float64Array, FoundArrays, Int64Array, Rle, TruthRecord
 from .boxes import box_iou, swapped
 from .instances import Instances
 from .mask_crops import MaskCrops
 from .masks import decode_masks, encode_masks, mask_iou
+
+Rows = BoolArray | Int64Array | list[int] | slice
+"""Which rows of a set are meant: booleans, row numbers, or a slice."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +34,23 @@ class Detections:
 
     height: int
     width: int
-    labels: np.ndarray
-    scores: np.ndarray
-    bboxes: np.ndarray
-    masks: "list[dict] | None"
+    labels: Int64Array
+    scores: Float32Array
+    bboxes: Float32Array
+    masks: "list[Rle] | None"
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: Any) -> "Detections":
+    def __getitem__(self, rows: Rows) -> "Detections":
         """Return the detections of some rows: an array of booleans or of row numbers, or a slice."""
-        rows = np.arange(len(self))[rows]
-        masks = None if self.masks is None else [self.masks[row] for row in rows]
-        return Detections(self.height, self.width, self.labels[rows], self.scores[rows], self.bboxes[rows], masks)
+        chosen = np.arange(len(self))[rows]
+        masks = None if self.masks is None else [self.masks[row] for row in chosen]
+        return Detections(self.height, self.width, self.labels[chosen], self.scores[chosen], self.bboxes[chosen], masks)
 
     def above(self, threshold: float) -> "Detections":
         """Return those with a score of ``threshold`` or more."""
-        return self[self.scores >= threshold]
+        return self[np.flatnonzero(self.scores >= threshold)]
 
     def by_score(self) -> "Detections":
         """Return them with the highest score first; equals keep their order."""
@@ -59,14 +63,14 @@ class Detections:
         masks = self.masks
         if masks is not None:
             masks = encode_masks(decode_masks(masks, self.height, self.width)[:, :height, :width])
-        return Detections(height, width, self.labels, self.scores, bboxes, masks)[inside]
+        return Detections(height, width, self.labels, self.scores, bboxes, masks)[np.flatnonzero(inside)]
 
     def instances(self) -> Instances:
         """Return them as ``Instances``, without scores."""
         masks = None if self.masks is None else MaskCrops.from_rles(self.masks, self.height, self.width)
         return Instances(self.height, self.width, self.labels, self.bboxes, masks)
 
-    def to_musket(self, bbox_order: str = "yxyx") -> tuple:
+    def to_musket(self, bbox_order: str = "yxyx") -> tuple[AnyArray, ...]:
         """Return Musket's prediction tuple, in the labels and the box order of the dataset.
 
         Returns:
@@ -91,7 +95,7 @@ def none_found(height: int, width: int, with_masks: bool) -> Detections:
     )
 
 
-def from_musket_prediction(prediction: Sequence, height: int, width: int, bbox_order: str = "yxyx") -> Detections:
+def from_musket_prediction(prediction: Sequence[Any], height: int, width: int, bbox_order: str = "yxyx") -> Detections:
     """Translate a tuple of ``Detections.to_musket`` back."""
     labels, scores, bboxes = (np.asarray(field) for field in prediction[:3])
     bboxes = bboxes.reshape(-1, 4).astype(np.float32)
@@ -108,17 +112,17 @@ def from_musket_prediction(prediction: Sequence, height: int, width: int, bbox_o
     )
 
 
-def from_arrays(arrays: dict, height: int, width: int) -> Detections:
+def from_arrays(arrays: FoundArrays, height: int, width: int) -> Detections:
     """Return detections from a mapping with ``labels``, ``scores``, ``bboxes`` and, with masks, ``masks``: RLE."""
     return Detections(height, width, arrays["labels"], arrays["scores"], arrays["bboxes"], arrays.get("masks"))
 
 
-def is_musket_prediction(prediction: Any) -> bool:
+def is_musket_prediction(prediction: object) -> bool:
     """Say whether a value has the form of ``Detections.to_musket``."""
     return isinstance(prediction, tuple) and len(prediction) in (3, 4)
 
 
-def overlaps(first: Any, second: Any) -> np.ndarray:
+def overlaps(first: Detections, second: Detections) -> Float64Array:
     """Return the IoU of each object of ``first`` with each of ``second``: of masks where both have them, else of boxes.
 
     Both have ``bboxes`` and ``masks`` as in ``Detections``; the result is ``(N, M)`` float64.
@@ -128,7 +132,7 @@ def overlaps(first: Any, second: Any) -> np.ndarray:
     return box_iou(first.bboxes, second.bboxes)
 
 
-def truth_of(record: dict) -> Detections:
+def truth_of(record: TruthRecord) -> Detections:
     """Return a ground-truth record of ``records.to_middle_format`` as detections with scores of 1."""
     ann = record["ann"]
     scores = np.ones(len(ann["labels"]), np.float32)

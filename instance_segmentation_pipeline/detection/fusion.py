@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from .arrays import Float64Array, FloatArray, Int64Array, Rle
 from .boxes import box_iou
 from .detections import Detections, none_found, overlaps
 from .masks import encode_masks
@@ -60,7 +61,7 @@ def fuse(
     return METHODS[method](joined, owners, shares / shares.sum(), iou_threshold).by_score()
 
 
-def _joined(members: Sequence[Detections]) -> tuple[Detections, np.ndarray]:
+def _joined(members: Sequence[Detections]) -> tuple[Detections, Int64Array]:
     """Return all detections in one, the surest first, and the number of the member that each is of."""
     with_masks = all(member.masks is not None for member in members)
     masks = [mask for member in members for mask in member.masks or ()] if with_masks else None
@@ -77,13 +78,13 @@ def _joined(members: Sequence[Detections]) -> tuple[Detections, np.ndarray]:
     return joined[order], owners[order]
 
 
-def _by_class(labels: np.ndarray) -> list[np.ndarray]:
+def _by_class(labels: Int64Array) -> list[Int64Array]:
     """Return the rows of each class, in order; objects of different classes never meet."""
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def _groups(joined: Detections, owners: np.ndarray, threshold: float, by_boxes: bool) -> list[list[int]]:
+def _groups(joined: Detections, owners: Int64Array, threshold: float, by_boxes: bool) -> list[list[int]]:
     """Group rows of the same class: each row joins the surest group that it overlaps and its member is not in yet."""
     groups: list[list[int]] = []
     for rows in _by_class(joined.labels):
@@ -93,7 +94,7 @@ def _groups(joined: Detections, owners: np.ndarray, threshold: float, by_boxes: 
     return sorted(groups)
 
 
-def _groups_of_class(iou: np.ndarray, owners: np.ndarray, threshold: float) -> list[list[int]]:
+def _groups_of_class(iou: Float64Array, owners: Int64Array, threshold: float) -> list[list[int]]:
     """Group rows, the surest first, by their IoU ``(N, N)`` with the first of each group; of equals the latest wins."""
     count = len(owners)
     groups: list[list[int]] = []
@@ -114,7 +115,7 @@ def _groups_of_class(iou: np.ndarray, owners: np.ndarray, threshold: float) -> l
 
 
 def _fused(
-    joined: Detections, owners: np.ndarray, shares: np.ndarray, groups: list[list[int]], average: bool
+    joined: Detections, owners: Int64Array, shares: Float64Array, groups: list[list[int]], average: bool
 ) -> Detections:
     labels, scores, bboxes, masks = [], [], [], []
     for group in groups:
@@ -135,7 +136,7 @@ def _fused(
     )
 
 
-def _averaged(masks: Sequence[dict], power: np.ndarray) -> dict:
+def _averaged(masks: Sequence[Rle], power: FloatArray) -> Rle:
     """Return the mask whose outline lies between those of the masks, nearer to surer ones.
 
     The signed distances to their outlines are averaged (shape-based averaging, Rohlfing and Maurer, 2007): a vote on
@@ -156,15 +157,15 @@ def _averaged(masks: Sequence[dict], power: np.ndarray) -> dict:
     return encode_masks(fused[None])[0] if fused.any() else masks[0]
 
 
-def _weighted(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+def _weighted(joined: Detections, owners: Int64Array, shares: Float64Array, threshold: float) -> Detections:
     return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=False), average=True)
 
 
-def _wbf(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+def _wbf(joined: Detections, owners: Int64Array, shares: Float64Array, threshold: float) -> Detections:
     return _fused(joined, owners, shares, _groups(joined, owners, threshold, by_boxes=True), average=False)
 
 
-def _nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+def _nms(joined: Detections, owners: Int64Array, shares: Float64Array, threshold: float) -> Detections:
     kept: list[int] = []
     for rows in _by_class(joined.labels):
         some = joined[rows]
@@ -177,7 +178,7 @@ def _nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: 
     return joined[sorted(kept)] if kept else none_found(joined.height, joined.width, joined.masks is not None)
 
 
-def _soft_nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, threshold: float) -> Detections:
+def _soft_nms(joined: Detections, owners: Int64Array, shares: Float64Array, threshold: float) -> Detections:
     """Lower the scores of what overlaps a surer object of the class; ``threshold`` is not used."""
     scores = joined.scores.astype(np.float64).copy()
     for rows in _by_class(joined.labels):
@@ -193,7 +194,7 @@ def _soft_nms(joined: Detections, owners: np.ndarray, shares: np.ndarray, thresh
     )
 
 
-METHODS: dict[str, Callable[[Detections, np.ndarray, np.ndarray, float], Detections]] = {
+METHODS: dict[str, Callable[[Detections, Int64Array, Float64Array, float], Detections]] = {
     "weighted": _weighted,
     "nms": _nms,
     "soft_nms": _soft_nms,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError
+from .arrays import AnyArray, Float32Array, Int64Array, UInt8Array
 from .boxes import SWAPPED, pairwise_iou, swapped
 from .mask_crops import MaskCrops
 
@@ -32,15 +33,15 @@ class Instances:
 
     height: int
     width: int
-    labels: np.ndarray
-    bboxes: np.ndarray
+    labels: Int64Array
+    bboxes: Float32Array
     masks: "MaskCrops | None"
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def check_image(image: Any, item_id: Any) -> np.ndarray:
+def check_image(image: Any, item_id: object) -> UInt8Array:
     """Return the image of an item as it is.
 
     Args:
@@ -69,7 +70,7 @@ def from_musket(
     bbox_order: str = "yxyx",
     bbox_source: str = "dataset",
     needs_masks: bool = True,
-    item_id: Any = None,
+    item_id: object = None,
 ) -> Instances:
     """Translate a Musket target to ``Instances``.
 
@@ -103,7 +104,7 @@ def from_musket(
     return Instances(height, width, labels - 1, bboxes, masks)
 
 
-def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple:
+def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple[AnyArray, ...]:
     """Translate back: ``(labels, bboxes, masks)``, or ``(labels, bboxes)`` without masks; see ``from_musket``."""
     bboxes = instances.bboxes if bbox_order == "xyxy" else swapped(instances.bboxes)
     if instances.masks is None:
@@ -133,7 +134,7 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
     return bool(telling.any() and swapped[telling].all())
 
 
-def _labels(values: Any, classes: int, where: str) -> np.ndarray:
+def _labels(values: Any, classes: int, where: str) -> Int64Array:
     labels = np.asarray(values)
     if labels.ndim != 1:
         raise DatasetError(f"{where}labels have shape {labels.shape}, expected (N,).")
@@ -148,7 +149,7 @@ def _labels(values: Any, classes: int, where: str) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _bboxes(values: Any, count: int, height: int, width: int, order: str, where: str) -> np.ndarray:
+def _bboxes(values: Any, count: int, height: int, width: int, order: str, where: str) -> Float32Array:
     bboxes = np.asarray(values)
     if not count and not bboxes.size:
         return np.zeros((0, 4), np.float32)
@@ -188,7 +189,7 @@ def _masks(values: Any, count: int, height: int, width: int, where: str) -> Mask
     return masks
 
 
-def _dense_masks(masks: np.ndarray, count: int, height: int, width: int, where: str) -> MaskCrops:
+def _dense_masks(masks: AnyArray, count: int, height: int, width: int, where: str) -> MaskCrops:
     if not count and not masks.size:
         return MaskCrops.none(height, width)
     if masks.shape != (count, height, width):

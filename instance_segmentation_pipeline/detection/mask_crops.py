@@ -4,15 +4,18 @@ Between dataset and model most of a dense ``(N, height, width)`` array is zero; 
 375 objects takes some hundred kilobytes instead of 393 megabytes, and transforms cost what the objects cover.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from ..errors import DatasetError
+from .arrays import AnyArray, Float32Array, Int64Array, Rle, UInt8Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +32,8 @@ class MaskCrops:
 
     height: int
     width: int
-    boxes: np.ndarray
-    crops: tuple[np.ndarray, ...]
+    boxes: Int64Array
+    crops: tuple[UInt8Array, ...]
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -41,7 +44,7 @@ class MaskCrops:
         return cls(height, width, np.zeros((0, 4), np.int64), ())
 
     @classmethod
-    def from_dense(cls, masks: np.ndarray) -> "MaskCrops":
+    def from_dense(cls, masks: AnyArray) -> "MaskCrops":
         """Crop dense masks ``(N, height, width)`` of bool, or of integers, where what is not 0 is the object.
 
         Each mask is read once in full; its pixels are copied, so the dense array can be freed.
@@ -64,7 +67,7 @@ class MaskCrops:
         return cls(height, width, boxes, tuple(crops))
 
     @classmethod
-    def from_rles(cls, rles: Sequence[dict], height: int, width: int) -> "MaskCrops":
+    def from_rles(cls, rles: Sequence[Mapping[str, Any]], height: int, width: int) -> "MaskCrops":
         """Decode COCO RLE dicts, compressed (text or bytes) or not (a list of run lengths), never densely.
 
         Source of the format: ``rleFrString`` and ``rleDecode`` of the COCO API (``maskApi.c``): runs column by column
@@ -96,14 +99,14 @@ class MaskCrops:
         boxes = np.concatenate([part.boxes for part in parts])
         return cls(parts[0].height, parts[0].width, boxes, tuple(crop for part in parts for crop in part.crops))
 
-    def to_dense(self) -> np.ndarray:
+    def to_dense(self) -> UInt8Array:
         """Return dense masks ``(N, height, width)`` uint8 of 0 and 1."""
         dense = np.zeros((len(self), self.height, self.width), np.uint8)
         for mask, (x1, y1, x2, y2), crop in zip(dense, self.boxes, self.crops, strict=True):
             mask[y1:y2, x1:x2] = crop
         return dense
 
-    def to_rles(self) -> list[dict]:
+    def to_rles(self) -> list[Rle]:
         """Return the masks as COCO RLE dicts with text ``counts``."""
         plain = [
             {"size": [self.height, self.width], "counts": self.run_lengths(number).tolist()}
@@ -112,7 +115,7 @@ class MaskCrops:
         rles = coco_mask.frPyObjects(plain, self.height, self.width) if plain else []
         return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in rles]
 
-    def run_lengths(self, number: int) -> np.ndarray:
+    def run_lengths(self, number: int) -> Int64Array:
         """Return the uncompressed COCO RLE counts ``(runs,)`` of one mask: column by column, the background first."""
         (x1, y1, x2, y2), crop = self.boxes[number].tolist(), self.crops[number]
         band = np.zeros((x2 - x1, self.height), np.int8)
@@ -121,16 +124,16 @@ class MaskCrops:
         runs = np.diff(np.concatenate([[0], edges, [self.height * self.width]]))
         return runs if runs[-1] or len(runs) == 1 else runs[:-1]
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> "MaskCrops":
+    def take(self, indices: Sequence[int] | AnyArray) -> "MaskCrops":
         """Return the masks of these positions, in this order; the crops are shared."""
         chosen = np.asarray(indices, np.int64).reshape(-1)
         return replace(self, boxes=self.boxes[chosen], crops=tuple(self.crops[number] for number in chosen))
 
-    def areas(self) -> np.ndarray:
+    def areas(self) -> Int64Array:
         """Return the pixels of each object, ``(N,)`` int64."""
         return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64).reshape(-1)
 
-    def tight_boxes(self) -> np.ndarray:
+    def tight_boxes(self) -> Float32Array:
         """Return the tight boxes ``(N, 4)`` float32, ``x1, y1, x2, y2`` with exclusive ends; zeros of empty masks."""
         tight = np.zeros((len(self), 4), np.float32)
         for row, (left, top, _, _), crop in zip(tight, self.boxes, self.crops, strict=True):
@@ -171,13 +174,13 @@ class MaskCrops:
             crops.append(crop[rows[y1:y2] - top].take(columns[x1:x2] - left, axis=1))
         return MaskCrops(height, width, boxes, tuple(crops))
 
-    def packed(self) -> tuple[int, int, np.ndarray, np.ndarray]:
+    def packed(self) -> tuple[int, int, npt.NDArray[np.int32], UInt8Array]:
         """Return ``height``, ``width``, boxes as int32 and all pixels as bits, for a journey between processes."""
         pixels = np.concatenate([crop.ravel() for crop in self.crops]) if len(self) else np.zeros(0, np.uint8)
         return self.height, self.width, self.boxes.astype(np.int32), np.packbits(pixels)
 
     @classmethod
-    def unpacked(cls, height: int, width: int, boxes: np.ndarray, bits: np.ndarray) -> "MaskCrops":
+    def unpacked(cls, height: int, width: int, boxes: AnyArray, bits: UInt8Array) -> "MaskCrops":
         """Return what ``packed`` packed."""
         boxes = boxes.astype(np.int64)
         sizes = boxes[:, 2:] - boxes[:, :2]
@@ -192,17 +195,17 @@ class MaskCrops:
 
 
 @lru_cache(maxsize=256)
-def _nearest(before: int, after: int) -> np.ndarray:
+def _nearest(before: int, after: int) -> Int64Array:
     """Return which of ``before`` pixels ``cv2.resize`` takes for each of ``after``, ``(after,)`` int64, ascending."""
     line = np.arange(before, dtype=np.int32).astype(np.float32).reshape(1, -1)
     if before >= 1 << 24:
         raise DatasetError(f"a side of {before} pixels is too long: expected less than {1 << 24}.")
-    chosen = cv2.resize(line, (after, 1), interpolation=cv2.INTER_NEAREST).astype(np.int64).ravel()
+    chosen: Int64Array = cv2.resize(line, (after, 1), interpolation=cv2.INTER_NEAREST).astype(np.int64).ravel()
     chosen.flags.writeable = False
     return chosen
 
 
-def _run_lengths(counts: object, number: int) -> np.ndarray:
+def _run_lengths(counts: object, number: int) -> Int64Array:
     """Return the run lengths ``(runs,)`` int64 of an RLE's ``counts``."""
     if isinstance(counts, (list, tuple)):
         if not all(isinstance(run, (int, np.integer)) for run in counts):
@@ -230,7 +233,7 @@ def _run_lengths(counts: object, number: int) -> np.ndarray:
     return runs
 
 
-def _decoded(runs: np.ndarray, ends: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+def _decoded(runs: Int64Array, ends: Int64Array, height: int) -> tuple[Int64Array, UInt8Array]:
     """Return the box ``(4,)`` and crop of runs that go column by column from the background on."""
     starts, stops = ends[0:-1:2], ends[1::2]
     filled = starts < stops

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from .arrays import AnyArray, Float64Array, Rle, UInt8Array
 
-def encode_masks(masks: np.ndarray) -> list[dict]:
+
+def encode_masks(masks: AnyArray) -> list[Rle]:
     """Encode ``(N, height, width)`` masks of 0 and 1 as COCO RLE dicts with text ``counts``."""
     if not len(masks):
         return []
@@ -14,14 +16,14 @@ def encode_masks(masks: np.ndarray) -> list[dict]:
     return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in encoded]
 
 
-def decode_masks(rles: list[dict], height: int, width: int) -> np.ndarray:
+def decode_masks(rles: Sequence[Rle], height: int, width: int) -> UInt8Array:
     """Decode COCO RLE dicts to ``(N, height, width)`` uint8."""
     if not rles:
         return np.zeros((0, height, width), np.uint8)
-    return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
+    return np.ascontiguousarray(coco_mask.decode(list(rles)).transpose(2, 0, 1))
 
 
-def mask_iou(first: Sequence[dict], second: Sequence[dict]) -> np.ndarray:
+def mask_iou(first: Sequence[Rle], second: Sequence[Rle]) -> Float64Array:
     """Return the IoU of each RLE mask of ``first`` with each of ``second``, ``(N, M)`` float64."""
     if not first or not second:
         return np.zeros((len(first), len(second)))

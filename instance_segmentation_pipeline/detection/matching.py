@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import AnyArray, BoolArray, Float64Array, FloatArray, Int64Array
 from .detections import Detections, overlaps
 
 IOU = 0.5
@@ -26,17 +27,17 @@ class Matches:
         objects: ``(classes,)`` number of objects of each class.
     """
 
-    labels: np.ndarray
-    scores: np.ndarray
-    correct: np.ndarray
-    iou: np.ndarray
-    images: np.ndarray
-    objects: np.ndarray
+    labels: Int64Array
+    scores: FloatArray
+    correct: BoolArray
+    iou: FloatArray
+    images: Int64Array
+    objects: Int64Array
 
 
 def match(truths: Sequence[Detections], found: Sequence[Detections], classes: int, iou: float = IOU) -> Matches:
     """Match the detections of each image with its objects of the same class, greedily, the surest first."""
-    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    rows: list[tuple[AnyArray, ...]] = []
     objects = np.zeros(classes, int)
     for number, (truth, detections) in enumerate(zip(truths, found, strict=True)):
         objects += np.bincount(truth.labels, minlength=classes)[:classes]
@@ -50,7 +51,7 @@ def match(truths: Sequence[Detections], found: Sequence[Detections], classes: in
     return Matches(labels.astype(int), scores, correct.astype(bool), quality, images.astype(int), objects)
 
 
-def match_image(truth: Detections, ordered: Detections, iou: float = IOU) -> tuple[np.ndarray, np.ndarray]:
+def match_image(truth: Detections, ordered: Detections, iou: float = IOU) -> tuple[BoolArray, Float64Array]:
     """Match detections of an image, the surest first, with its objects of the same class.
 
     Returns:
@@ -63,7 +64,7 @@ def match_image(truth: Detections, ordered: Detections, iou: float = IOU) -> tup
     return matched, np.where(matched, table[np.arange(len(ordered)), partner] if table.size else 0.0, 0.0)
 
 
-def greedy(table: np.ndarray, iou: float) -> np.ndarray:
+def greedy(table: FloatArray, iou: float) -> Int64Array:
     """Give each row the free column of highest IoU, row by row; -1 where none reaches ``iou``. Returns ``(rows,)``."""
     partner = np.full(len(table), -1)
     if table.size:
@@ -79,9 +80,9 @@ def greedy(table: np.ndarray, iou: float) -> np.ndarray:
 class Curve:
     """Precision and recall as the score threshold falls, of one class or of all: arrays ``(D,)``."""
 
-    scores: np.ndarray
-    precision: np.ndarray
-    recall: np.ndarray
+    scores: FloatArray
+    precision: FloatArray
+    recall: FloatArray
 
     def area(self) -> float:
         """Return the average precision: the area below the curve, precision made monotonous (VOC 2010)."""
@@ -111,7 +112,7 @@ def curve(matches: Matches, label: "int | None" = None) -> "Curve | None":
     order = np.argsort(-matches.scores[chosen], kind="stable")
     hits = np.cumsum(matches.correct[chosen][order])
     seen = np.arange(1, len(order) + 1)
-    return Curve(matches.scores[chosen][order], hits / seen if len(order) else hits, hits / total)
+    return Curve(matches.scores[chosen][order], hits / seen, hits / total)
 
 
 def mean_average_precision(matches: Matches) -> float:
@@ -121,7 +122,7 @@ def mean_average_precision(matches: Matches) -> float:
     return float(np.mean(areas)) if areas else float("nan")
 
 
-def confusion(truths: Sequence[Detections], found: Sequence[Detections], classes: int, threshold: float) -> np.ndarray:
+def confusion(truths: Sequence[Detections], found: Sequence[Detections], classes: int, threshold: float) -> Int64Array:
     """Count which class was taken for which, by mask IoU (by box IoU without masks) of .5 or more.
 
     Args:
@@ -145,7 +146,7 @@ def confusion(truths: Sequence[Detections], found: Sequence[Detections], classes
     return table
 
 
-def _of_same_class_first(found: Detections, truth: Detections) -> np.ndarray:
+def _of_same_class_first(found: Detections, truth: Detections) -> Int64Array:
     """Match objects of the same class first, then what is left whatever its class."""
     table = overlaps(found, truth)
     same = found.labels[:, None] == truth.labels[None, :]

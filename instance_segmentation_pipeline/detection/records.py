@@ -4,18 +4,19 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import Annotation, TruthRecord
 from .instances import Instances
 from .mask_crops import MaskCrops
 
 
-def to_middle_format(instances: Instances, filename: str) -> dict:
+def to_middle_format(instances: Instances, filename: str) -> TruthRecord:
     """Return one annotation as MMDetection's CustomDataset describes it (its "middle format").
 
     ``filename``, ``width``, ``height`` and ``ann`` with ``bboxes (N, 4) float32 xyxy``, ``labels (N,) int64``
     from 0, ``bboxes_ignore (0, 4)``, ``labels_ignore (0,)``, and, where there are masks, ``masks``: a list of COCO
     RLE dicts whose ``counts`` are text.
     """
-    annotation: dict[str, Any] = {
+    annotation: Annotation = {
         "bboxes": instances.bboxes,
         "labels": instances.labels,
         "bboxes_ignore": np.zeros((0, 4), np.float32),
@@ -26,22 +27,21 @@ def to_middle_format(instances: Instances, filename: str) -> dict:
     return {"filename": filename, "width": instances.width, "height": instances.height, "ann": annotation}
 
 
-def from_middle_format(record: dict) -> Instances:
+def from_middle_format(record: TruthRecord) -> Instances:
     """Translate one annotation of ``to_middle_format`` back."""
     annotation = record["ann"]
-    masks = annotation.get("masks")
-    if masks is not None:
-        masks = MaskCrops.from_rles(masks, record["height"], record["width"])
+    rles = annotation.get("masks")
+    masks = None if rles is None else MaskCrops.from_rles(rles, record["height"], record["width"])
     return Instances(record["height"], record["width"], annotation["labels"], annotation["bboxes"], masks)
 
 
-def to_records(instances: Instances) -> list[dict]:
+def to_records(instances: Instances) -> list[dict[str, Any]]:
     """Return instances as MMDetection's annotation files have them, for transforms that work on such records.
 
     Each has ``bbox`` ``[x1, y1, x2, y2]``, ``bbox_label`` from 0, ``ignore_flag`` 0 and ``mask``, an uncompressed COCO
     RLE: InstaBoost takes no other.
     """
-    records: list[dict] = []
+    records: list[dict[str, Any]] = []
     for row, (label, bbox) in enumerate(zip(instances.labels, instances.bboxes, strict=True)):
         records.append({"bbox": bbox.tolist(), "bbox_label": int(label), "ignore_flag": 0})
         if instances.masks is not None:

@@ -5,11 +5,11 @@ Pure functions. Flips and turns move whole pixels, so the way back is exact, for
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..errors import shortened
+from .arrays import UInt8Array
 from .detections import Detections
 from .masks import decode_masks, encode_masks
 
@@ -28,7 +28,7 @@ class View:
     flip: bool = False
     scale: float = 1.0
 
-    def show(self, image: np.ndarray) -> np.ndarray:
+    def show(self, image: UInt8Array) -> UInt8Array:
         """Return the view of an image ``(height, width, channels)``."""
         turned = np.rot90(image, self.turns)
         return np.ascontiguousarray(turned[:, ::-1] if self.flip else turned)
@@ -62,7 +62,7 @@ NAMES = tuple(_FLIPS)
 SMALLEST, LARGEST, MOST_SCALES = 0.05, 20.0, 20
 
 
-def views_of(augmentation: Any) -> list[View]:
+def views_of(augmentation: object) -> list[View]:
     """Return the views that a value of ``testTimeAugmentation`` or ``ttflips`` asks for.
 
     Args:

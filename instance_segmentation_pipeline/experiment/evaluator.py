@@ -10,6 +10,7 @@ from musket_core.model import FoldsAndStages
 
 from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
+from ..detection.arrays import FoundArrays, TruthRecord
 from ..detection.detections import Detections, from_arrays
 from ..detection.records import to_middle_format
 from ..errors import ConfigError, nearest
@@ -41,7 +42,7 @@ class Scoring:
     get_dataset: Callable[..., Any]
     predictions: Callable[..., Predictions]
     hasHoldout: Callable[[], bool]
-    _truths: "ItemCache[dict] | None" = None
+    _truths: "ItemCache[TruthRecord] | None" = None
 
     def evaluate(self, name: Any = "validation", fold: Any = None, stage: Any = None) -> dict[str, float]:
         """Return the final metrics of what folds and stages find on a dataset; the arguments are ``predictions``'s."""
@@ -92,7 +93,7 @@ class Scoring:
             )
         return rows
 
-    def truths(self, predictions: Any) -> list[dict]:
+    def truths(self, predictions: Any) -> list[TruthRecord]:
         """Return the ground truth of a dataset as ``records.to_middle_format`` records, masks as RLE.
 
         Inside ``truths_kept`` each item is read once, and its record must not be changed.
@@ -104,7 +105,7 @@ class Scoring:
             return truths.of(source, range(len(source)))
 
     @contextlib.contextmanager
-    def truths_kept(self, known: "ItemCache[dict] | None" = None) -> Iterator[ItemCache[dict]]:
+    def truths_kept(self, known: "ItemCache[TruthRecord] | None" = None) -> Iterator[ItemCache[TruthRecord]]:
         """Keep the ground truth of items that are read in this context: a summary asks for it many times.
 
         Args:
@@ -115,7 +116,7 @@ class Scoring:
             return
         reader = self.reader()
 
-        def truth(dataset: Any, number: int) -> dict:
+        def truth(dataset: Any, number: int) -> TruthRecord:
             item_id, _, instances = reader.read(dataset, number)
             return to_middle_format(instances, item_id)
 
@@ -130,7 +131,7 @@ class Scoring:
         return self._measured(self.truths(predictions), found, predictions, fold, stage)
 
     def _measured(
-        self, truths: list[dict], found: Sequence[Detections], predictions: Any, fold: Any, stage: Any
+        self, truths: list[TruthRecord], found: Sequence[Detections], predictions: Any, fold: Any, stage: Any
     ) -> dict[str, float]:
         wanted = self.wanted_metrics()
         values = final_metrics(truths, found, self.class_names(), self.finished().needs_masks)
@@ -198,7 +199,7 @@ class Scoring:
             return None
         reader = self.reader()
 
-        def measure(truths: list[dict], arrays: list[dict]) -> dict[str, float]:
+        def measure(truths: list[TruthRecord], arrays: list[FoundArrays]) -> dict[str, float]:
             found = [
                 from_arrays(one, truth["height"], truth["width"]) for truth, one in zip(truths, arrays, strict=True)
             ]

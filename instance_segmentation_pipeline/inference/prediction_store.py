@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..detection.arrays import Rle
 from ..detection.detections import Detections, from_musket_prediction
 from ..errors import DatasetError, one_line
 from ..storage.atomic import create_exclusively, temporary_beside
@@ -68,7 +69,7 @@ def unpack(data: bytes) -> Detections:
         if with_masks:
             lengths = np.frombuffer(raw, "<u4", count, place)
             place += 4 * count
-            masks = []
+            masks = list[Rle]()
             for length in lengths:
                 masks.append({"size": [height, width], "counts": raw[place : place + length].decode("ascii")})
                 place += int(length)

@@ -9,9 +9,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+
+from ..detection.arrays import Float64Array, FoundArrays, Rle, TruthRecord
 
 STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 """The first six statistics of pycocotools' summary, in its order."""
@@ -29,7 +31,9 @@ def metric_names(with_masks: bool) -> list[str]:
     return [f"coco_{kind}_{statistic}" for kind in kinds for statistic in STATISTICS]
 
 
-def coco_metrics(truths: Sequence[dict], predictions: Sequence[dict], classes: int, with_masks: bool) -> dict:
+def coco_metrics(
+    truths: Sequence[TruthRecord], predictions: Sequence[FoundArrays], classes: int, with_masks: bool
+) -> dict[str, float]:
     """Evaluate predictions as COCO does.
 
     Args:
@@ -49,6 +53,16 @@ def coco_metrics(truths: Sequence[dict], predictions: Sequence[dict], classes: i
     return results
 
 
+_Entry = dict[str, Any]
+"""An annotation, a detection or a category in COCO's JSON."""
+
+
+class _GroundTruth(TypedDict):
+    images: list[dict[str, int]]
+    annotations: list[_Entry]
+    categories: list[_Entry]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What COCO's evaluation gives for boxes or for masks.
@@ -59,7 +73,7 @@ class Evaluation:
     """
 
     statistics: list[float]
-    per_class: np.ndarray
+    per_class: Float64Array
 
 
 def named(kind: str, names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
@@ -69,7 +83,7 @@ def named(kind: str, names: Sequence[str], values: Sequence[float]) -> dict[str,
 
 
 def coco_evaluation(
-    truths: Sequence[dict], predictions: Sequence[dict], classes: int, with_masks: bool
+    truths: Sequence[TruthRecord], predictions: Sequence[FoundArrays], classes: int, with_masks: bool
 ) -> dict[str, Evaluation]:
     """Return COCO's whole evaluation for ``bbox`` and, with masks, ``segm``; empty where there is nothing to find.
 
@@ -82,15 +96,15 @@ def coco_evaluation(
     return {kind: _evaluate(ground, found, kind) for kind in (("bbox", "segm") if with_masks else ("bbox",))}
 
 
-def _ground_truth(truths: Sequence[dict], classes: int, with_masks: bool) -> dict:
-    images: list[dict] = []
-    annotations: list[dict] = []
+def _ground_truth(truths: Sequence[TruthRecord], classes: int, with_masks: bool) -> _GroundTruth:
+    images: list[dict[str, int]] = []
+    annotations: list[_Entry] = []
     for image_id, record in enumerate(truths, start=1):
         images.append({"id": image_id, "height": record["height"], "width": record["width"]})
         ann = record["ann"]
         for row, (label, bbox) in enumerate(zip(ann["labels"], ann["bboxes"], strict=True)):
             x1, y1, x2, y2 = (float(value) for value in bbox)
-            annotation: dict[str, Any] = {
+            annotation: _Entry = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
                 "category_id": int(label) + 1,
@@ -102,27 +116,27 @@ def _ground_truth(truths: Sequence[dict], classes: int, with_masks: bool) -> dic
                 annotation["segmentation"] = ann["masks"][row]
                 annotation["area"] = _rle_area(ann["masks"][row])
             annotations.append(annotation)
-    categories = [{"id": number, "name": str(number)} for number in range(1, classes + 1)]
+    categories: list[_Entry] = [{"id": number, "name": str(number)} for number in range(1, classes + 1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _most_of_a_class(ground: dict) -> int:
+def _most_of_a_class(ground: _GroundTruth) -> int:
     return max(Counter((one["image_id"], one["category_id"]) for one in ground["annotations"]).values())
 
 
-def _rle_area(rle: dict) -> float:
+def _rle_area(rle: Rle) -> float:
     from pycocotools import mask as coco_mask
 
     return float(coco_mask.area(rle))
 
 
-def _detections(predictions: Sequence[dict], with_masks: bool) -> list[dict]:
+def _detections(predictions: Sequence[FoundArrays], with_masks: bool) -> list[_Entry]:
     found = []
     for image_id, prediction in enumerate(predictions, start=1):
         fields = zip(prediction["labels"], prediction["scores"], prediction["bboxes"], strict=True)
         for row, (label, score, bbox) in enumerate(fields):
             x1, y1, x2, y2 = (float(value) for value in bbox)
-            detection = {
+            detection: _Entry = {
                 "image_id": image_id,
                 "category_id": int(label) + 1,
                 "score": float(score),
@@ -134,7 +148,7 @@ def _detections(predictions: Sequence[dict], with_masks: bool) -> list[dict]:
     return found
 
 
-def _evaluate(ground: dict, found: list[dict], kind: str) -> Evaluation:
+def _evaluate(ground: _GroundTruth, found: list[_Entry], kind: str) -> Evaluation:
     from faster_coco_eval import COCO, COCOeval_faster
 
     if not found:
@@ -151,13 +165,13 @@ def _evaluate(ground: dict, found: list[dict], kind: str) -> Evaluation:
     return Evaluation([float(value) for value in evaluation.stats[:12]], mean)
 
 
-def _of_kind(detection: dict, kind: str) -> dict:
+def _of_kind(detection: _Entry, kind: str) -> _Entry:
     """Drop the field of the other kind: the area that COCO filters by size comes from the one that is left."""
     other = "segmentation" if kind == "bbox" else "bbox"
     return {key: value for key, value in detection.items() if key != other}
 
 
-def _nothing_found(ground: dict) -> Evaluation:
+def _nothing_found(ground: _GroundTruth) -> Evaluation:
     """Return 0 where there are objects of the size or the class, -1 where there are none."""
     areas = np.array([annotation["area"] for annotation in ground["annotations"]])
     sizes = [(0, 32**2), (32**2, 96**2), (96**2, 1e10)]

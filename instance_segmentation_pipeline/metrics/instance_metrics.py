@@ -5,8 +5,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from ..detection.arrays import FoundArrays, TruthRecord
 from ..detection.detections import Detections, truth_of
 from ..detection.matching import curve, match, mean_average_precision
 from .coco import RECALLS, STATISTICS, coco_evaluation, named
@@ -28,7 +28,7 @@ def final_metric_names(with_masks: bool) -> list[str]:
 
 
 def final_metrics(
-    truths: Sequence[dict], found: Sequence[Detections], class_names: Sequence[str], with_masks: bool
+    truths: Sequence[TruthRecord], found: Sequence[Detections], class_names: Sequence[str], with_masks: bool
 ) -> dict[str, float]:
     """Evaluate predictions on a whole dataset.
 
@@ -66,10 +66,12 @@ def final_metrics(
     return values
 
 
-def as_arrays(found: Detections) -> dict[str, Any]:
+def as_arrays(found: Detections) -> FoundArrays:
     """Return detections as ``metrics.coco_metrics`` takes them."""
-    arrays = {"labels": found.labels, "scores": found.scores, "bboxes": found.bboxes}
-    return arrays if found.masks is None else {**arrays, "masks": found.masks}
+    arrays: FoundArrays = {"labels": found.labels, "scores": found.scores, "bboxes": found.bboxes}
+    if found.masks is not None:
+        arrays["masks"] = found.masks
+    return arrays
 
 
 def _boxes(images: Sequence[Detections], plain: bool) -> list[Detections]:

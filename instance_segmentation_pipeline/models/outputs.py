@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..detection.arrays import FoundArrays
 from ..detection.masks import encode_masks
 
 
-def to_prediction(instances: Any, with_masks: bool) -> dict:
+def to_prediction(instances: Any, with_masks: bool) -> FoundArrays:
     """Return the arrays of a sample's ``pred_instances``, as ``coco_metrics`` takes them."""
-    prediction = {
+    prediction: FoundArrays = {
         "labels": instances["labels"].cpu().numpy(),
         "scores": instances["scores"].float().cpu().numpy(),
         "bboxes": instances["bboxes"].float().cpu().numpy(),
@@ -23,7 +24,7 @@ def to_prediction(instances: Any, with_masks: bool) -> dict:
     return prediction
 
 
-def _boxes_from_masks(prediction: dict) -> None:
+def _boxes_from_masks(prediction: FoundArrays) -> None:
     """Give objects without a box of their own, as SOLO's have none, the tight box of their mask."""
     bboxes = prediction["bboxes"]
     flat = np.flatnonzero((bboxes[:, 2:] <= bboxes[:, :2]).any(axis=1))

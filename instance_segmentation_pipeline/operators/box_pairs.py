@@ -7,7 +7,11 @@ lies on the same side of a threshold.
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
+
+Indices = npt.NDArray[np.int64]
+Overlaps = npt.NDArray[np.float32]
 
 SMALL = 160
 """Up to so many boxes the overlaps of all are cheaper than finding which of them meet."""
@@ -19,11 +23,11 @@ PAIRS_AT_ONCE = 1 << 16
 class Pairs(NamedTuple):
     """Pairs of boxes, each pair once, in no particular order."""
 
-    first: np.ndarray
+    first: Indices
     """(P,) the one that comes first in the boxes' order."""
-    second: np.ndarray
+    second: Indices
     """(P,) the other."""
-    iou: np.ndarray
+    iou: Overlaps
     """(P,) float32; NaN where both have no area."""
 
 
@@ -36,7 +40,7 @@ class Boxes:
         order: The order that the boxes are wanted in.
     """
 
-    def __init__(self, boxes: Tensor, offset: int, order: np.ndarray) -> None:
+    def __init__(self, boxes: Tensor, offset: int, order: Indices) -> None:
         data = np.ascontiguousarray(boxes.detach().float().cpu().numpy()[order].T)
         self.x1, self.y1, self.x2, self.y2 = data[:4]
         self.offset = np.float32(offset)
@@ -46,9 +50,9 @@ class Boxes:
     def __len__(self) -> int:
         return int(self.x1.size)
 
-    def iou(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def iou(self, some: Indices, others: Indices) -> Overlaps:
         """Return the overlaps of boxes in float32; ``some`` and ``others`` are indices that broadcast."""
-        width = np.minimum(self.x2.take(some), self.x2.take(others))
+        width: Overlaps = np.minimum(self.x2.take(some), self.x2.take(others))
         width -= np.maximum(self.x1.take(some), self.x1.take(others))
         height = np.minimum(self.y2.take(some), self.y2.take(others))
         height -= np.maximum(self.y1.take(some), self.y1.take(others))
@@ -60,7 +64,8 @@ class Boxes:
         width *= height
         np.add(self.area.take(some), self.area.take(others), out=height)
         height -= width
-        return np.divide(width, height, out=width)
+        np.divide(width, height, out=width)
+        return width
 
 
 class Sweep:

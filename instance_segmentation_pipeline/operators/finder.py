@@ -6,9 +6,10 @@ Light at import: it is installed at every interpreter start. The choice is made 
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import Literal, Protocol
 
 MODULE = "mmcv._ext"
 SWITCH = "MUSKET_MMDETECTION_OPERATORS"
@@ -16,11 +17,25 @@ ORIGIN = "instance_segmentation_pipeline.operators"
 CHOICES = ("torch", "compiled")
 
 
+class ModuleLoader(Protocol):
+    """What the import system asks of a loader."""
+
+    def create_module(self, spec: ModuleSpec) -> "ModuleType | None":
+        """Return the module; ``None`` for an ordinary one."""
+        ...
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill it."""
+        ...
+
+
 class OperatorsFinder:
     """Finds ``mmcv._ext`` and no other module."""
 
     @staticmethod
-    def find_spec(fullname: str, path: Any = None, target: Any = None) -> "ModuleSpec | None":
+    def find_spec(
+        fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         """Return the spec of the compiled module if there is one, else that of the PyTorch operators.
 
         Raises:
@@ -64,7 +79,7 @@ class TorchLoader:
 class CompiledLoader:
     """Loads a compiled ``mmcv._ext``; one that cannot be loaded is replaced by PyTorch's, with one warning line."""
 
-    def __init__(self, loader: Any, required: bool = False) -> None:
+    def __init__(self, loader: ModuleLoader, required: bool = False) -> None:
         self.loader = loader
         self.required = required
 
@@ -119,7 +134,7 @@ class CompiledLoader:
             "compiling MMCV again ends it."
         )
         self.loader = TorchLoader()
-        spec.loader = self.loader
+        spec.loader = self.loader  # type: ignore[assignment]
         spec.origin = ORIGIN
         spec.has_location = False
 
@@ -130,7 +145,7 @@ def _refuse_truncated(path: str) -> None:
         header = file.read(64)
         size = file.seek(0, os.SEEK_END)
     if len(header) == 64 and header[:5] == b"\x7fELF\x02":
-        order: Any = "little" if header[5] == 1 else "big"
+        order: Literal["little", "big"] = "little" if header[5] == 1 else "big"
         sections, entry, count = (
             int.from_bytes(header[start:stop], order) for start, stop in ((40, 48), (58, 60), (60, 62))
         )

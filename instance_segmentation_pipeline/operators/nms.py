@@ -7,10 +7,11 @@ order that ``torch.sort`` gives them, and overlaps are computed in single precis
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .box_pairs import SMALL, Boxes, Pairs, Sweep, all_pairs
+from .box_pairs import SMALL, Boxes, Indices, Overlaps, Pairs, Sweep, all_pairs
 
 __all__ = ["nms", "nms_match"]
 
@@ -29,7 +30,8 @@ ROUNDS = 64
 ROWS_ON_DEVICE = 1024
 """Rows of the accelerator's matrix that are computed together, which bounds the memory of temporaries."""
 
-Test = Callable[[np.ndarray], np.ndarray]
+Chosen = npt.NDArray[np.bool_]
+Test = Callable[[Overlaps], Chosen]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -72,7 +74,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     return list(groups.values())
 
 
-def suppress(boxes: Boxes, test: Test, only_meeting: bool, owners: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def suppress(boxes: Boxes, test: Test, only_meeting: bool, owners: bool = False) -> tuple[Chosen, Indices]:
     """Decide which of the boxes, sorted by score, stay.
 
     Args:
@@ -93,7 +95,7 @@ def suppress(boxes: Boxes, test: Test, only_meeting: bool, owners: bool = False)
         return _by_pairs(len(boxes), sweep.pairs(), test, owners)
 
 
-def _by_pairs(count: int, pairs: Pairs, test: Test, owners: bool) -> tuple[np.ndarray, np.ndarray]:
+def _by_pairs(count: int, pairs: Pairs, test: Test, owners: bool) -> tuple[Chosen, Indices]:
     hits = np.flatnonzero(test(pairs.iou))
     first, second = pairs.first[hits], pairs.second[hits]
     keep = _decide(count, first, second)
@@ -106,7 +108,7 @@ def _by_pairs(count: int, pairs: Pairs, test: Test, owners: bool) -> tuple[np.nd
     return keep, owner
 
 
-def _decide(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _decide(count: int, first: Indices, second: Indices) -> Chosen:
     """Return which of ``count`` boxes stay, where ``first[i]`` suppresses ``second[i]`` if it stays itself.
 
     A box stays if none that stays suppresses it; repeated until nothing changes, which gives the greedy answer:
@@ -127,7 +129,7 @@ def _decide(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(stays)
 
 
-def _by_blocks(boxes: Boxes, test: Test, owners: bool) -> tuple[np.ndarray, np.ndarray]:
+def _by_blocks(boxes: Boxes, test: Test, owners: bool) -> tuple[Chosen, Indices]:
     """Blocks by falling score, each against all that are left behind it: what goes is not looked at again."""
     keep = np.zeros(len(boxes), bool)
     owner = np.arange(len(boxes) if owners else 0)

@@ -149,7 +149,7 @@ class _Plan:
     def crops(self) -> Iterator[tuple[int, int, slice, slice, Tensor, Tensor]]:
         """Yield RoI, image, rows, columns, row weights and column weights of every RoI that reads anything."""
         ys, xs = self.rows, self.columns
-        row_weights, column_weights = ys.weight.split(ys.each.tolist()), xs.weight.split(xs.each.tolist())
+        row_weights, column_weights = (torch.split(axis.weight, axis.each.tolist()) for axis in (ys, xs))
         windows = torch.stack((self.rois[:, 0].long(), ys.first, ys.length, xs.first, xs.length), 1).tolist()
         for k, (image, y, height, x, width) in enumerate(windows):
             if height and width:
@@ -289,8 +289,7 @@ def _largest(
     rows = _Samples(box.y, box.height, bins[0], feature.size(2), ratio)
     columns = _Samples(box.x, box.width, bins[1], feature.size(3), ratio)
     row_counts, column_counts = (rows.count * bins[0]).tolist(), (columns.count * bins[1]).tolist()
-    by_roi_y = [LinearSamples(*part) for part in zip(*(t.split(row_counts) for t in rows.on_axis), strict=True)]
-    by_roi_x = [LinearSamples(*part) for part in zip(*(t.split(column_counts) for t in columns.on_axis), strict=True)]
+    by_roi_y, by_roi_x = _by_roi(rows.on_axis, row_counts), _by_roi(columns.on_axis, column_counts)
     for k, image in enumerate(rois[:, 0].long().tolist()):
         if not row_counts[k] or not column_counts[k]:
             output[k], argmax[0][k], argmax[1][k] = -10000, -1, -1
@@ -309,6 +308,10 @@ def _largest(
         output[k] = best
         argmax[0][k] = at_y.gather(3, torch.div(which, wide, rounding_mode="floor")[..., None])[..., 0]
         argmax[1][k] = at_x.gather(3, (which % wide)[..., None])[..., 0]
+
+
+def _by_roi(samples: LinearSamples, counts: list[int]) -> list[LinearSamples]:
+    return [LinearSamples(*part) for part in zip(*(torch.split(t, counts) for t in samples), strict=True)]
 
 
 def _largest_backward(grad: Tensor, rois: Tensor, argmax_y: Tensor, argmax_x: Tensor, grad_input: Tensor) -> None:

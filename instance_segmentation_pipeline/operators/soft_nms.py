@@ -6,6 +6,7 @@ picked together, and a few rounds are enough.
 """
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -62,8 +63,8 @@ def softnms(
 
 
 def _final_scores(
-    boxes: Boxes, initial: np.ndarray, iou_threshold: float, sigma: float, method: int, least: np.float32
-) -> np.ndarray:
+    boxes: Boxes, initial: npt.NDArray[np.float32], iou_threshold: float, sigma: float, method: int, least: np.float32
+) -> npt.NDArray[np.float32]:
     """Return what becomes of the scores (N,), which fall, float32; below ``least`` they are only upper bounds."""
     threshold = np.float32(iou_threshold)
     if method == NAIVE:
@@ -71,7 +72,7 @@ def _final_scores(
         return np.where(keep, initial, 0)
     pairs = meeting_pairs(boxes)
     lowers = np.flatnonzero(pairs.iou > 0 if method == GAUSSIAN else pairs.iou >= threshold)
-    first, second, iou = (part.take(lowers) for part in pairs)
+    first, second, iou = pairs.first.take(lowers), pairs.second.take(lowers), pairs.iou.take(lowers)
     weight = (np.exp(-(iou * iou) / np.float32(sigma)) if method == GAUSSIAN else 1 - iou).astype(np.float64)
     current = initial.astype(np.float64)
     both = first + second
@@ -85,5 +86,6 @@ def _final_scores(
         np.multiply.at(current, loser.take(now), weight.take(now))
         later &= np.minimum(one, other) >= least
         rest = np.flatnonzero(later)
-        first, second, both, weight = (part.take(rest) for part in (first, second, both, weight))
+        first, second, both = (part.take(rest) for part in (first, second, both))
+        weight = weight.take(rest)
     return current.astype(np.float32)

@@ -14,7 +14,6 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -119,12 +118,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_yaml(path: Path, data: Any, header: str = "") -> None:
+def write_yaml(path: Path, data: object, header: str = "") -> None:
     """Write ``data`` as YAML that the safe loader reads back, atomically; ``header`` is put before it."""
     write_text(path, header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
-def save_with(path: Path, save: Callable[[str], Any]) -> None:
+def save_with(path: Path, save: Callable[[str], object]) -> None:
     """Call ``save`` with a temporary name, then move what it wrote to ``path``, atomically."""
     with write_atomically(path) as temporary:
         save(str(temporary))

@@ -4,12 +4,11 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from .regular_file import open_regular
 
 
-def digest(*values: Any) -> str:
+def digest(*values: object) -> str:
     """Return a short digest of plain values; those that JSON does not know count by their text."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

@@ -1,8 +1,9 @@
 """Every file name an experiment has; ``ExperimentFiles`` owns the names. ``atomic`` writes the files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .atomic import keep_beside as keep_beside
 from .atomic import not_writable as not_writable
@@ -144,7 +145,7 @@ class ExperimentFiles:
         return any(path for kind in ("best", "last") for path in weights.glob(f"{kind}-*.weights"))
 
 
-def folders_of(files: ExperimentFiles, summary: dict) -> "list[tuple[str, ExperimentFiles]]":
+def folders_of(files: ExperimentFiles, summary: Mapping[str, Any]) -> "list[tuple[str, ExperimentFiles]]":
     """Return label and files of each training that a summary is about."""
     if "seeds" not in summary:
         return [("", files)]

@@ -14,11 +14,15 @@ import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigError
 from .atomic import not_writable
 
 NAME = "fit.lock"
+
+Holder = dict[str, Any]
+"""What a lock's file tells: ``pid``, ``host``, ``started`` and ``run``, as far as it tells them."""
 
 _held: set[int] = set()
 """Descriptors of the locks that this process holds."""
@@ -101,7 +105,7 @@ def _lock(lock: int, path: Path) -> bool:
     return True
 
 
-def _check_holder(holder: dict, path: Path, by_kernel: bool, break_lock: bool) -> None:
+def _check_holder(holder: Holder, path: Path, by_kernel: bool, break_lock: bool) -> None:
     """Refuse a lock whose holder may live although the file is not locked."""
     who = _who(holder)
     if not holder:
@@ -117,7 +121,7 @@ def _check_holder(holder: dict, path: Path, by_kernel: bool, break_lock: bool) -
         raise Locked(f"{path.parent} is being trained by {who}: wait for it, or stop it.")
 
 
-def _who(holder: dict) -> str:
+def _who(holder: Holder) -> str:
     return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
 
 
@@ -131,7 +135,7 @@ def _is_still(lock: int, path: Path) -> bool:
     return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
 
 
-def _read(lock: int) -> dict:
+def _read(lock: int) -> Holder:
     try:
         holder = json.loads(os.pread(lock, 4096, 0))
     except (OSError, ValueError, RecursionError):
@@ -153,7 +157,7 @@ def _write(lock: int, path: Path) -> None:
         raise ConfigError(not_writable(path.parent, error)) from error
 
 
-def _lives(holder: dict) -> bool:
+def _lives(holder: Holder) -> bool:
     """Say whether the process of a lock of this machine lives."""
     pid = holder.get("pid")
     if type(pid) is not int or not 0 < pid < 2**31:

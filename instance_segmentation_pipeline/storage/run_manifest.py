@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from ..errors import ConfigError
-from .experiment_files import ExperimentFiles, write_text
+from .atomic import write_text
+from .experiment_files import ExperimentFiles
 from .regular_file import open_regular, read_text
 
 NAME = ".musket-run.json"
@@ -70,6 +72,13 @@ class RunNames:
         return [*of_stages, *REPORTS, "summary.yaml"]
 
 
+class Moving(TypedDict):
+    """A move that has begun: the folder it goes to, and the names of the files."""
+
+    to: str
+    files: list[str]
+
+
 class RunManifest:
     """The manifest of an experiment's folder; made when a run first claims something.
 
@@ -84,7 +93,7 @@ class RunManifest:
         self.files = files
         self.path = files.root / NAME
         self.claimed: set[str] = set()
-        self.moving: dict | None = None
+        self.moving: Moving | None = None
         self.exists = self.path.exists()
         if self.exists:
             self._read()
@@ -109,7 +118,7 @@ class RunManifest:
         """Write the manifest, whole."""
         if not self.exists:
             self.claimed.update(self.owned())  # of a version without manifest
-        held: dict = {"format": FORMAT, "files": sorted(self.claimed)}
+        held: dict[str, object] = {"format": FORMAT, "files": sorted(self.claimed)}
         if self.moving is not None:
             held["moving"] = self.moving
         write_text(self.path, json.dumps(held, indent=0) + "\n")

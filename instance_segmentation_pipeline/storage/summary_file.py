@@ -1,5 +1,6 @@
 """``summary.yaml``: whether an experiment is finished is told by its first words, without reading the numbers."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def _value_of(key: str, events: Any) -> Any:
+def _value_of(key: str, events: Iterable[yaml.Event]) -> Any:
     """Return the plain value of a key of the outermost mapping, ``None`` where there is no such mapping, key or value.
 
     Args:

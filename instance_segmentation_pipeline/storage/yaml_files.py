@@ -88,7 +88,7 @@ def _check_brackets(text: str) -> None:
             raise yaml.YAMLError(f"lists or mappings lie in each other more than {MOST_DEPTH} deep")
 
 
-def _check_aliases(root: Any, text: str) -> None:
+def _check_aliases(root: "yaml.Node | None", text: str) -> None:
     """Refuse aliases that stand for too much; each node is looked at once, however often it is meant."""
     if "*" not in text:
         return
@@ -114,7 +114,7 @@ def _check_aliases(root: Any, text: str) -> None:
             raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES} values")
 
 
-def _parts(node: Any) -> list:
+def _parts(node: "yaml.Node | None") -> "list[yaml.Node | None]":
     if isinstance(node, yaml.SequenceNode):
         return list(node.value)
     if isinstance(node, yaml.MappingNode):

@@ -27,7 +27,7 @@ def is_whole(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _whole(path: str, state: tuple) -> bool:
+def _whole(path: str, state: tuple[int, int, int]) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()

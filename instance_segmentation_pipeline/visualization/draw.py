@@ -4,14 +4,15 @@ import colorsys
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
+from ..detection.arrays import FloatArray, Int64Array, UInt8Array
 from ..detection.instances import Instances
-from ..storage.experiment_files import write_atomically
+from ..storage.atomic import write_atomically
 from .letters import SIZE, drawable, font_for
 
 SMALLEST_SIDE = 384
@@ -23,8 +24,8 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_instances(
-    image: np.ndarray, instances: Instances, class_names: Sequence[str], scores: "np.ndarray | None" = None
-) -> np.ndarray:
+    image: UInt8Array, instances: Instances, class_names: Sequence[str], scores: "FloatArray | None" = None
+) -> UInt8Array:
     """Draw instances on a copy of an image.
 
     Args:
@@ -39,7 +40,7 @@ def draw_instances(
     scale = _scale(image)
     interpolation = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    canvas = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else interpolation)
+    canvas: UInt8Array = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else interpolation)
     order = np.argsort(-_areas(instances))
     colors = [_color(number) for number in range(len(instances))]
     masks = None if instances.masks is None else instances.masks.resized(size[1], size[0])
@@ -58,7 +59,7 @@ def draw_instances(
     return _tagged(canvas, tags)
 
 
-def _paint(canvas: np.ndarray, box: np.ndarray, crop: np.ndarray, color: tuple[int, int, int]) -> None:
+def _paint(canvas: UInt8Array, box: Int64Array, crop: UInt8Array, color: tuple[int, int, int]) -> None:
     """Tint the pixels of a mask, and draw its outline, in place."""
     x1, y1, x2, y2 = box.tolist()
     region, inside = canvas[y1:y2, x1:x2], crop > 0
@@ -67,7 +68,11 @@ def _paint(canvas: np.ndarray, box: np.ndarray, crop: np.ndarray, color: tuple[i
     cv2.drawContours(canvas, outline, -1, color, 2, cv2.LINE_AA)
 
 
-def comparison(rows: Sequence[tuple[np.ndarray, Instances, Instances, Any]], class_names: Sequence[str]) -> np.ndarray:
+Row = tuple[UInt8Array, Instances, Instances, "FloatArray | None"]
+"""Image, truth, prediction and its scores."""
+
+
+def comparison(rows: Sequence[Row], class_names: Sequence[str]) -> UInt8Array:
     """Return one picture, ``(height, width, 3)`` uint8 RGB: a row an image, truth on the left, prediction right.
 
     Each row is ``(image, truth, prediction, scores)`` as ``draw_instances`` takes them.
@@ -91,22 +96,23 @@ def comparison(rows: Sequence[tuple[np.ndarray, Instances, Instances, Any]], cla
     return np.concatenate(parts)
 
 
-def write_jpeg(path: Path, picture: np.ndarray) -> None:
+def write_jpeg(path: Path, picture: UInt8Array) -> None:
     """Write an RGB picture ``(height, width, 3)`` uint8, atomically."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     with write_atomically(path) as temporary:  # cv2.imwrite crashes on names that are no UTF-8, and hides a full disk
         temporary.write_bytes(data.tobytes())
 
 
-def _scale(image: np.ndarray) -> float:
-    longest = max(image.shape[:2])
+def _scale(image: UInt8Array) -> float:
+    longest = max(image.shape[0], image.shape[1])
     if longest > LARGEST_SIDE:
         return LARGEST_SIDE / longest
     return max(1, -(-SMALLEST_SIDE // longest))
 
 
-def _areas(instances: Instances) -> np.ndarray:
-    return (instances.bboxes[:, 2:] - instances.bboxes[:, :2]).prod(axis=1)
+def _areas(instances: Instances) -> FloatArray:
+    areas: FloatArray = (instances.bboxes[:, 2:] - instances.bboxes[:, :2]).prod(axis=1)
+    return areas
 
 
 def _color(number: int) -> tuple[int, int, int]:
@@ -121,7 +127,7 @@ class Tag(NamedTuple):
 
     name: str
     score: "float | None"
-    bbox: np.ndarray
+    bbox: FloatArray
     color: tuple[int, int, int]
 
     def forms(self) -> list[str]:
@@ -129,7 +135,7 @@ class Tag(NamedTuple):
         return [self.name] if self.score is None else [f"{self.name} {self.score:.2f}", self.name]
 
 
-def _tagged(canvas: np.ndarray, tags: Sequence[Tag]) -> np.ndarray:
+def _tagged(canvas: UInt8Array, tags: Sequence[Tag]) -> UInt8Array:
     """Return a picture with names written on patches of their colours.
 
     A name is whole, or ends in an ellipsis as wide as its box, or is left out: where it would leave the picture or
@@ -154,7 +160,7 @@ def _tagged(canvas: np.ndarray, tags: Sequence[Tag]) -> np.ndarray:
     return np.array(image)
 
 
-def _shortened(tag: Tag, font: Any) -> str:
+def _shortened(tag: Tag, font: ImageFont.FreeTypeFont) -> str:
     """Return the start of a name that is as wide as its box, empty where not two letters fit."""
     room = float(tag.bbox[2] - tag.bbox[0])
     for length in range(len(tag.name) - 1, 1, -1):
@@ -165,7 +171,7 @@ def _shortened(tag: Tag, font: Any) -> str:
 
 
 def _free_place(
-    width: int, height: int, bbox: np.ndarray, shape: Sequence[int], taken: Sequence[tuple[int, int, int, int]]
+    width: int, height: int, bbox: FloatArray, shape: Sequence[int], taken: Sequence[tuple[int, int, int, int]]
 ) -> "tuple[int, int, int, int] | None":
     """Return ``x1, y1, x2, y2`` of a patch at a box that covers no other, inside a picture; ``None`` without such."""
     if width > shape[1] or height > shape[0]:

@@ -11,8 +11,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..detection.arrays import Int64Array
 from ..detection.matching import Curve
-from ..storage.experiment_files import StageFiles, write_atomically, write_text
+from ..storage.atomic import write_atomically, write_text
+from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
 from ..text import csv_cell
 from .letters import drawable, plain_label, plot_font
@@ -73,7 +75,7 @@ def precision_recall_figure(curves: Mapping[str, "Curve | None"], title: str) ->
     return figure
 
 
-def confusion_figure(table: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
+def confusion_figure(table: Int64Array, class_names: Sequence[str], title: str) -> Figure:
     """Draw a confusion matrix of ``matching.confusion``, coloured by the share of the true class."""
     names = [*map(plain_label, drawable(class_names)), BACKGROUND]
     side = min(14.0, 2.6 + 0.5 * len(names))
@@ -109,7 +111,7 @@ def png_of(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def write_confusion_csv(path: Path, table: np.ndarray, class_names: Sequence[str]) -> None:
+def write_confusion_csv(path: Path, table: Int64Array, class_names: Sequence[str]) -> None:
     """Write a confusion matrix as CSV: a row a true class, a column a predicted one."""
     names = [csv_cell(name) for name in (*class_names, BACKGROUND)]
     buffer = io.StringIO()

@@ -36,9 +36,10 @@ class Terminal:
         return progress_bar(total, done)
 
 
-def progress_bar(total: int, done: int, position: "int | None" = None) -> tqdm:
+def progress_bar(total: int, done: int, position: "int | None" = None) -> Bar:
     """Return a bar that vanishes when it is closed; bars shown at one time have different positions, from 0."""
-    return tqdm(total=total, initial=done, unit="it", dynamic_ncols=True, leave=False, position=position)
+    bar: Bar = tqdm(total=total, initial=done, unit="it", dynamic_ncols=True, leave=False, position=position)
+    return bar
 
 
 def duration(seconds: float) -> str:

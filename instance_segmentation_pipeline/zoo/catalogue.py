@@ -5,7 +5,7 @@ successor: the folder that published weights lie in still carries the 2.x name o
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -99,15 +99,15 @@ def successor_of(stem: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _candidates() -> tuple[tuple[str, frozenset], ...]:
+def _candidates() -> tuple[tuple[str, frozenset[str]], ...]:
     """Return pairs of a zoo config and the parts of one of its names, new or old."""
     pairs = [(name, _parts(Path(name).stem)) for name in zoo_names()]
     pairs += [(entry.config, _parts(entry.older_name)) for entry in catalogue() if entry.older_name]
     return tuple(pairs)
 
 
-def _parts_of(name: str) -> frozenset:
-    return frozenset().union(*(parts for candidate, parts in _candidates() if candidate == name))
+def _parts_of(name: str) -> frozenset[str]:
+    return frozenset[str]().union(*(parts for candidate, parts in _candidates() if candidate == name))
 
 
 RENAMED = {"mstrain": "ms", "dcn": "dconv", "coco": "", "nohead": "", "foveabox": "fovea"}
@@ -123,7 +123,7 @@ BACKBONE = re.compile(
 )
 
 
-def _parts(stem: str) -> frozenset:
+def _parts(stem: str) -> frozenset[str]:
     """Split a config's name to comparable parts; date, hash and 2.x spellings are levelled."""
     text = stem.lower()
     for old, new in JOINED.items():
@@ -134,7 +134,7 @@ def _parts(stem: str) -> frozenset:
     return frozenset(p for p in parts if p and not re.fullmatch(r"\d{8}|[0-9a-f]{8}|\d+gpu|\d+xb?\d+|1", p))
 
 
-def _entry(model: dict) -> "ZooEntry | None":
+def _entry(model: Mapping[str, Any]) -> "ZooEntry | None":
     config = str(model.get("Config", "")).removeprefix("configs/")
     if not config:
         return None
@@ -158,7 +158,7 @@ def _backbone(stem: str) -> str:
     return found.group(1) if found else ""
 
 
-def _metric(results: Iterable[dict], name: str) -> "float | None":
+def _metric(results: Iterable[Mapping[str, Any]], name: str) -> "float | None":
     for result in results:
         value = (result.get("Metrics") or {}).get(name)
         if value is not None:
@@ -166,7 +166,7 @@ def _metric(results: Iterable[dict], name: str) -> "float | None":
     return None
 
 
-def _number(value: Any) -> "float | None":
+def _number(value: object) -> "float | None":
     try:
         return float(str(value).split()[0])
     except (ValueError, IndexError):

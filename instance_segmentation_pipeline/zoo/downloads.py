@@ -13,8 +13,9 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 from urllib.parse import quote, urlparse
 
 from tqdm import tqdm
@@ -200,7 +201,7 @@ def _download(url: str, part: Path, mark: Path) -> None:
         raise OSError(f"the connection ended after {part.stat().st_size} of {total} bytes")
 
 
-def _keep_version(mark: Path, headers: Any) -> None:
+def _keep_version(mark: Path, headers: Message) -> None:
     """Note which version of a file is being downloaded; a weak ETag does not tell bytes apart."""
     tag = headers.get("ETag") or ""
     version = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
@@ -210,7 +211,7 @@ def _keep_version(mark: Path, headers: Any) -> None:
         mark.unlink(missing_ok=True)
 
 
-def _open(part: Path, have: int) -> Any:
+def _open(part: Path, have: int) -> BinaryIO:
     """Open a part to write behind its first ``have`` bytes, through no link."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_APPEND if have else os.O_TRUNC)
     return os.fdopen(os.open(part, flags, 0o666), "ab" if have else "wb")
