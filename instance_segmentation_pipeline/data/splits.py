@@ -20,7 +20,7 @@ import yaml
 from sklearn import model_selection
 
 from ..errors import DatasetError, one_line
-from ..storage.experiment_files import write_text
+from ..storage.atomic import write_text
 from ..storage.regular_file import open_regular, read_text
 from .item_cache import ItemCache
 from .split_checks import CONTENT, check_content, content_line, damaged

@@ -10,7 +10,8 @@ from ..errors import TrainingError
 from ..models.checkpoints import last_checkpoint, read_checkpoint, save_as_best
 from ..models.trained_weights import check_classes
 from ..storage.archive import set_aside
-from ..storage.experiment_files import StageFiles, keep_beside, save_with
+from ..storage.atomic import keep_beside, save_with
+from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import Row, as_written, read_rows, write_rows
 from ..storage.run_manifest import RunManifest, stage_of
 

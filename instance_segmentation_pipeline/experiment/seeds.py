@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config.loader import HEADER, common_of, read_config
 from ..metrics.fold_statistics import over_folds
-from ..storage.experiment_files import write_yaml
+from ..storage.atomic import write_yaml
 
 HANDED_DOWN = (
     "cache",

@@ -20,11 +20,12 @@ from ..launch.torchrun import Joined
 from ..models.finished_config import FinishedConfig
 from ..reporting.report_figures import write_reports
 from ..storage.archive import archive, belonging, finish
-from ..storage.experiment_files import read_yaml, write_text, write_yaml
+from ..storage.atomic import write_text, write_yaml
 from ..storage.leftovers import remove_leftovers
 from ..storage.regular_file import read_text
 from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
+from ..storage.yaml_files import read_yaml
 from ..text import printable
 from .remote_fold import train_fold
 from .resuming import make_whole

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..storage.experiment_files import write_atomically
+from ..storage.atomic import write_atomically
 from ..storage.run_lock import NAME as LOCK
 
 LIMIT = 2 << 30

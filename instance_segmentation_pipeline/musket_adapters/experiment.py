@@ -15,7 +15,8 @@ from ..config.loader import is_ours, read_config
 from ..errors import ConfigError, GroupLost, sentence, stop_behind, traceback_of
 from ..launch.job_environment import leads
 from ..storage.archive import forget_predictions
-from ..storage.experiment_files import ExperimentFiles, concrete_config, not_writable, write_yaml
+from ..storage.atomic import not_writable, write_yaml
+from ..storage.experiment_files import ExperimentFiles, concrete_config
 from ..storage.run_lock import Locked, only_run
 from ..storage.summary_file import is_completed, read_summary
 

@@ -13,7 +13,8 @@ import yaml
 from ..config.loader import common_of, is_ours, read_config
 from ..errors import ConfigError, UserError, nearest, one_line
 from ..metrics.metric_name import PER_CLASS, VALIDATION, MetricName
-from ..storage.experiment_files import ExperimentFiles, folders_of, write_text
+from ..storage.atomic import write_text
+from ..storage.experiment_files import ExperimentFiles, folders_of
 from ..storage.experiment_search import config_files
 from ..storage.metrics_csv import read_rows
 from ..storage.summary_file import read_summary

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from ..storage.experiment_files import write_atomically
+from ..storage.atomic import write_atomically
 from ..text import printable
 from .analysis import Analysis, Finished, table_rows
 from .picture_folder import Picture

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..storage.experiment_files import write_atomically, write_text
+from ..storage.atomic import write_atomically, write_text
 from ..storage.regular_file import read_text
 
 RECORD = "pictures.json"

@@ -11,7 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .experiment_files import ExperimentFiles, sync_folder, write_atomically
+from .atomic import sync_folder, write_atomically
+from .experiment_files import ExperimentFiles
 from .run_manifest import RunManifest, is_of_run, is_store, stage_of
 
 

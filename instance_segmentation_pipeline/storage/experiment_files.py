@@ -1,19 +1,9 @@
-"""Every file name an experiment has; ``ExperimentFiles`` owns the names. ``atomic`` writes the files."""
+"""Every file name an experiment has; ``ExperimentFiles`` owns the names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from .atomic import keep_beside as keep_beside
-from .atomic import not_writable as not_writable
-from .atomic import save_with as save_with
-from .atomic import sync_folder as sync_folder
-from .atomic import write_atomically as write_atomically
-from .atomic import write_text as write_text
-from .atomic import write_yaml as write_yaml
-from .yaml_files import parse_yaml as parse_yaml
-from .yaml_files import read_yaml as read_yaml
 
 
 @dataclass(frozen=True)

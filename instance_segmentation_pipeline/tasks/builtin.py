@@ -12,7 +12,7 @@ from musket_core import model, tasks
 from ..data.formats.coco_json import to_coco
 from ..detection.detections import truth_of
 from ..detection.matching import confusion
-from ..storage.experiment_files import write_text
+from ..storage.atomic import write_text
 from ..storage.file_names import file_name_of
 
 

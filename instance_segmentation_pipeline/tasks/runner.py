@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ..config.loader import read_mapping
 from ..data.providers import project_modules
 from ..errors import ConfigError, nearest, one_line, sentence
-from ..storage.experiment_files import write_yaml
+from ..storage.atomic import write_yaml
 from ..text import printable
 
 ALL = "all"

@@ -21,7 +21,7 @@ from ..errors import TrainingError, UserError, one_line
 from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, read_checkpoint, reading_for
 from ..models.missing_operators import naming_config
 from ..models.trained_weights import check_trained
-from ..storage.experiment_files import save_with
+from ..storage.atomic import save_with
 from . import coco_metric, validation_loop  # noqa: F401 - they register what a prepared config names
 from .hooks.checkpoint import WeightsKeeper
 from .hooks.csv_logger import TrainingLog

@@ -10,7 +10,7 @@ from musket_core.datasets import DataSet, PredictionItem
 
 from instance_segmentation_pipeline.data.split_text import parse_split, split_text
 from instance_segmentation_pipeline.data.splits import SplitRequest, is_made_from, make_folds, read_split, write_split
-from instance_segmentation_pipeline.storage.experiment_files import read_yaml
+from instance_segmentation_pipeline.storage.yaml_files import read_yaml
 from tests.support.datasets import Items, square
 
 FOLDS = [[[0, 1, 10], [2]], [[2, 1], [0, 10]]]

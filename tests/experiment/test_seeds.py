@@ -12,7 +12,7 @@ from musket_core.tools import ModelSpec
 
 from instance_segmentation_pipeline.cli import analize, fit
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
-from instance_segmentation_pipeline.storage.experiment_files import read_yaml
+from instance_segmentation_pipeline.storage.yaml_files import read_yaml
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from instance_segmentation_pipeline.experiment.remote_fold import train_fold
 from instance_segmentation_pipeline.launch import project_sync as carrying
 from instance_segmentation_pipeline.launch.project_sync import Courier, carried
 from instance_segmentation_pipeline.launch.ray_cluster import train_on_cluster
-from instance_segmentation_pipeline.storage.experiment_files import write_atomically
+from instance_segmentation_pipeline.storage.atomic import write_atomically
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from tests.support.datasets import shapes
 

@@ -10,7 +10,8 @@ from mmengine.runner import Runner
 
 from ...errors import TrainingError, one_line
 from ...metrics.metric_name import MetricName
-from ...storage.experiment_files import StageFiles, keep_beside, save_with
+from ...storage.atomic import keep_beside, save_with
+from ...storage.experiment_files import StageFiles
 from ...storage.metrics_csv import as_written
 from .. import rng_state
 from .csv_logger import TrainingLog
