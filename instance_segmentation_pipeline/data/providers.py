@@ -125,6 +125,9 @@ def _provider(name: str, modules: Sequence[ModuleType]) -> Any:
     for module in modules:
         if callable(vars(module).get(name)):
             return vars(module)[name]
+        for value in vars(module).values():
+            if callable(value) and getattr(value, "dataset_name", None) == name:
+                return value
     catalog = net_declaration.layers.catalog
     entry = catalog.get(name, catalog.get(name.lower()))
     if isinstance(entry, PythonFunction):

@@ -5,38 +5,138 @@ value, pads boxes by 10 pixels, gives arrays of the wrong rank for images withou
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
+from ..data.formats.run_length_text import mask_from_text
 from ..detection.boxes import boxes_of_masks
+from ..detection.mask_crops import MaskCrops
+from ..errors import ConfigError, DatasetError, nearest, shortened
+
+NO_OBJECT = ("", "-1")
+"""What stands in place of run lengths for an image without objects."""
+
+SIZES = ("Height", "Width")
+"""Columns that tell the size of the image that the masks were drawn on."""
+
+MOST_SKEW = 0.05
+"""How much the sides of an image may be scaled differently from its masks."""
 
 
 def derive_instance_segmentation(module: Any) -> type:
-    """Return a subclass of ``module.InstanceSegmentationDataSet``; same constructor, same CSV.
+    """Return a subclass of ``module.InstanceSegmentationDataSet``; same CSV, same constructor and ``classes`` with it.
 
     Items have ``y = (labels (N,) int64, bboxes (N, 4) float32 x1, y1, x2, y2, masks (N, height, width) bool)``;
-    a label is the place of the class in ``meta()["CLASSES"]``, counted from 1.
+    a label is the place of the class in ``meta()["CLASSES"]``, counted from 1. These are ``classes``, by default those
+    of the CSV, sorted. Of a class's name the part before an underscore counts. Rows with an empty class, and those with
+    an empty mask or -1, tell of images without objects. With columns ``Height`` and ``Width`` masks are read at that
+    size and brought to the image's, unless ``maskShape`` is given.
     """
 
     class InstanceSegmentationDataSet(module.InstanceSegmentationDataSet):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
+        def __init__(
+            self,
+            imagePath: Any,
+            csvPath: str,
+            imColumn: str,
+            rleColumn: str,
+            clazzColumn: str,
+            maskShape: Any = None,
+            rMask: bool = True,
+            isRel: bool = False,
+            classes: "Sequence[Any] | None" = None,
+        ) -> None:
+            self._columns = (imColumn, rleColumn, clazzColumn)
+            self._relative = isRel
             with _some_project():
-                super().__init__(*arguments, **options)
+                super().__init__(imagePath, csvPath, imColumn, rleColumn, clazzColumn, maskShape, rMask, isRel)
+            for name, file in list(self.images.items()):
+                self.images.setdefault(Path(name).stem, file)
+            used = list(dict.fromkeys(name for name in self.data[clazzColumn].map(_class_name) if name))
+            self._set_classes(_in_order(used) if classes is None else _given(classes, used, csvPath, clazzColumn))
+            self._rows = self.data.groupby(imColumn, sort=False).indices
+
+        def readCSV(self, csvPath: str) -> None:
+            """Read the table; ids, run lengths and classes stay the texts that they are."""
+            self.data = _table(module.context.get_current_project_data_path(), csvPath, self._columns)
+
+        def _set_classes(self, classes: "list[str]") -> None:
+            self.classes = classes
+            self.class2Num = {name: number for number, name in enumerate(classes)}
+            self.num2class = dict(enumerate(classes))
+
+        def get_all_about(self, item: Any) -> Any:
+            """Return the rows of an image."""
+            return self.data.iloc[self._rows[item]]
+
+        def isPositive(self, item: int) -> bool:
+            """Say whether an image has an object."""
+            rows = self.get_all_about(self.imageIds[item])
+            return any(str(text).strip() not in NO_OBJECT for text in rows[self.rleColumn].values)
+
+        def get_target(self, item: int) -> Any:
+            """Return ``y`` of an item."""
+            return self[item].y
+
+        def get_value(self, im_id: Any) -> np.ndarray:
+            """Return an image ``(height, width, 3)``; transparency is left out."""
+            if im_id not in self.images:
+                raise DatasetError(
+                    f"{self.imColumn} {shortened(im_id)} names no file of the images"
+                    f"{nearest(str(im_id), self.images)}: add the image, or take its rows out."
+                )
+            image = module.imageio.imread(self.images[im_id])
+            image = image if image.ndim == 3 else image[..., None]
+            channels = image.shape[2] - (image.shape[2] in (2, 4))
+            image = image[..., :channels]
+            return np.ascontiguousarray(np.repeat(image, 3, axis=2) if channels == 1 else image)
 
         def get_mask(self, image: Any, imShape: Any) -> list:
-            """Return pairs of a mask ``(height, width)`` and the class's index, counted from 0."""
+            """Return pairs of a mask ``(height, width)`` bool and the class's index, counted from 0."""
             rows = self.get_all_about(image)
+            height, width = imShape[:2]
             pairs = []
-            for rle, name in zip(rows[self.rleColumn].values, rows[self.clazzColumn].values, strict=True):
-                if not isinstance(rle, str) or rle.strip() in {"-1", ""}:
+            for number, text in enumerate(rows[self.rleColumn].values):
+                name = _class_name(rows[self.clazzColumn].values[number])
+                if str(text).strip() in NO_OBJECT or not name:
                     continue
-                shape = self.maskShape if self.maskShape is not None else (imShape[0], imShape[1])
-                mask = self.rle_decode(rle, (shape[1], shape[0]) if self.rMask else shape)
-                pairs.append((np.flipud(np.rot90(mask)), self.class2Num[_class_name(name)]))
+                if name not in self.class2Num:
+                    raise DatasetError(
+                        f"{self.clazzColumn} {shortened(name)} of {self.imColumn} {shortened(image)} is not among the "
+                        f"classes{nearest(name, self.class2Num)}: add it, or take its rows out."
+                    )
+                drawn = self._drawn_on(rows, number, height, width)
+                try:
+                    rle = mask_from_text(str(text), *drawn, relative=self._relative)
+                except DatasetError as error:
+                    raise DatasetError(f"{self.rleColumn} of {self.imColumn} {shortened(image)} {error}.") from None
+                mask = MaskCrops.from_rles([rle], *drawn).to_dense()[0]
+                if drawn != (height, width):
+                    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+                pairs.append((mask.astype(bool), self.class2Num[name]))
             return pairs
+
+        def _drawn_on(self, rows: Any, number: int, height: int, width: int) -> "tuple[int, int]":
+            """Return height and width of the image that a row's mask was drawn on."""
+            if self.maskShape is not None:
+                first, second = (int(side) for side in self.maskShape[:2])
+                return (first, second) if self.rMask else (second, first)
+            if not set(SIZES) <= set(rows.columns):
+                return height, width
+            sides = tuple(rows[name].values[number] for name in SIZES)
+            if not all(side == side and float(side) >= 1 for side in sides):  # an empty cell is no number
+                return height, width
+            drawn = int(sides[0]), int(sides[1])
+            if abs(height / drawn[0] - width / drawn[1]) > MOST_SKEW * height / drawn[0] + 1 / min(drawn):
+                raise DatasetError(
+                    f"{' and '.join(SIZES)} of {self.imColumn} {shortened(rows[self.imColumn].values[number])} are "
+                    f"{drawn[0]} and {drawn[1]}, but the image is {height} high and {width} wide: the masks do not fit."
+                )
+            return drawn
 
         def __getitem__(self, item: int) -> Any:
             image_id = self.imageIds[item]
@@ -44,7 +144,7 @@ def derive_instance_segmentation(module: Any) -> type:
             pairs = [(mask, label) for mask, label in self.get_mask(image_id, image.shape) if mask.any()]
             masks = np.zeros((len(pairs), *image.shape[:2]), bool)
             for row, (mask, _) in enumerate(pairs):
-                masks[row] = mask > 0
+                masks[row] = mask
             labels = np.array([label for _, label in pairs], np.int64) + 1
             return module.PredictionItem(image_id, image, (labels, boxes_of_masks(masks), masks))
 
@@ -68,6 +168,65 @@ def _some_project() -> Iterator[None]:
         context.projectPath = before
 
 
-def _class_name(name: Any) -> Any:
-    """Return what upstream keeps of a class cell: the part before an underscore."""
-    return name[: name.index("_")] if "_" in str(name) else name
+def _table(folder: str, path: str, columns: "tuple[str, ...]") -> Any:
+    """Return a table from where upstream finds it, some of its columns as text, empty where their cells are.
+
+    Raises:
+        ConfigError: It lacks one of these columns, also as a part of a name such as ``ImageId_ClassId``.
+    """
+    import pandas
+
+    found = Path(folder, path)
+    file, encoding = found if found.exists() else Path(path), "utf-8"
+    try:
+        names = [str(name) for name in pandas.read_csv(file, nrows=0).columns]
+    except UnicodeDecodeError:
+        encoding = "cp1251"
+        names = [str(name) for name in pandas.read_csv(file, nrows=0, encoding=encoding).columns]
+    parts = {part: name for name in names for part in name.split("_")} | {name: name for name in names}
+    missing = next((name for name in columns if name not in parts), None)
+    if missing is not None:
+        raise ConfigError(
+            f"{path} has no column {shortened(missing)}{nearest(str(missing), names)}: its columns are "
+            f"{', '.join(names[:20])}."
+        )
+    texts = list(dict.fromkeys(parts[name] for name in columns))
+    kept: dict[str, Any] = {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": [""]}
+    try:
+        table = pandas.read_csv(file, encoding=encoding, **kept)
+    except UnicodeDecodeError:
+        table = pandas.read_csv(file, encoding="cp1251", **kept)
+    table[texts] = table[texts].fillna("")
+    return table
+
+
+def _class_name(name: Any) -> str:
+    """Return what counts of a class cell: the part before an underscore; of a whole number its digits."""
+    text = str(name).strip().partition("_")[0]
+    return text.removesuffix(".0") if text.removesuffix(".0").isdecimal() else text
+
+
+def _in_order(names: "list[str]") -> "list[str]":
+    """Return names in order, whole numbers by their values."""
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+
+
+def _given(classes: Any, used: "list[str]", csv: str, column: str) -> "list[str]":
+    """Return the classes that were given, as text.
+
+    Raises:
+        ConfigError: They are no list of different names, or the table has another one.
+    """
+    if not isinstance(classes, (list, tuple, np.ndarray)) or not len(classes):
+        raise ConfigError(f"classes of InstanceSegmentationDataSet is {shortened(classes)}, expected a list of names.")
+    names = [str(name).strip() for name in classes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"classes of InstanceSegmentationDataSet has {shortened(twice)} twice: name each once.")
+    unknown = next((name for name in used if name not in names), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"{csv} has {column} {shortened(unknown)}, which is not among the {len(names)} classes"
+            f"{nearest(unknown, names)}: add it, or take its rows out."
+        )
+    return names

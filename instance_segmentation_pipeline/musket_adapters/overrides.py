@@ -54,12 +54,22 @@ def _datasets(module: Any) -> None:
 def _with_or_without_brackets(upstream: Callable) -> Callable:
     """Return ``dataset_provider`` that marks a function with ``@dataset_provider`` too, as ``@tasks.task`` does.
 
-    Upstream's needs ``@dataset_provider()``; without brackets it replaces the function by its own inner one.
+    Upstream's needs ``@dataset_provider()``; without brackets it replaces the function by its own inner one. ``name``
+    is what a YAML may call the provider, beside its function's name; ``origin`` and ``kind`` are notes for its readers.
     """
 
     @functools.wraps(upstream)
-    def dataset_provider(origin: Any = None, kind: Any = None) -> Any:
-        return upstream()(origin) if callable(origin) else upstream(origin, kind)
+    def dataset_provider(origin: Any = None, kind: Any = None, name: "str | None" = None) -> Any:
+        if callable(origin):
+            return upstream()(origin)
+
+        def mark(function: Callable) -> Callable:
+            marked: Callable = upstream(origin, kind)(function)
+            if name is not None:
+                marked.dataset_name = name  # type: ignore[attr-defined]
+            return marked
+
+        return mark
 
     return dataset_provider
 
