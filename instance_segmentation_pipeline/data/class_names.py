@@ -1,17 +1,18 @@
 """The names of a dataset's classes, as its root tells them."""
 
 import inspect
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from ..errors import DatasetError, UserError, one_line, shortened
 from .cross_validation import root_of
+from .protocols import Dataset
 
 EXPECTED = 'a list of different names, such as ["cat", "dog"]'
 
 
-def known_class_names(dataset: Any) -> "tuple[str, ...] | None":
+def known_class_names(dataset: Dataset) -> "tuple[str, ...] | None":
     """Return the class names that a dataset's root gives in ``meta()["CLASSES"]``, ``None`` where it gives none.
 
     Raises:
@@ -40,7 +41,7 @@ def known_class_names(dataset: Any) -> "tuple[str, ...] | None":
     return None if names is None else checked_names(names, numbers=getattr(type(root), "gives_xyxy", False))
 
 
-def checked_names(names: Any, *, numbers: bool = False) -> tuple[str, ...]:
+def checked_names(names: object, *, numbers: bool = False) -> tuple[str, ...]:
     """Return class names as text.
 
     Args:
@@ -74,7 +75,7 @@ def checked_names(names: Any, *, numbers: bool = False) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _wants_an_item(meta: Any) -> bool:
+def _wants_an_item(meta: Callable[..., object]) -> bool:
     """Say whether this is musket_core's own ``DataSet.meta(item)``, which tells of items, or one like it."""
     try:
         parameters = inspect.signature(meta).parameters.values()

@@ -1,12 +1,12 @@
 """Data that contradicts itself, or the model, told before training: from a sample of items, at a bounded cost."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from ..detection.arrays import Float32Array, Float64Array, FloatArray
 from ..detection.box_forms import (
     CORNERS,
     BoxForm,
@@ -20,6 +20,7 @@ from ..detection.box_forms import (
 from ..detection.instances import any_masks
 from ..errors import DatasetError
 from .item_reader import ItemReader
+from .protocols import Dataset, Item, Samples
 
 SAMPLE = 32
 DETECTIONS_OF_COCO = 100
@@ -39,12 +40,12 @@ class Sampled:
 
     positions: list[int]
     most: int = 0
-    crowded: Any = None
+    crowded: object = None
     most_of_class: int = 0
     notes: list[str] = field(default_factory=list)
 
 
-def check_items(source: Any, reader: ItemReader, count: int = SAMPLE) -> Sampled:
+def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE) -> Sampled:
     """Read up to ``count`` items, evenly spread, and check them, each for itself and all together.
 
     Raises:
@@ -77,13 +78,13 @@ class _Boxes:
     """The boxes of a sample, with their masks' and their images'."""
 
     def __init__(self) -> None:
-        self.items: list[Any] = []
-        self._boxes: list[np.ndarray] = []
-        self._sides: list[np.ndarray] = []
-        self._tight: list[np.ndarray] = []
-        self._plain: list[tuple[np.ndarray, np.ndarray]] = []
+        self.items: list[object] = []
+        self._boxes: list[Float64Array] = []
+        self._sides: list[Float64Array] = []
+        self._tight: list[Float32Array] = []
+        self._plain: list[tuple[Float64Array, Float64Array]] = []
 
-    def add(self, item: Any) -> None:
+    def add(self, item: Item) -> None:
         """Take an item's boxes; of one that has other faults, none."""
         if not isinstance(item.y, (tuple, list)) or len(item.y) not in (2, 3):
             return
@@ -138,7 +139,7 @@ class _Boxes:
             ]
         return []
 
-    def _parts(self) -> list[tuple[list[np.ndarray], int]]:
+    def _parts(self) -> list[tuple[Sequence[FloatArray], int]]:
         return [(self._boxes, 4), (self._sides, 2), (self._tight, 4)]
 
 
@@ -158,7 +159,7 @@ def _message(form: BoxForm, order: str, count: int, items: int) -> str:
     )
 
 
-def notes_on_sizes(dataset: Any, sampled: Sampled) -> list[str]:
+def notes_on_sizes(dataset: Samples, sampled: Sampled) -> list[str]:
     """Return lines on objects of the sample that are less than a pixel wide or high in the net's input.
 
     Args:
@@ -166,7 +167,7 @@ def notes_on_sizes(dataset: Any, sampled: Sampled) -> list[str]:
         sampled: What ``check_items`` returned.
     """
     there = vanished = 0
-    first: Any = None
+    first: str | None = None
     for position in sampled.positions:
         sample = dataset[position]["data_samples"]
         bboxes = sample.gt_instances.bboxes

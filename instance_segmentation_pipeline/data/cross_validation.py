@@ -8,6 +8,7 @@ from musket_core import datasets
 from ..errors import ConfigError, DatasetError
 from .dataset_length import length_of
 from .item_cache import ItemCache
+from .protocols import Dataset
 from .split_checks import check_folds, check_holdout, damaged, notes_on
 from .splits import (
     Fold,
@@ -32,10 +33,10 @@ class DetectionFolds(datasets.DefaultKFoldedDataSet):
         self.ds = ds
         self.folds = list(folds)
         self.batchSize = batch
-        self.aug: list = []
-        self.transforms: list = []
+        self.aug: list[Any] = []
+        self.transforms: list[Any] = []
         self.maxEpochSize = None
-        self.positive: dict = {}
+        self.positive: dict[Any, Any] = {}
 
 
 class Folding:
@@ -54,7 +55,7 @@ class Folding:
     testSplitSeed: int
     holdoutArr: Any
     _dataset: Any
-    _split_of: tuple
+    _split_of: "tuple[()] | tuple[Any, tuple[Any, Any, list[Fold]]]"
     _labels: "ItemCache[set[int]] | None" = None
     _items: str = ""
     _stratification: "tuple[Any, list[int]] | None" = None
@@ -217,12 +218,12 @@ class Folding:
         return check_folds(split, len(train), str(self.files.folds_split))
 
 
-def root_of(dataset: Any) -> Any:
+def root_of(dataset: Dataset) -> Dataset:
     """Return the dataset at the root of parts and compositions."""
     return dataset.root() if hasattr(dataset, "root") else dataset
 
 
-def check_length(dataset: Any) -> None:
+def check_length(dataset: Dataset) -> None:
     """Raise a ``DatasetError`` for a dataset without items."""
     if not length_of(dataset):
         raise DatasetError("the dataset is empty: expected at least one item to train on.")

@@ -15,6 +15,8 @@ from typing import Any
 from musket_core import context
 from musket_core.datasets import DataSet, PredictionItem
 
+from .protocols import Item
+
 _lock = threading.RLock()
 
 
@@ -79,7 +81,7 @@ class FolderDataSet:
     def __class__(self) -> Any:
         return type(self._inner)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type["FolderDataSet"], tuple[Any, DataFolder]]:
         return FolderDataSet, (self._inner, self._folder)
 
     def __len__(self) -> int:
@@ -95,7 +97,7 @@ class FolderDataSet:
         with self._folder.entered():
             return _read(self._inner[range(len(self._inner))[item]])
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Item]:
         return (self[position] for position in range(len(self)))
 
     def __getattr__(self, name: str) -> Any:

@@ -1,11 +1,11 @@
 """How many items a dataset has, asked where a wrong answer can still be told from a defect of ours."""
 
-from typing import Any
+from collections.abc import Sized
 
 from ..errors import DatasetError, UserError, one_line
 
 
-def length_of(dataset: Any) -> int:
+def length_of(dataset: Sized) -> int:
     """Return ``len(dataset)``.
 
     Raises:

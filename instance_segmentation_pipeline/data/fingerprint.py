@@ -10,13 +10,14 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..storage.digests import digest
 from .data_folder import FolderDataSet, inner_of
 from .item_reader import ItemReader
+from .protocols import Dataset
 
 SAMPLE = 16
 """Items whose pixels stand for a dataset in a store's fingerprint."""
@@ -30,7 +31,15 @@ NAMES = ("name", "origName", "parent")
 PLAIN = (str, bytes, bool, int, float, complex, np.generic, os.PathLike, type(None))
 
 
-def dataset_mark(source: Any, reader: ItemReader) -> str:
+class Digest(Protocol):
+    """A hash of ``hashlib`` that takes more."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more."""
+        ...
+
+
+def dataset_mark(source: Dataset, reader: ItemReader) -> str:
     """Return what stands for a dataset in a fingerprint.
 
     These are its length, what it holds for each item, its plain settings, and ids and pixels of ``SAMPLE`` items. What
@@ -50,7 +59,9 @@ def dataset_mark(source: Any, reader: ItemReader) -> str:
     return mark.hexdigest()[:16]
 
 
-def _held(source: Any, items: Sequence[int], listing: "_Listing", prefix: str, depth: int) -> Iterator[tuple[str, str]]:
+def _held(
+    source: object, items: Sequence[int], listing: "_Listing", prefix: str, depth: int
+) -> Iterator[tuple[str, str]]:
     """Give name and digest of what a dataset holds for some of its items, and of its plain settings.
 
     Datasets that it is made of are followed: those with parts of it by their positions, all others whole.
@@ -86,18 +97,18 @@ def _held(source: Any, items: Sequence[int], listing: "_Listing", prefix: str, d
             yield from _held(value, items if len(whole) == count else whole, listing, f"{key}.", depth - 1)
 
 
-def _folders_in(values: Iterable[Any]) -> list[str]:
+def _folders_in(values: Iterable[object]) -> list[str]:
     """Return the folders that a dataset's attributes name, alone or in short lists."""
     folders = []
     for value in values:
-        few = isinstance(value, (list, tuple)) and len(value) <= MEMBERS
-        for one in value if few else (value, getattr(value, "path", None)):
+        few = value if isinstance(value, (list, tuple)) and len(value) <= MEMBERS else None
+        for one in (value, getattr(value, "path", None)) if few is None else few:
             if isinstance(one, (str, Path)) and str(one) and os.path.isdir(one):  # noqa: PTH112 - no text is too long for it
                 folders.append(str(one))
     return folders
 
 
-def _of_setting(value: Any) -> str:
+def _of_setting(value: object) -> str:
     """Return the digest of a plain value; a file counts by size and time, a folder by its name."""
     if not isinstance(value, (str, Path)):
         return digest(value)
@@ -129,7 +140,7 @@ def _of_items(values: Any, items: Sequence[int], states: "_FileStates") -> str:
     return mark.hexdigest()
 
 
-def _add(mark: Any, value: Any, states: "_FileStates | None" = None, depth: int = 4) -> None:
+def _add(mark: Digest, value: Any, states: "_FileStates | None" = None, depth: int = 4) -> None:
     """Add a value to a digest: plain ones, arrays, and what lists, mappings and records hold of these."""
     if isinstance(value, (str, os.PathLike)):
         text = os.fspath(value)
@@ -195,7 +206,7 @@ class _Folder:
         return self._states[name]
 
 
-class _Listing(dict):
+class _Listing(dict[str, _Folder]):
     """Folders by path, each listed once."""
 
     def __missing__(self, path: str) -> _Folder:
@@ -241,6 +252,6 @@ def _length(value: Any) -> "int | None":
         return None
 
 
-def _is_dataset(value: Any) -> bool:
+def _is_dataset(value: object) -> bool:
     plain = isinstance(value, (dict, list, tuple, set, np.ndarray, *PLAIN))
     return not plain and hasattr(value, "__getitem__") and hasattr(value, "__len__")

@@ -7,12 +7,13 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from ..detection.arrays import AnyArray, UInt8Array
 from ..errors import DatasetError, one_line
 from ..storage.regular_file import open_regular
 
@@ -34,7 +35,7 @@ class ImageFile:
         pages: How many images the file holds; ``pixels`` are the first.
     """
 
-    pixels: np.ndarray
+    pixels: UInt8Array
     pages: int = 1
 
 
@@ -67,7 +68,7 @@ def read_image(path: Path) -> ImageFile:
         raise DatasetError(f"cannot be opened ({error.strerror or one_line(error)})") from None
 
 
-def _read(file: Any) -> ImageFile:
+def _read(file: IO[bytes]) -> ImageFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of sizes below its limit, and of damaged EXIF
         Image.init()  # loads the readers of all formats, once
@@ -102,13 +103,13 @@ def _check_size(size: tuple[int, int]) -> None:
         raise DatasetError("has no pixels")
 
 
-def _is_deep(image: Any, file: Any) -> bool:
+def _is_deep(image: Image.Image, file: IO[bytes]) -> bool:
     """Say whether a file has more than 8 bits a channel and several channels: Pillow keeps the upper 8 only."""
     if image.mode[0] in "IF":
         return False
     if image.format == "TIFF":
-        bits = image.tag_v2.get(258, (8,))
-        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+        bits = getattr(image, "tag_v2", {}).get(258, (8,))
+        return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
     if image.format == "PNG":
         position = file.tell()
         file.seek(24)  # IHDR's bit depth
@@ -118,7 +119,7 @@ def _is_deep(image: Any, file: Any) -> bool:
     return False
 
 
-def _tiff_size(file: Any) -> tuple[int, int]:
+def _tiff_size(file: IO[bytes]) -> tuple[int, int]:
     """Return width and height of the first page of a TIFF that Pillow does not know, from its tags."""
     file.seek(0)
     header = file.read(8)
@@ -135,7 +136,7 @@ def _tiff_size(file: Any) -> tuple[int, int]:
     return size
 
 
-def _read_by_opencv(file: Any, size: tuple[int, int], orientation: int, pages: int) -> ImageFile:
+def _read_by_opencv(file: IO[bytes], size: tuple[int, int], orientation: int, pages: int) -> ImageFile:
     """Read what has more than 8 bits a channel; a file much larger than its pixels is not read into memory."""
     file.seek(0)
     most = 64 * size[0] * size[1] + 2**26
@@ -151,14 +152,15 @@ def _read_by_opencv(file: Any, size: tuple[int, int], orientation: int, pages: i
     return ImageFile(np.ascontiguousarray(_turned(_as_rgb(image), orientation)), pages)
 
 
-def _as_rgb(values: np.ndarray) -> np.ndarray:
+def _as_rgb(values: AnyArray) -> UInt8Array:
     """Return pixels ``(height, width)`` or ``(height, width, 3)`` of any type as uint8 RGB."""
     if values.dtype != np.uint8:
         values = _to_8_bits(values)
-    return values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
+    pixels: UInt8Array = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
+    return pixels
 
 
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
+def _to_8_bits(values: AnyArray) -> UInt8Array:
     low, high = values.min(), values.max()
     if not np.isfinite(low) or not np.isfinite(high):
         raise DatasetError("holds values that are no finite numbers")
@@ -168,13 +170,14 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         return np.round(values * (255 if high <= 1 else 1)).astype(np.uint8)
     bits = next(bits for bits in BITS if high < 2**bits)
-    return np.round(values.astype(np.float32) * (255 / (2**bits - 1))).astype(np.uint8)
+    pixels: UInt8Array = np.round(values.astype(np.float32) * (255 / (2**bits - 1))).astype(np.uint8)
+    return pixels
 
 
-def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+def _turned(image: UInt8Array, orientation: int) -> UInt8Array:
     """Return an image as it was seen; ``orientation`` is EXIF's, 1..8."""
     if orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
+        image = image.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     if orientation in (3, 4, 7, 8):

@@ -4,8 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
+from ..detection.arrays import UInt8Array
 from ..errors import DatasetError, sentence
 from ..text import one_line_of, printable
 from .image_file import read_image
@@ -57,7 +56,7 @@ class Directory:
         """Remember that an entry could not be used."""
         self.reasons[name] = one_line_of(sentence(error).rstrip("."), 160)
 
-    def images(self) -> Iterator[tuple[str, np.ndarray]]:
+    def images(self) -> Iterator[tuple[str, UInt8Array]]:
         """Yield file name and image ``(height, width, 3)`` uint8 RGB; rotated as the camera says."""
         for file in self.files:
             try:
@@ -69,9 +68,9 @@ class Directory:
                 self.first_pages.append(file.name)
             yield file.name, found.pixels
 
-    def batches(self, size: int, limit: int = -1) -> Iterator[list[tuple[str, np.ndarray]]]:
+    def batches(self, size: int, limit: int = -1) -> Iterator[list[tuple[str, UInt8Array]]]:
         """Yield lists of up to ``size`` images, ``limit`` in all; at the end say on stderr what was skipped."""
-        batch: list[tuple[str, np.ndarray]] = []
+        batch: list[tuple[str, UInt8Array]] = []
         if limit != 0:
             for number, entry in enumerate(self.images(), start=1):
                 batch.append(entry)

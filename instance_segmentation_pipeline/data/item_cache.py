@@ -7,23 +7,26 @@ from typing import Any, Generic, TypeVar
 from musket_core.datasets import CompositeDataSet, SubDataSet
 from tqdm import tqdm
 
+from .protocols import Dataset
+
 T = TypeVar("T")
 
 
-def place_of(dataset: Any, position: int) -> tuple[Any, int]:
+def place_of(dataset: Dataset, position: int) -> tuple[Dataset, int]:
     """Return the dataset that an item is of, and its position there, seen through musket_core's parts and unions.
 
     Subclasses of them may read in a way of their own, and are not seen through.
     """
+    inner: Any = dataset
     while True:
-        if type(dataset) is SubDataSet:
-            dataset, position = dataset.ds, dataset.indexes[position]
-        elif type(dataset) is CompositeDataSet:
-            number = bisect_right(dataset.shifts, position)
-            position -= dataset.shifts[number - 1] if number else 0
-            dataset = dataset.components[number]
+        if type(inner) is SubDataSet:
+            inner, position = inner.ds, inner.indexes[position]
+        elif type(inner) is CompositeDataSet:
+            number = bisect_right(inner.shifts, position)
+            position -= inner.shifts[number - 1] if number else 0
+            inner = inner.components[number]
         else:
-            return dataset, int(position)
+            return inner, int(position)
 
 
 class ItemCache(Generic[T]):
@@ -34,13 +37,13 @@ class ItemCache(Generic[T]):
         title: What a progress bar calls it; without a title there is none.
     """
 
-    def __init__(self, read: Callable[[Any, int], T], title: str = "") -> None:
+    def __init__(self, read: Callable[[Dataset, int], T], title: str = "") -> None:
         self._read = read
         self._title = title
         self._kept: dict[tuple[int, int], T] = {}
-        self._datasets: dict[int, Any] = {}
+        self._datasets: dict[int, Dataset] = {}
 
-    def of(self, dataset: Any, positions: Sequence[int]) -> list[T]:
+    def of(self, dataset: Dataset, positions: Sequence[int]) -> list[T]:
         """Return what was read of items at these positions of a dataset, in their order."""
         places = [place_of(dataset, position) for position in positions]
         self._datasets.update((id(one), one) for one, _ in places)  # while they are held, their ids are theirs

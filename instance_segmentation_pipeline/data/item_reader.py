@@ -1,12 +1,11 @@
 """Reading an item of a Musket dataset: its id, its image, and its objects, checked."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
+from ..detection.arrays import UInt8Array
 from ..detection.instances import Instances, check_image, fits_only_swapped, from_musket
 from ..errors import DatasetError, UserError, one_line
+from .protocols import Dataset, Item
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""
@@ -21,7 +20,7 @@ class ItemReader:
     bbox_source: str
     needs_masks: bool
 
-    def read(self, source: Any, index: int) -> tuple[str, np.ndarray, Instances]:
+    def read(self, source: Dataset, index: int) -> tuple[str, UInt8Array, Instances]:
         """Return id, image ``(height, width, 3)`` uint8 RGB and instances of item ``index``.
 
         Raises:
@@ -30,7 +29,7 @@ class ItemReader:
         item = self.checked(source, index)
         return str(item.id), item.x, self.instances(item)
 
-    def image(self, source: Any, index: int) -> tuple[str, np.ndarray]:
+    def image(self, source: Dataset, index: int) -> tuple[str, UInt8Array]:
         """Return id and image of item ``index``, whose target may be missing.
 
         Raises:
@@ -39,7 +38,7 @@ class ItemReader:
         item = self.checked(source, index)
         return str(item.id), item.x
 
-    def checked(self, source: Any, index: int) -> Any:
+    def checked(self, source: Dataset, index: int) -> Item:
         """Return item ``index``, whose image is what it should be.
 
         Raises:
@@ -49,7 +48,7 @@ class ItemReader:
         check_image(item.x, item.id)
         return item
 
-    def check_order(self, item: Any) -> None:
+    def check_order(self, item: Item) -> None:
         """Raise a ``DatasetError`` when the boxes of an item fit its masks in the other coordinate order only."""
         if self.bbox_source == "dataset" and fits_only_swapped(item.y, self.bbox_order):
             other = "xyxy" if self.bbox_order == "yxyx" else "yxyx"
@@ -58,7 +57,7 @@ class ItemReader:
                 f"{self.bbox_order}: set bboxOrder: {other}, or bboxSource: masks."
             )
 
-    def instances(self, item: Any) -> Instances:
+    def instances(self, item: Item) -> Instances:
         """Return the instances of an item whose image was checked.
 
         Raises:
@@ -84,7 +83,7 @@ class ItemReader:
             ) from error
 
     @staticmethod
-    def _item(source: Any, index: int) -> Any:
+    def _item(source: Dataset, index: int) -> Item:
         try:
             item = source[index]
         except UserError:

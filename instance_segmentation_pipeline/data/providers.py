@@ -5,17 +5,19 @@ musket_core turns an exception inside a provider to ``None``; here it keeps its 
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from musket_core import builtin_datasets, datasets, net_declaration
 from musket_core.configloader import PythonFunction, PythonType
 
 from ..errors import ConfigError, DatasetError, UserError, nearest, one_line
 from .dataset_length import length_of
+from .protocols import Dataset
 
+Provider = Callable[..., Any]
 PARTS = ("train", "validation", "holdout")
 
 
@@ -33,7 +35,7 @@ def project_modules(project: Path) -> list[str]:
     return names
 
 
-def declared_dataset(declaration: Any, imports: Sequence[str], where: Path) -> Any:
+def declared_dataset(declaration: object, imports: Sequence[str], where: Path) -> Dataset:
     """Return the dataset that a declaration describes.
 
     Args:
@@ -59,7 +61,7 @@ def declared_dataset(declaration: Any, imports: Sequence[str], where: Path) -> A
     return _composed(declaration, where)
 
 
-def _check_mapping(declaration: dict, where: Path) -> None:
+def _check_mapping(declaration: Mapping[str, Any], where: Path) -> None:
     """Raise an error for a mapping of which a part would be left out: it is one provider, or parts alone."""
     parts = [key for key in declaration if key in PARTS]
     others = [str(key) for key in declaration if key not in PARTS]
@@ -97,7 +99,7 @@ def _register(imports: Sequence[str], where: Path) -> list[ModuleType]:
     return modules
 
 
-def _provided(name: str, arguments: Any, modules: Sequence[ModuleType], where: Path) -> Any:
+def _provided(name: str, arguments: object, modules: Sequence[ModuleType], where: Path) -> Dataset:
     provider = _provider(name, modules)
     if provider is None:
         known = [key for module in modules for key, value in vars(module).items() if getattr(value, "dataset", False)]
@@ -117,25 +119,25 @@ def _provided(name: str, arguments: Any, modules: Sequence[ModuleType], where: P
     return _checked(made, f"the dataset provider {name!r}", where)
 
 
-def _provider(name: str, modules: Sequence[ModuleType]) -> Any:
+def _provider(name: str, modules: Sequence[ModuleType]) -> "Provider | None":
     """Return what a name stands for: the modules' own function or class first, then musket_core's catalogue.
 
     The catalogue keeps the first function of a name for the life of the process, and knows no capitals.
     """
     for module in modules:
         if callable(vars(module).get(name)):
-            return vars(module)[name]
+            return cast(Provider, vars(module)[name])
         for value in vars(module).values():
             if callable(value) and getattr(value, "dataset_name", None) == name:
-                return value
+                return cast(Provider, value)
     catalog = net_declaration.layers.catalog
     entry = catalog.get(name, catalog.get(name.lower()))
     if isinstance(entry, PythonFunction):
-        return entry.func
-    return entry.clazz if isinstance(entry, PythonType) else None
+        return cast(Provider, entry.func)
+    return cast(Provider, entry.clazz) if isinstance(entry, PythonType) else None
 
 
-def _call_arguments(arguments: Any) -> tuple[list, dict]:
+def _call_arguments(arguments: object) -> tuple[list[Any], dict[str, Any]]:
     if isinstance(arguments, dict) and set(arguments) == {"args"}:
         arguments = arguments["args"]
     if arguments is None:
@@ -145,14 +147,14 @@ def _call_arguments(arguments: Any) -> tuple[list, dict]:
     return (arguments, {}) if isinstance(arguments, list) else ([arguments], {})
 
 
-def _parts(declaration: dict, modules: Sequence[ModuleType], where: Path) -> Any:
+def _parts(declaration: Mapping[str, Any], modules: Sequence[ModuleType], where: Path) -> Dataset:
     """Join the datasets of train, validation and holdout to one that carries its fold and holdout."""
-    made = {part: [] for part in PARTS}  # type: dict[str, list]
+    made: dict[str, list[Dataset]] = {part: [] for part in PARTS}
     for part, providers in declaration.items():
         if not isinstance(providers, dict):
             raise ConfigError(f"{where}: dataset.{part} is {providers!r}, expected a mapping of providers.")
         made[part] = [_provided(name, arguments, modules, where) for name, arguments in providers.items()]
-    joined = datasets.CompositeDataSet([dataset for part in PARTS for dataset in made[part]])
+    joined: Any = datasets.CompositeDataSet([dataset for part in PARTS for dataset in made[part]])
     ranges, start = {}, 0
     for part in PARTS:
         count = sum(len(dataset) for dataset in made[part])
@@ -162,10 +164,10 @@ def _parts(declaration: dict, modules: Sequence[ModuleType], where: Path) -> Any
         joined.folds = [(ranges["train"], ranges["validation"])]
     if ranges["holdout"]:
         joined.holdoutArr = ranges["holdout"]
-    return joined
+    return cast(Dataset, joined)
 
 
-def _composed(declaration: Any, where: Path) -> Any:
+def _composed(declaration: object, where: Path) -> Dataset:
     """Leave a list of providers and preprocessors to musket_core."""
     try:
         made = net_declaration.create_dataset_from_config({}, declaration, [])
@@ -175,8 +177,8 @@ def _composed(declaration: Any, where: Path) -> Any:
     return _checked(made, "the dataset", where)
 
 
-def _checked(made: Any, what: str, where: Path) -> Any:
+def _checked(made: Any, what: str, where: Path) -> Dataset:
     if made is None or not hasattr(made, "__getitem__") or not hasattr(made, "__len__"):
         raise DatasetError(f"{where}: {what} gave a {type(made).__name__}, expected a musket_core.datasets.DataSet.")
     length_of(made)
-    return made
+    return cast(Dataset, made)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..detection.arrays import Int64Array
 from ..errors import DatasetError, shortened
 
 Fold = tuple[list[int], list[int]]
@@ -17,7 +18,7 @@ CONTENT = "# content "
 """Begins the line of a split file that holds the digest of what follows."""
 
 
-def check_folds(folds: Any, count: int, what: str) -> list[Fold]:
+def check_folds(folds: object, count: int, what: str) -> list[Fold]:
     """Return folds as pairs of lists of positions.
 
     Args:
@@ -53,7 +54,7 @@ def check_folds(folds: Any, count: int, what: str) -> list[Fold]:
     return checked
 
 
-def check_holdout(held: Any, count: int, what: str) -> list[int]:
+def check_holdout(held: object, count: int, what: str) -> list[int]:
     """Return the positions of a holdout, in order.
 
     Args:
@@ -119,7 +120,7 @@ def damaged(path: Path) -> DatasetError:
     )
 
 
-def _sequence(value: Any) -> "list | None":
+def _sequence(value: Any) -> "list[Any] | None":
     """Return a list of what a list, tuple, set or array holds, ``None`` for anything else."""
     if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__len__"):
         return None
@@ -129,7 +130,7 @@ def _sequence(value: Any) -> "list | None":
         return None
 
 
-def _positions(values: Any, count: int, what: str) -> np.ndarray:
+def _positions(values: object, count: int, what: str) -> Int64Array:
     entries = values if isinstance(values, np.ndarray) and values.ndim else _sequence(values)
     if entries is None or not len(entries):
         found = "is empty" if entries is not None else f"is a {type(values).__name__}"
@@ -150,12 +151,12 @@ def _positions(values: Any, count: int, what: str) -> np.ndarray:
     return positions.astype(np.int64)
 
 
-def _first_wrong(entries: Sequence[Any]) -> str:
+def _first_wrong(entries: Sequence[object]) -> str:
     wrong = next((one for one in entries if isinstance(one, bool) or not isinstance(one, (int, np.integer))), entries)
     return shortened(wrong)
 
 
-def _check_once(positions: np.ndarray, what: str) -> None:
+def _check_once(positions: Int64Array, what: str) -> None:
     values, counts = np.unique(positions, return_counts=True)
     if (counts > 1).any():
         raise DatasetError(f"{what} names item {values[counts > 1][0]} more than once: name it once.")

@@ -17,7 +17,7 @@ _PART = re.compile(r"^( *)((?:- ){2,})", re.MULTILINE)
 """Begins an innermost list in the layout of ``yaml.safe_dump``: indentation, and a dash for each list that opens."""
 
 
-def split_text(split: Any) -> str:
+def split_text(split: object) -> str:
     """Return nested lists as text; tuples, ranges and NumPy's arrays and numbers are written as lists and numbers."""
     return json.dumps(split, default=plain).replace("], ", "],\n") + "\n"
 
@@ -35,12 +35,12 @@ def parse_split(text: str) -> Any:
     return parse_yaml(text) if lists is None else lists
 
 
-def _dashed_lists(text: str) -> "list | None":
+def _dashed_lists(text: str) -> "list[Any] | None":
     """Return lists of equal depth in the layout of ``yaml.safe_dump``; ``None`` where a single character differs."""
     starts = [*_PART.finditer(text)]
     if not starts or starts[0].start():
         return None
-    root: list = []
+    root: list[Any] = []
     path, depth = [root], len(starts[0][2]) // 2
     for number, start in enumerate(starts):
         kept, odd = divmod(len(start[1]), 2)
@@ -68,7 +68,7 @@ def _positions(lines: str, between: str) -> "list[int] | None":
     return positions if between.join(map(str, positions)) + "\n" == lines else None
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return what JSON does not know of positions, arrays, ranges and sets, as lists and numbers."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()

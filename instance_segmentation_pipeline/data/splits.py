@@ -23,6 +23,7 @@ from ..errors import DatasetError, one_line
 from ..storage.atomic import write_text
 from ..storage.regular_file import open_regular, read_text
 from .item_cache import ItemCache
+from .protocols import Dataset
 from .split_checks import CONTENT, check_content, content_line, damaged
 from .split_text import parse_split, plain, split_text
 
@@ -47,7 +48,7 @@ class SplitRequest:
     test_split_seed: int
 
 
-def fingerprint(request: SplitRequest, dataset: Any, given: Any) -> str:
+def fingerprint(request: SplitRequest, dataset: Dataset, given: object) -> str:
     """Return what a split was made from, as one line of JSON.
 
     Args:
@@ -68,7 +69,7 @@ def item_order(dataset: Any) -> str:
     That are lists of different texts, one for each item, such as ids or names of files: in the dataset, or in the one
     that it is a part of. Folders do not count, so that a project may move.
     """
-    positions: Any = None
+    positions: list[int] | None = None
     while isinstance(getattr(dataset, "indexes", None), (list, tuple, range)) and hasattr(dataset, "ds"):
         chosen = dataset.indexes
         positions = list(chosen) if positions is None else [chosen[position] for position in positions]
@@ -143,7 +144,7 @@ def _parted(count: int, share: float, seed: int, classes: "Sequence[int] | None"
     return rest.tolist(), part.tolist()
 
 
-def stratification_classes(dataset: Any, labels: "ItemCache[set[int]] | None" = None) -> list[int]:
+def stratification_classes(dataset: Dataset, labels: "ItemCache[set[int]] | None" = None) -> list[int]:
     """Return one class an item: the rarest label in it over the dataset, 0 for items without objects.
 
     A dataset whose root defines ``get_stratify_class`` decides by itself, as in musket_core.
@@ -154,10 +155,11 @@ def stratification_classes(dataset: Any, labels: "ItemCache[set[int]] | None" = 
     """
     from musket_core.datasets import DataSet
 
-    decides = getattr(dataset.root().__class__, "get_stratify_class", None) if hasattr(dataset, "root") else None
+    upstream: Any = dataset
+    decides = getattr(upstream.root().__class__, "get_stratify_class", None) if hasattr(dataset, "root") else None
     if decides is not None and decides is not DataSet.get_stratify_class:
-        known: dict[Any, int] = {}
-        given = (dataset.get_stratify_class(number) for number in range(len(dataset)))
+        known: dict[object, int] = {}
+        given = (upstream.get_stratify_class(number) for number in range(len(dataset)))
         return [known.setdefault(one, len(known)) for one in given]
     found = (labels or item_labels()).of(dataset, range(len(dataset)))
     frequency = Counter(label for item in found for label in item)
@@ -169,7 +171,7 @@ def item_labels() -> ItemCache[set[int]]:
     return ItemCache(_labels_in, "labels of the dataset")
 
 
-def _labels_in(dataset: Any, number: int) -> set[int]:
+def _labels_in(dataset: Dataset, number: int) -> set[int]:
     target = dataset.get_target(number) if hasattr(dataset, "get_target") else dataset[number].y
     return {int(label) for label in target[0]}
 
@@ -241,7 +243,7 @@ def read_split(path: Path, mark: str, items: str = "") -> Any:
         raise damaged(path) from error
 
 
-def write_split(path: Path, split: Any, mark: str, items: str = "") -> None:
+def write_split(path: Path, split: object, mark: str, items: str = "") -> None:
     """Write a split below lines of what it was made from, the digest of its text, and that of the items' order."""
     body = split_text(split)
     order = f"{ITEMS}{items}\n" if items else ""

@@ -146,7 +146,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         imports = [*self.imports, *project_modules(Path(self.get_project_path()))]
         folder = self._data_folder()
         with folder.entered():
-            made = declared_dataset(declaration, list(dict.fromkeys(imports)), self.files.config)
+            made: Any = declared_dataset(declaration, list(dict.fromkeys(imports)), self.files.config)
         if datasetName is not None and not hasattr(made, "name"):
             made.name = datasetName
         return FolderDataSet(made, folder)

@@ -15,8 +15,11 @@ from ...detection.detections import Detections
 from ...errors import ConfigError
 from ...storage.atomic import not_writable, write_atomically
 
+Entry = dict[str, Any]
+"""A mapping of COCO's JSON, or the whole of it."""
 
-def to_coco(entries: Iterable[tuple[str, Detections]], class_names: Sequence[str], scored: bool = True) -> dict:
+
+def to_coco(entries: Iterable[tuple[str, Detections]], class_names: Sequence[str], scored: bool = True) -> Entry:
     """Return images and their objects as COCO's JSON.
 
     Args:
@@ -27,8 +30,8 @@ def to_coco(entries: Iterable[tuple[str, Detections]], class_names: Sequence[str
     Returns:
         A mapping that ``json.dumps`` takes, and ``pycocotools.coco.COCO`` reads from a file.
     """
-    images: list[dict] = []
-    annotations: list[dict[str, Any]] = []
+    images: list[Entry] = []
+    annotations: list[Entry] = []
     for number, (name, found) in enumerate(entries, start=1):
         images.append(_image(number, name, found))
         annotations += _annotations(number, found, len(annotations) + 1, scored)
@@ -84,7 +87,7 @@ class CocoWriter:
         except OSError as error:
             raise ConfigError(not_writable(self.path.parent, error)) from error
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: "type[BaseException] | None", error: object, trace: object) -> None:
         try:
             if self._file is not None:
                 self._file.close()
@@ -109,25 +112,25 @@ class CocoWriter:
                 file.write("]")
             file.write(f', "categories": {json.dumps(_categories(self._class_names))}}}')
 
-    def _found(self) -> Iterator[list]:
+    def _found(self) -> Iterator[list[Entry]]:
         return (line["annotations"] for line in self._read())
 
-    def _read(self) -> Iterator[dict]:
+    def _read(self) -> Iterator[Entry]:
         with self.lines.open(encoding="utf-8") as file:
             for text in file:
                 if text.endswith("\n"):  # a full disk cuts the last one
                     yield json.loads(text)
 
 
-def _image(number: int, name: str, found: Detections) -> dict[str, Any]:
+def _image(number: int, name: str, found: Detections) -> Entry:
     return {"id": number, "file_name": name, "height": found.height, "width": found.width}
 
 
-def _annotations(image_id: int, found: Detections, first_id: int, scored: bool) -> list[dict[str, Any]]:
+def _annotations(image_id: int, found: Detections, first_id: int, scored: bool) -> list[Entry]:
     annotations = []
     for row in range(len(found)):
         x1, y1, x2, y2 = (float(value) for value in found.bboxes[row])
-        annotation: dict[str, Any] = {
+        annotation: Entry = {
             "id": first_id + row,
             "image_id": image_id,
             "category_id": int(found.labels[row]) + 1,
@@ -144,5 +147,5 @@ def _annotations(image_id: int, found: Detections, first_id: int, scored: bool) 
     return annotations
 
 
-def _categories(class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _categories(class_names: Sequence[str]) -> list[Entry]:
     return [{"id": number, "name": name} for number, name in enumerate(class_names, start=1)]
