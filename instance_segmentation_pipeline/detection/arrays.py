@@ -22,6 +22,13 @@ class Rle(TypedDict):
     counts: str
 
 
+class PlainRle(TypedDict):
+    """A COCO RLE mask whose ``counts`` are the lengths of its runs, column by column from the background on."""
+
+    size: list[int]
+    counts: list[int]
+
+
 class _Boxes(TypedDict):
     bboxes: Float32Array
     labels: Int64Array

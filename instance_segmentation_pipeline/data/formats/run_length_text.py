@@ -7,10 +7,11 @@ Source of the format: the evaluation pages of kaggle.com, such as that of ``imat
 
 import numpy as np
 
+from ...detection.arrays import Int64Array, PlainRle
 from ...errors import DatasetError, shortened
 
 
-def mask_from_text(text: str, height: int, width: int, *, relative: bool = False) -> dict:
+def mask_from_text(text: str, height: int, width: int, *, relative: bool = False) -> PlainRle:
     """Return a mask as a COCO RLE dict with plain ``counts``; runs that overlap are joined.
 
     Raises:
@@ -38,7 +39,7 @@ def mask_from_text(text: str, height: int, width: int, *, relative: bool = False
     return {"size": [height, width], "counts": _counts(starts, ends, height * width)}
 
 
-def _counts(starts: np.ndarray, ends: np.ndarray, total: int) -> list[int]:
+def _counts(starts: Int64Array, ends: Int64Array, total: int) -> list[int]:
     """Return lengths of background and object in turn, of runs in any order."""
     order = np.argsort(starts, kind="stable")
     starts, reached = starts[order], np.maximum.accumulate(ends[order])
