@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,21 +80,18 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
     if len(experiments) == 1 or not slots:
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
     from ..launch.devices import gpu_count
-    from ..launch.multi_bar import Display
-    from ..launch.process_pool import side_by_side
+    from ..launch.scheduler import Job, scheduler_for
 
-    if len(slots) == 1 and not gpu_count():
-        return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
-
-    def job(experiment: Any) -> Callable[[Sequence[str]], bool]:
-        def train(devices: Sequence[str]) -> bool:
-            experiment.lease = list(devices)
+    def job(experiment: Any) -> Job:
+        def train(executor: Any, _: Any) -> bool:
+            experiment.lease = executor.devices
             return _fit(experiment, options)
 
-        return train
+        return Job(experiment.name(), train)
 
     # with GPUs, also one after the other: a process that has used CUDA for predictions cannot fork another group
-    outcomes = side_by_side([(experiment.name(), job(experiment)) for experiment in experiments], slots, Display())
+    jobs = [job(experiment) for experiment in experiments]
+    outcomes = scheduler_for(slots, len(jobs), apart=gpu_count() > 0).run(jobs)
     for outcome in outcomes:
         if outcome.error:
             _say(f"{outcome.label}: {outcome.error}", 1)

@@ -1,5 +1,6 @@
 """Folds and holdout of an experiment: made once, fixed on disk, and never mixed with those of other data."""
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,6 +55,8 @@ class Folding:
     testSplit: float
     testSplitSeed: int
     holdoutArr: Any
+    writes_split: bool = True
+    """Whether a split that is not on disk is made; of the processes of one run, the first alone makes it."""
     _dataset: Any
     _split_of: "tuple[()] | tuple[Any, tuple[Any, Any, list[Fold]]]"
     _labels: "ItemCache[set[int]] | None" = None
@@ -114,7 +117,7 @@ class Folding:
         given_folds, given_holdout, request = self._asked(ds)
         mark = fingerprint(request, ds, [getattr(ds, "folds", None), self._given_holdout(ds)])
         self._items = item_order(ds)
-        self._check_split(mark)
+        self._check_split(mark, given_holdout)
         classes = self._classes_of(ds) if self.stratified and self._is_missing(mark, given_holdout) else None
         train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
         if held is not None and classes is not None:
@@ -170,9 +173,15 @@ class Folding:
             self._stratification = (ds, stratification_classes(ds, self.labels()))
         return self._stratification[1]
 
-    def _check_split(self, mark: str) -> None:
-        """Refuse to mix weights trained on one split with another one."""
+    def _check_split(self, mark: str, given_holdout: Any) -> None:
+        """Refuse to mix weights trained on one split with another one, and processes that would train on several."""
         there = self.files.folds_split
+        if not self.writes_split and self._is_missing(mark, given_holdout):
+            raise ConfigError(
+                f"{there} was not made of the dataset that is found on {socket.gethostname()}: items, their order and "
+                "what the YAML asks of the split must be the same on all machines of a run: look for files of data/ "
+                "that are missing here, and for a provider that goes by the order of a folder or by chance."
+            )
         if there.exists() and not is_made_from(there, mark, self._items) and self.files.trained():
             if not has_mark(there):
                 raise damaged(there)

@@ -24,8 +24,9 @@ from ..data.providers import declared_dataset, project_modules
 from ..errors import ConfigError, UserError, nearest
 from ..inference.predictor import Predicting
 from ..inference.trained_folds import TrainedFolds
+from ..launch.deadline import Deadline
 from ..launch.devices import devices_for
-from ..launch.executors import Executor, GroupExecutor, InProcessExecutor
+from ..launch.executors import Executor, executor_for
 from ..launch.torchrun import joined
 from ..models.checkpoints import read_checkpoint
 from ..models.finished_config import FinishedConfig
@@ -70,7 +71,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         self.gpus = 1 if self.joined is None else self.joined.place.size
         self.cache: Path | None = None
         self.expires: float | None = None
-        self.has_trained = False
+        self.deadline = Deadline()
         self.refit = False
         self.break_lock = False
         self.within_lock: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
@@ -261,8 +262,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         """Return what runs training jobs."""
         if self.joined is not None:
             return self.joined
-        devices = self.devices()
-        return InProcessExecutor(devices[0]) if len(devices) == 1 else GroupExecutor(devices)
+        return executor_for(self.devices())
 
     def initial_weights(self) -> tuple["Path | None", HeadPolicy]:
         """Return the checkpoint that stage 0 starts from, and how its heads are taken."""

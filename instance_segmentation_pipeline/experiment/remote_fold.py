@@ -1,30 +1,40 @@
 """What a node of a cluster runs: one fold of an experiment that another process began."""
 
+import socket
+import time
 from pathlib import Path
 
+from ..launch.deadline import Deadline
+from ..launch.executors import Executor
 from ..storage.metrics_csv import read_rows
+from .run_arguments import FoldRequest
 
 
-def train_fold(config: Path, fold: int, devices: int, on_gpus: bool, cache: "str | None") -> int:
-    """Train a fold of a project in this place, resuming what is there.
+def train_fold(
+    config: Path, executor: Executor, cache: "Path | None", stop: Deadline, request: FoldRequest
+) -> tuple[bool, str]:
+    """Train a fold of a project in this place, resuming what is there, on the split that the run has made.
 
     Args:
         config: The experiment's YAML.
-        fold: Number of the fold.
-        devices: How many devices its net trains on.
-        on_gpus: Whether those are GPUs, which are numbered from 0 here.
+        executor: What has the devices of the net.
         cache: Folder for downloads.
+        stop: When the run ends.
+        request: The fold, its first stage, and how many of its items.
 
     Returns:
-        How many epochs there were already.
+        Whether time ended it before its last epoch, and a sentence about it.
     """
     from musket_core import generic
 
+    began = time.monotonic()
     cfg = generic.parse(str(config))
     cfg.setAllowResume(True)
-    cfg.cache = None if cache is None else Path(cache)
-    cfg.gpus = devices
-    cfg.lease = [f"cuda:{number}" for number in range(devices)] if on_gpus else ["cpu"] * devices
-    before = sum(len(read_rows(cfg.files.stage(fold, stage).metrics)) for stage in range(len(cfg.stages)))
-    cfg.train_fold(fold)
-    return before
+    cfg.cache, cfg.gpus, cfg.writes_split = cache, len(executor.devices), False
+    cfg.lease = list(executor.devices)
+    stages = [cfg.files.stage(request.fold, stage) for stage in range(request.first_stage, len(cfg.stages))]
+    before = sum(len(read_rows(stage.metrics)) for stage in stages)
+    cfg.check()
+    stopped = cfg.train_fold(request, executor, stop)
+    start = f", from epoch {before}" if before else ""
+    return stopped, f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{start}"

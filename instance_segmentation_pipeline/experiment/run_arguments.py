@@ -1,10 +1,26 @@
 """What ``fit`` is asked for, checked before anything is read or locked."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 from ..errors import ConfigError, shortened
+
+
+@dataclass(frozen=True)
+class FoldRequest:
+    """What is asked of one fold, wherever it is trained: here, by a forked process, or on another machine.
+
+    Attributes:
+        fold: Its number.
+        first_stage: The first stage to train; those before it have been trained.
+        subsample: Share of its training items to use.
+    """
+
+    fold: int
+    first_stage: int = 0
+    subsample: float = 1.0
 
 
 def check_run(folds: Any, subsample: Any, start_from_stage: Any, stages: int) -> None:
@@ -32,6 +48,24 @@ def check_run(folds: Any, subsample: Any, start_from_stage: Any, stages: int) ->
         raise ConfigError(
             f"start_from_stage is {shortened(start_from_stage)}, but the config has stages 0 to {stages - 1}: name one "
             "of them."
+        )
+
+
+def refuse_upstream(drawing_function: Any, parallel: Any) -> None:
+    """Refuse arguments of musket_core's ``fit`` that have no meaning here, naming what does their job.
+
+    Raises:
+        ConfigError: One is given.
+    """
+    if parallel:
+        raise ConfigError(
+            "fit(parallel=True) hands out tasks, which would train without the experiment's lock: set num_gpus and "
+            "num_workers, which train folds and seeds at the same time, or cluster, and call fit without it."
+        )
+    if drawing_function is not None:
+        raise ConfigError(
+            "fit(drawingFunction=…) is not called: examples/ gets pictures of validation items after each epoch, and "
+            "the task draw_dataset draws more."
         )
 
 

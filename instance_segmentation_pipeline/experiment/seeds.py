@@ -16,6 +16,7 @@ from ..storage.atomic import write_yaml
 HANDED_DOWN = (
     "cache",
     "cluster",
+    "deadline",
     "expires",
     "gpus",
     "lease",
@@ -28,6 +29,7 @@ HANDED_DOWN = (
     "_given",
     "_labels",
     "_reporter",
+    "writes_split",
 )
 """Attributes that the trainings take from the experiment: devices, times, the dataset, and what was read of it."""
 

@@ -8,6 +8,7 @@ from musket_core.datasets import SubDataSet
 
 from ..data.splits import class_balanced
 from ..errors import WeightsError
+from ..launch.job_environment import leads
 from ..launch.multi_bar import terminal
 from ..models.checkpoints import last_checkpoint, read_checkpoint
 from ..models.finished_config import FinishedConfig
@@ -53,7 +54,7 @@ class DetectionStage:
             ec: musket_core's ``ExecutionConfig``: fold, stage and subsample.
             callbacks: Not used: MMEngine's hooks take their place.
         """
-        cfg, files = self.cfg, self.cfg.files.stage(ec.fold, ec.stage)
+        cfg, files, executor = self.cfg, self.cfg.files.stage(ec.fold, ec.stage), self.cfg.executor()
         if cfg.canceled_by_timer:
             return
         train = kf.indexes(ec.fold, True)
@@ -64,7 +65,7 @@ class DetectionStage:
         resumed = self._resumption(files, settings, ec) if cfg.resume else None
         if resumed is not None and resumed.finished:
             return
-        if cfg.has_trained and cfg.joined is None and cfg.expired():  # clocks of a torchrun group's processes differ
+        if executor.agree(cfg.deadline):
             cfg.canceled_by_timer = True
             return
         if model.oversample_threshold is not None:
@@ -73,9 +74,10 @@ class DetectionStage:
         finished = schedule(model, self.epochs, iterations, self.lr)
         cfg.announce_once(ec.stage, finished.decisions)
         job = self._job(finished, kf, train, ec, settings, resumed)
-        result = cfg.executor().train(lambda device: train_detector(job, device))
-        cfg.has_trained = True
-        draw_learning_curves(files, job.label)
+        cfg.deadline.begin()
+        result = executor.train(lambda device: train_detector(job, device))
+        if leads():
+            draw_learning_curves(files, job.label)
         cfg.canceled_by_timer = cfg.canceled_by_timer or result.stopped
 
     def _resumption(self, files: StageFiles, settings: Settings, ec: Any) -> "Resumption | None":
@@ -151,7 +153,7 @@ class DetectionStage:
             resume=resumed is not None,
             longer=resumed is not None and resumed.longer,
             settings=settings,
-            expired=cfg.expired,
+            expired=cfg.deadline,
             terminal=terminal(),
             further=cfg.further_metrics(SubDataSet(kf.ds, kf.indexes(ec.fold, False)), ec.fold, ec.stage),
         )

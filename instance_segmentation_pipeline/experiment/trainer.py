@@ -2,20 +2,20 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from musket_core.generic_config import FoldWork, GenericImageTaskConfig
+from musket_core.generic_config import FoldWork
 
 from ..data.item_cache import ItemCache
 from ..errors import ConfigError
+from ..launch.deadline import Deadline
 from ..launch.devices import leases
-from ..launch.multi_bar import Display
-from ..launch.process_pool import raise_failures, side_by_side
-from ..launch.ray_cluster import train_on_cluster
+from ..launch.executors import Executor
+from ..launch.ray_cluster import RayCluster
+from ..launch.scheduler import InTurn, Job, RemoteCall, Scheduler, raise_failures, scheduler_for
 from ..launch.torchrun import Joined
 from ..models.finished_config import FinishedConfig
 from ..reporting.report_figures import write_reports
@@ -29,7 +29,7 @@ from ..storage.yaml_files import read_yaml
 from ..text import printable
 from .remote_fold import train_fold
 from .resuming import make_whole
-from .run_arguments import check_run
+from .run_arguments import FoldRequest, check_run, refuse_upstream
 from .seeds import summary_of_seeds
 
 
@@ -47,6 +47,7 @@ class Fitting:
     break_lock: bool
     within_lock: Callable[[], contextlib.AbstractContextManager]
     expires: "float | None"
+    deadline: Deadline
     refit: bool
     resume: bool
     lease: list[str]
@@ -90,8 +91,8 @@ class Fitting:
             subsample: Share of each fold's training items to use.
             foldsToExecute: Numbers of the folds to train; all by default.
             start_from_stage: The first stage to train; earlier ones must have been trained.
-            drawingFunction: Not used.
-            parallel: Return musket_core tasks instead of training at once.
+            drawingFunction: Refused: pictures are drawn after each epoch.
+            parallel: Refused: ``num_gpus`` and ``num_workers`` train folds at the same time.
 
         Raises:
             UserError: What is wrong, in one sentence; nothing trained before is touched by it.
@@ -102,6 +103,7 @@ class Fitting:
                 "which keeps the old run, or delete that file."
             )
         check_run(foldsToExecute, subsample, start_from_stage, len(self.stages))
+        refuse_upstream(drawingFunction, parallel)
         if callable(dataset_) and not hasattr(dataset_, "__len__"):
             dataset_ = dataset_()
         with contextlib.ExitStack() as stack:
@@ -130,16 +132,6 @@ class Fitting:
             if self.joined is not None:
                 write_text(self.files.torchrun, self.joined.place.agent)
                 self.joined.tell("prepared", "resume" if self.resume else "anew")
-            if parallel:
-                return GenericImageTaskConfig.fit(
-                    self,
-                    self.get_dataset(),
-                    subsample,
-                    foldsToExecute,
-                    start_from_stage,
-                    drawingFunction,
-                    parallel=True,
-                )
             self._train_folds(subsample, foldsToExecute, start_from_stage)
             self.generateReports(foldsToExecute or range(self._fold_count()), subsample)
             if self.joined is not None:
@@ -180,53 +172,55 @@ class Fitting:
         joined.hear("reported", timedelta(days=1))
 
     def _train_folds(self, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int) -> None:
-        """Train folds one after the other or, where there are devices and workers for several, side by side."""
+        """Train folds, of each seed: one after the other, side by side, or on a cluster."""
         numbers = [number for number in range(len(self.kfold().folds)) if not chosen or number in chosen]
-        if self.cluster is not None:
-            for member in self.members():
-                member._on_cluster(numbers)
-            return
-        works = [
-            (member, FoldWork(member, number, start_from_stage, subsample, None, member.kfold()))
+        jobs = [
+            member.fold_job(FoldRequest(number, start_from_stage, subsample))
             for member in self.members()
             for number in numbers
         ]
-        alone = self.lease or self.joined is not None
-        slots = [self.lease] if alone else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
-        if len(slots) == 1 or len(works) == 1:
-            for member, work in works:
-                work()
-                self.canceled_by_timer = self.canceled_by_timer or member.canceled_by_timer
-            return
-        if self.finished().oversample_threshold is not None:  # here, once, and not by each process
-            folds = self.kfold()
-            self.labels().of(folds.ds, range(len(folds.ds)))
-        jobs = [(f"{member.files.label}fold {work.num}", member._leased(work)) for member, work in works]
-        outcomes = side_by_side(jobs, slots, Display(once=True))
+        outcomes = self._scheduler(len(jobs)).run(jobs, Deadline(self.expires, self.is_cancelled))
         raise_failures(outcomes)
-        self.canceled_by_timer = self.canceled_by_timer or any(outcome.result for outcome in outcomes)
+        self.canceled_by_timer = any(not outcome.began or outcome.result for outcome in outcomes)
 
-    def _on_cluster(self, folds: Sequence[int]) -> None:
-        if self._given or self.dataset is None:
-            raise ConfigError(
-                f"{self.path}: on a cluster the nodes make the dataset: declare it with dataset in the YAML."
-            )
-        project = Path(self.get_project_path())
-        train_on_cluster(str(self.cluster), project, self.files.config, folds, self.gpus, self.cache, train_fold)
+    def _scheduler(self, jobs: int) -> Scheduler:
+        """Return what runs so many folds."""
+        if self.joined is not None:
+            return InTurn(self.joined)
+        if self.cluster is not None:
+            if self._given or self.dataset is None:
+                raise ConfigError(
+                    f"{self.path}: on a cluster the nodes make the dataset: declare it with dataset in the YAML."
+                )
+            return RayCluster(self.cluster, Path(self.get_project_path()), self.gpus, self.cache)
+        slots = [self.lease] if self.lease else leases(max(self.num_gpus, self.gpus), self.gpus, self.num_workers)
+        if len(slots) > 1 and jobs > 1 and self.finished().oversample_threshold is not None:
+            folds = self.kfold()  # labels are read here, once, and not by each process
+            self.labels().of(folds.ds, range(len(folds.ds)))
+        return scheduler_for(slots, jobs, once=True)
 
-    def train_fold(self, fold: int) -> None:
-        """Train the stages of one fold, as a part of a run that another process began; no summary is written."""
-        self.check()
-        FoldWork(self, fold, 0, 1.0, None, self.kfold())()
+    def fold_job(self, request: FoldRequest) -> Job:
+        """Return the job that trains a fold; its result is whether time ended it before its last epoch."""
+        return Job(
+            f"{self.files.label}fold {request.fold}",
+            lambda executor, stop: self.train_fold(request, executor, stop),
+            RemoteCall(train_fold, self.files.config, (request,)),
+        )
 
-    def _leased(self, work: Callable[[], Any]) -> Callable[[Sequence[str]], bool]:
-        def job(devices: Sequence[str]) -> bool:
-            self.lease = list(devices)
-            self.__dict__.pop("device", None)
-            work()
-            return bool(self.canceled_by_timer)
+    def train_fold(self, request: FoldRequest, executor: Executor, stop: Deadline) -> bool:
+        """Train the stages of one fold, without a summary; return whether time ended it before its last epoch."""
+        before = self.lease
+        try:
+            self._lend([] if self.joined is not None else executor.devices)
+            self.canceled_by_timer, self.deadline = False, stop
+            FoldWork(self, request.fold, request.first_stage, request.subsample, None, self.kfold())()
+        finally:
+            self._lend(before)
+        return bool(self.canceled_by_timer)
 
-        return job
+    def _lend(self, devices: Sequence[str]) -> None:
+        self.lease = list(devices)
+        self.__dict__.pop("device", None)
 
     def generateReports(self, foldsToExecute: "Sequence[int] | None" = None, subsample: float = 1.0) -> None:
         """Compute the summary of the trained folds, then write it, whole."""
@@ -333,7 +327,6 @@ class Fitting:
 
     # -- time ------------------------------------------------------------------------------------------------
 
-    def expired(self) -> bool:
-        """Say whether the time given to the experiment is over."""
-        cancelled = self._reporter is not None and self._reporter.isCanceled()
-        return cancelled or (self.expires is not None and time.monotonic() > self.expires)
+    def is_cancelled(self) -> bool:
+        """Say whether Musket's reporter was told to end the run."""
+        return self._reporter is not None and bool(self._reporter.isCanceled())

@@ -7,7 +7,13 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Runs jobs, and returns their results, or raises what they raised."""
+    """Runs jobs, and returns their results, or raises what they raised.
+
+    Attributes:
+        devices: Those of one net in this process: ``cpu`` or ``cuda:<n>`` each.
+    """
+
+    devices: list[str]
 
     def run(self, job: Callable[[str], Result]) -> Result:
         """Run ``job`` on one device."""
@@ -17,12 +23,17 @@ class Executor(Protocol):
         """Run ``job`` on all devices of the net, in a process each, together; return what the first returned."""
         ...
 
+    def agree(self, question: Callable[[], bool]) -> bool:
+        """Return the answer of the process that leads to a question that all processes of a run ask."""
+        ...
+
 
 class InProcessExecutor:
     """Runs each job in the calling process, on one device."""
 
     def __init__(self, device: str) -> None:
         self.device = device
+        self.devices = [device]
 
     def run(self, job: Callable[[str], Result]) -> Result:
         """Run ``job`` at once."""
@@ -31,6 +42,10 @@ class InProcessExecutor:
     def train(self, job: Callable[[str], Any]) -> Any:
         """Run ``job`` at once."""
         return job(self.device)
+
+    def agree(self, question: Callable[[], bool]) -> bool:
+        """Answer the question here."""
+        return question()
 
 
 class GroupExecutor(InProcessExecutor):
@@ -45,3 +60,8 @@ class GroupExecutor(InProcessExecutor):
         from .process_group import run_group
 
         return run_group(job, self.devices)
+
+
+def executor_for(devices: Sequence[str]) -> Executor:
+    """Return what trains one net on these devices, in this process or in one for each."""
+    return InProcessExecutor(devices[0]) if len(devices) == 1 else GroupExecutor(devices)

@@ -96,6 +96,19 @@ class _Member:
         return _Failure(self.rank, f"ended with status {code}", silent=True)
 
 
+def check_forkable(devices: Sequence[str]) -> None:
+    """Refuse to fork processes for CUDA devices from one that uses CUDA already.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if any(device != "cpu" for device in devices) and torch.cuda.is_initialized():
+        raise ConfigError(
+            "CUDA is in use in this process already, so that it cannot be forked to work on several devices: start "
+            "before anything else uses CUDA, or use the command musket."
+        )
+
+
 def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
     """Run a function in a process for each device, together; return what the first one returned.
 
@@ -105,12 +118,9 @@ def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
 
     Raises:
         UserError: What the first process that failed says.
+        ConfigError: CUDA is in use in this process, and would be in the forked ones.
     """
-    if devices[0] != "cpu" and torch.cuda.is_initialized():
-        raise ConfigError(
-            "CUDA is in use in this process already, so that it cannot be forked to train on several devices: start "
-            "the training before anything else uses CUDA, or with the command musket fit."
-        )
+    check_forkable(devices)
     context = multiprocessing.get_context("fork")
     members: list[_Member] = []
     run = f"{RUN_PREFIX}{uuid.uuid4().hex}"

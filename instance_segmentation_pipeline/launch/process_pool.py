@@ -5,23 +5,22 @@ import multiprocessing.connection
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
-from ..errors import TrainingError, sentence, traceback_of
-from .process_group import die_with_parent
+from ..errors import sentence, traceback_of
+from .deadline import Deadline
+from .executors import executor_for
+from .process_group import check_forkable, die_with_parent
+from .scheduler import Job, Outcome
+
+CONTEXT = multiprocessing.get_context("fork")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a job: its result, or its error as a sentence and a traceback."""
-
-    label: str
-    result: Any = None
-    error: str = ""
-    trace: str = ""
+INTERVAL = 1.0
+"""Seconds between looks at whether the run is to end."""
 
 
 class Display(Protocol):
@@ -40,58 +39,73 @@ class Display(Protocol):
         ...
 
 
-def side_by_side(
-    jobs: Sequence[tuple[str, Callable[[Sequence[str]], Any]]],
-    leases: Sequence[Sequence[str]],
-    display: "Display | None" = None,
-) -> list[Outcome]:
-    """Run jobs, as many at a time as there are leases.
+class ProcessPool:
+    """Runs jobs at the same time, each in a forked process: as many as there are leases.
 
     Args:
-        jobs: Label and function of each; the function gets the devices of its lease, runs in a forked process, and
-            returns something that can be pickled.
         leases: Lists of devices; each belongs to one job at a time.
         display: Where jobs show how far they are; by default each writes to the terminal itself.
-
-    Returns:
-        What came of each job, in order. A job that fails leaves the others alone.
     """
-    context = multiprocessing.get_context("fork")
-    waiting, free = list(enumerate(jobs)), list(range(len(leases)))
-    running: dict[int, _Running] = {}
-    outcomes: dict[int, Outcome] = {}
-    try:
-        while waiting or running:
-            while waiting and free:
-                number, (label, function) = waiting.pop(0)
-                slot = free.pop(0)
-                ours, theirs = context.Pipe(duplex=False)
-                arguments = (function, list(leases[slot]), theirs, display)
-                process = context.Process(target=_child, args=arguments, name=label)
-                process.start()
-                theirs.close()
-                running[number] = _Running(label, slot, process, ours)
-            multiprocessing.connection.wait([one.process.sentinel for one in running.values()] + _pipes(running))
-            for number, one in list(running.items()):
-                message = one.message()
-                if message is not None and message[0] == "show":
-                    if display is not None:
-                        display.show(one.slot, *message[1:])
-                elif message is not None:
-                    outcomes[number] = _outcome(one.label, one.process, *message)
-                    free.append(running.pop(number).slot)
-                    if display is not None:
-                        display.end(one.slot)
-    finally:
-        for one in running.values():
+
+    def __init__(self, leases: Sequence[Sequence[str]], display: "Display | None" = None) -> None:
+        self.leases = [list(lease) for lease in leases]
+        self.display = display
+
+    def run(self, jobs: Sequence[Job], stop: "Deadline | None" = None) -> list[Outcome]:
+        """Run jobs; what each returns can be pickled. One that fails leaves the others alone.
+
+        Raises:
+            ConfigError: CUDA is in use in this process, and would be in the forked ones.
+        """
+        check_forkable([device for lease in self.leases for device in lease])
+        turn = _Turn(list(jobs), stop or Deadline(), list(range(len(self.leases))))
+        try:
+            while self._begin(turn) or turn.running:
+                turn.stop()  # who cancelled the run told this process alone
+                multiprocessing.connection.wait(turn.signs(), INTERVAL)
+                self._listen(turn)
+        finally:
+            self._end(turn)
+        return [turn.outcomes.get(number, Outcome(job.label, began=False)) for number, job in enumerate(jobs)]
+
+    def _begin(self, turn: "_Turn") -> bool:
+        """Begin jobs while there is room and time; say whether any is left to begin."""
+        while turn.begun < len(turn.jobs) and not turn.stop():
+            if not turn.free:
+                return True
+            job, slot = turn.jobs[turn.begun], turn.free.pop(0)
+            ours, theirs = CONTEXT.Pipe(duplex=False)
+            arguments = (job, self.leases[slot], turn.stop, theirs, self.display)
+            process = CONTEXT.Process(target=_child, args=arguments, name=job.label)
+            process.start()
+            theirs.close()
+            turn.running[turn.begun] = _Running(job.label, slot, process, ours)
+            turn.begun += 1
+        return False
+
+    def _listen(self, turn: "_Turn") -> None:
+        """Take what each job says next, or how it ended."""
+        for number, one in list(turn.running.items()):
+            message = one.message()
+            if message is not None and message[0] == "show":
+                if self.display is not None:
+                    self.display.show(one.slot, *message[1:])
+            elif message is not None:
+                turn.outcomes[number] = _outcome(one.label, one.process, *message)
+                turn.free.append(turn.running.pop(number).slot)
+                if self.display is not None:
+                    self.display.end(one.slot)
+
+    def _end(self, turn: "_Turn") -> None:
+        """Let no job live on."""
+        for one in turn.running.values():
             one.process.terminate()
-        for one in running.values():
+        for one in turn.running.values():
             one.process.join(20)
             if one.process.is_alive():
                 one.process.kill()
-            if display is not None:
-                display.end(one.slot)
-    return [outcomes[number] for number in range(len(jobs))]
+            if self.display is not None:
+                self.display.end(one.slot)
 
 
 @dataclass(frozen=True)
@@ -115,8 +129,20 @@ class _Running:
         return ("killed", "", "") if ended else None
 
 
-def _pipes(running: "dict[int, _Running]") -> list:
-    return [one.pipe for one in running.values()]
+@dataclass
+class _Turn:
+    """How far one call of ``ProcessPool.run`` is: the jobs begun, those that run, the slots without one."""
+
+    jobs: list[Job]
+    stop: Deadline
+    free: list[int]
+    begun: int = 0
+    running: dict[int, _Running] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def signs(self) -> list:
+        """Return what is worth waiting for: words of a job, and its end."""
+        return [sign for one in self.running.values() for sign in (one.pipe, one.process.sentinel)]
 
 
 def _outcome(label: str, process: Any, kind: str, value: Any, trace: str) -> Outcome:
@@ -130,7 +156,7 @@ def _outcome(label: str, process: Any, kind: str, value: Any, trace: str) -> Out
     return Outcome(label, None, value, trace)
 
 
-def _child(function: Callable[[Sequence[str]], Any], devices: list[str], pipe: Any, display: "Display | None") -> None:
+def _child(job: Job, devices: list[str], stop: Deadline, pipe: Any, display: "Display | None") -> None:
     """Run a job and send what came of it; leave without the parent's clean-up."""
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
@@ -140,23 +166,10 @@ def _child(function: Callable[[Sequence[str]], Any], devices: list[str], pipe: A
     try:
         if devices[0] == "cpu":
             torch.set_num_threads(1)  # threads that were started before a fork are gone after it
-        pipe.send(("result", function(devices), ""))
+        pipe.send(("result", job.local(executor_for(devices), stop), ""))
     except BaseException as error:
         pipe.send(("error", sentence(error), traceback_of(error)))
         status = 1
     finally:
         pipe.close()
         os._exit(status)
-
-
-def raise_failures(outcomes: Sequence[Outcome]) -> None:
-    """Raise one error for the jobs that failed.
-
-    Raises:
-        TrainingError: The first one's words, and which others failed.
-    """
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
-        others = f" (and {', '.join(one.label for one in failed[1:])} failed too)" if failed[1:] else ""
-        error = TrainingError(f"{failed[0].label}: {failed[0].error}{others}")
-        raise error from RuntimeError(f"\n{failed[0].trace}")

@@ -41,7 +41,7 @@ class Joined(InProcessExecutor):
             )
         super().__init__(f"cuda:{place.local_rank}" if count else "cpu")
         self.place = place
-        self._runs = self._groups = 0
+        self._runs = self._groups = self._questions = 0
 
     @cached_property
     def _store(self) -> Any:
@@ -85,7 +85,7 @@ class Joined(InProcessExecutor):
     def begin(self) -> bool:
         """Begin a run, as all processes do in the same order; return whether torchrun has restarted any of them."""
         self._runs += 1
-        self._groups = 0
+        self._groups = self._questions = 0
         return any(int(words.split()[1]) for words in json.loads(self._round["all"]))
 
     @contextlib.contextmanager
@@ -111,6 +111,20 @@ class Joined(InProcessExecutor):
         """
         self._wait(lambda: self._store.check([self._key(step)]), timeout)
         return str(self._store.get(self._key(step)).decode())
+
+    def agree(self, question: Callable[[], bool]) -> bool:
+        """Return the first process's answer to a question that all ask in the same order: clocks differ.
+
+        Raises:
+            GroupLost: Another process is gone.
+        """
+        self._questions += 1
+        step = f"question {self._questions}"
+        if self.place.is_first:
+            answer = question()
+            self.tell(step, "yes" if answer else "no")
+            return answer
+        return self.hear(step) == "yes"
 
     def _meet(self, step: str) -> None:
         """Wait until all processes are at a step."""

@@ -12,7 +12,7 @@ from instance_segmentation_pipeline.data.item_cache import ItemCache, place_of
 from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.experiment import stage as stage_module
 from instance_segmentation_pipeline.experiment import trainer
-from instance_segmentation_pipeline.launch.process_pool import Outcome
+from instance_segmentation_pipeline.launch.scheduler import Outcome
 from tests.support.datasets import Items, square
 
 pytestmark = pytest.mark.slow
@@ -148,11 +148,12 @@ def test_labels_are_read_before_processes_part(add_experiment, dataset, monkeypa
     dataset.reads.clear()
     seen = []
 
-    def side_by_side(jobs, slots, display):
-        seen.append(dict(dataset.reads))
-        return [Outcome(name, False) for name, _ in jobs]
+    class Pool:
+        def run(self, jobs, stop):
+            seen.append(dict(dataset.reads))
+            return [Outcome(job.label, False) for job in jobs]
 
-    monkeypatch.setattr(trainer, "side_by_side", side_by_side)
+    monkeypatch.setattr(trainer, "scheduler_for", lambda *_, **__: Pool())
     monkeypatch.setattr(trainer, "leases", lambda *_: [["cpu"], ["cpu"]])
     cfg._train_folds(1.0, None, 0)
     assert seen == [dict.fromkeys(range(24), 1)]

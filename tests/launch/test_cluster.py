@@ -10,10 +10,10 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.experiment.remote_fold import train_fold
+from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.launch import project_sync as carrying
 from instance_segmentation_pipeline.launch.project_sync import Courier, carried
-from instance_segmentation_pipeline.launch.ray_cluster import train_on_cluster
+from instance_segmentation_pipeline.launch.ray_cluster import RayCluster
 from instance_segmentation_pipeline.storage.atomic import write_atomically
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from tests.support.datasets import shapes
@@ -56,7 +56,8 @@ def test_a_fold_whose_node_is_lost_goes_on_from_its_last_checkpoint(cluster, add
     if copied:  # nothing holds the folder's lock: for the nodes it is another one than that of this run
         cfg.check()
         cfg.kfold()
-        train_on_cluster(cluster.address, path.parents[2], path, [0, 1], 1, None, train_fold)
+        jobs = [cfg.fold_job(FoldRequest(fold)) for fold in (0, 1)]
+        assert [one.result for one in RayCluster(cluster.address, path.parents[2], 1, None).run(jobs)] == [False] * 2
         cfg.setAllowResume(True)
         cfg.generateReports()
     else:

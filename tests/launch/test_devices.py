@@ -26,7 +26,8 @@ from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError, WeightsError
 from instance_segmentation_pipeline.launch.devices import devices_for, leases
 from instance_segmentation_pipeline.launch.process_group import run_group
-from instance_segmentation_pipeline.launch.process_pool import raise_failures, side_by_side
+from instance_segmentation_pipeline.launch.process_pool import ProcessPool
+from instance_segmentation_pipeline.launch.scheduler import Job, raise_failures
 from instance_segmentation_pipeline.models.checkpoints import last_checkpoint, read_checkpoint
 from instance_segmentation_pipeline.storage import run_lock as lock
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
@@ -196,14 +197,14 @@ def test_experiments_side_by_side(add_experiment, capfd):
 
 
 def test_one_that_fails_leaves_the_others_alone():
-    def fails(devices):
+    def fails(executor, stop):
         raise ValueError("not this one")
 
-    def killed(devices):
+    def killed(executor, stop):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    jobs = [("a", lambda devices: devices), ("b", fails), ("c", killed), ("d", lambda devices: "fine")]
-    outcomes = side_by_side(jobs, [["cpu"], ["cpu"]])
+    jobs = [Job("a", lambda executor, stop: executor.devices), Job("b", fails), Job("c", killed)]
+    outcomes = ProcessPool([["cpu"], ["cpu"]]).run([*jobs, Job("d", lambda executor, stop: "fine")])
     assert [outcome.label for outcome in outcomes] == ["a", "b", "c", "d"]
     assert (outcomes[0].result, outcomes[3].result) == (["cpu"], "fine")
     assert outcomes[1].error == "ValueError: not this one"
@@ -230,7 +231,7 @@ class Shown:
 
 def test_what_jobs_show_is_shown_by_one_process():
     shown = Shown()
-    side_by_side([(name, lambda devices: 1) for name in "abc"], [["cpu"], ["cpu"]], shown)
+    ProcessPool([["cpu"], ["cpu"]], shown).run([Job(name, lambda executor, stop: 1) for name in "abc"])
     assert len({words for _, kind, words in shown.words if kind == "line"}) == 3
     assert [kind for _, kind, _ in shown.words].count("end") == 3
     assert {slot for slot, _, _ in shown.words} == {0, 1}

@@ -614,7 +614,7 @@ def test_outside_the_block_mmengine_loads_as_ever(tmp_path):
 def test_resuming_runs_no_code_of_the_checkpoint(add_experiment, tmp_path):
     """Neither ``meta.config``, which MMEngine executes, nor what is unpickled."""
     cfg = generic.parse(str(add_experiment(replace=[("epochs: 1", "epochs: 2")])))
-    cfg.expired = lambda: True
+    cfg.expires = 0.0
     cfg.fit()
     marker, last = tmp_path / "owned", cfg.files.stage(0, 0).last_weights
     checkpoint = read_checkpoint(last)
