@@ -122,12 +122,28 @@ def _mapping(value: object) -> dict[str, Any]:
     return value
 
 
-def _shape(value: object) -> list[int]:
+def _shape(value: object) -> list[Any]:
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple)):
+        return [_one_shape(one, f"shape[{number}]") for number, one in enumerate(value)]
+    return _one_shape(value, "shape")
+
+
+def _one_shape(value: object, where: str) -> list[int]:
     if not isinstance(value, (list, tuple)) or len(value) not in (2, 3):
-        raise ValueError
+        raise ConfigError(f"{where} is {shortened(value)}, but it must be [height, width], each {SIZES}.")
     if len(value) == 3 and (value[2] != 3 or isinstance(value[2], bool)):
-        raise ValueError
-    return [SIZES(size) for size in value[:2]]
+        raise ConfigError(f"{where} is {shortened(value)}, but images have 3 channels: leave the third number out.")
+    try:
+        return [SIZES(size) for size in value[:2]]
+    except ValueError:
+        raise ConfigError(f"{where} is {shortened(value)}, but it must be [height, width], each {SIZES}.") from None
+
+
+def shapes_of(shape: Any) -> list[tuple[int, int]]:
+    """Return ``(height, width)`` of each shape that the checked value of ``shape`` names; none for ``None``."""
+    if shape is None:
+        return []
+    return [(height, width) for height, width in (shape if isinstance(shape[0], (list, tuple)) else [shape])]
 
 
 def _names(value: object) -> list[str]:
@@ -185,7 +201,9 @@ PROPERTIES = (
     Property("configPath", "a path, mmdet::… or musket::…", _text, None, "the MMDetection config to train", True),
     Property("stages", "a list of mappings with epochs, and lr", _stages, None, "the stages of the training", True),
     _numeric("classes", Integer(1, 100_000), None, "how many object classes there are"),
-    Property("shape", f"[height, width], each {SIZES}", _shape, None, "size that images are fitted into"),
+    Property("shape", f"[height, width], each {SIZES}, or a list of such", _shape, None, "size that images fit into"),
+    Property("multiscaleMode", "value or range", _one_of("value", "range"), None, "how training draws from shapes"),
+    Property("manualResize", "true or false", _boolean, False, "images keep their size"),
     Property("weightsPath", "a path or a URL", _text, None, "checkpoint to start from"),
     Property("resetHeads", "true or false", _boolean, True, "start class-dependent layers anew"),
     Property("trustWeights", "true or false", _boolean, False, "load checkpoints that run code"),
@@ -233,7 +251,19 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     checked = _check(raw, PROPERTIES, "")
     if raw.get("num_seeds") is not None and raw.get("seed") is not None:
         raise ConfigError("num_seeds trains with seeds of its own, so that seed does nothing beside it: remove one.")
+    _check_shapes(checked)
     return checked
+
+
+def _check_shapes(checked: Mapping[str, Any]) -> None:
+    shapes, mode = shapes_of(checked["shape"]), checked["multiscaleMode"]
+    if mode is not None and len(shapes) < 2:
+        raise ConfigError(
+            f"multiscaleMode is {mode}, but there is no list of shapes to draw from: give shape two or more, as "
+            "[[640, 640], [800, 800]], or remove multiscaleMode."
+        )
+    if checked["manualResize"] and len(shapes) > 1:
+        raise ConfigError("manualResize: true keeps images at their size, so that no shape is drawn: remove one.")
 
 
 def check_given(raw: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from musket_core.generic_config import GenericImageTaskConfig
 
 from ..config.loader import project_of
-from ..config.schema import check_properties
+from ..config.schema import check_properties, shapes_of
 from ..data.class_names import known_class_names
 from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
 from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
@@ -230,7 +230,9 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
                 config_path=self.configPath,
                 base=self.files.base,
                 class_names=self.class_names(),
-                shape=self.shape,
+                shapes=shapes_of(self.shape),
+                multiscale_mode=self.multiscaleMode or "value",
+                manual_resize=self.manualResize,
                 images_per_gpu=self.imagesPerGpu,
                 workers_per_gpu=self.workersPerGpu,
                 inference_batch=self.inference_batch,

@@ -19,17 +19,9 @@ from .config_file import is_pretrained, locate, read_native, walk
 from .config_options import apply_options, check_kept, loader_options
 from .cpu_mask_heads import make_cpu_safe
 from .finished_config import FinishedConfig
+from .pipeline_sizes import PipelineSizes
 from .schedule import set_lr
-from .transforms import (
-    base_size,
-    fit_pipeline,
-    oversample_threshold,
-    pipeline_of,
-    ratios_of,
-    resize_batch_augments,
-    with_truth,
-    without_loading,
-)
+from .transforms import base_size, oversample_threshold, pipeline_of, with_truth, without_loading
 
 DEFAULT_LR = 0.001
 """Musket's learning rate, for an optimizer that the native config does not know."""
@@ -37,12 +29,17 @@ DEFAULT_LR = 0.001
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What the YAML asks of a native config; the fields have the meaning of the properties of the same name."""
+    """What the YAML asks of a native config; the fields have the meaning of the properties of the same name.
+
+    ``shapes`` are ``(height, width)`` each; of several, the first validates and predicts.
+    """
 
     config_path: str
     base: Path
     class_names: Sequence[str]
-    shape: "Sequence[int] | None" = None
+    shapes: Sequence[tuple[int, int]] = ()
+    multiscale_mode: str = "value"
+    manual_resize: bool = False
     images_per_gpu: int = 1
     workers_per_gpu: "int | None" = None
     inference_batch: "int | None" = None
@@ -173,21 +170,16 @@ def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) 
     if not request.native_pipeline:
         train = copy.deepcopy(val)
         decisions.append("nativePipeline: false, training images are only resized and packed")
-    native = base_size(val, train)
-    if request.shape is not None:
-        if native is None:
-            raise ConfigError("shape cannot be set: the config's pipelines have no Resize; remove shape, or add one.")
-        height, width = request.shape
-        ratios = ratios_of(request.shape, native)
-        train, val = fit_pipeline(train, ratios), fit_pipeline(val, ratios)
-        preprocessor = config.model.get("data_preprocessor") or {}
-        resize_batch_augments(preprocessor.get("batch_augments") or [], ratios)
-        decisions.append(f"shape: height {height}, width {width} in place of {native[1]}, {native[0]}")
+    sizes = PipelineSizes(base_size(val, train), request.shapes, request.multiscale_mode, request.manual_resize)
+    sizes.check(train, val)
+    preprocessor = config.model.get("data_preprocessor") or {}
+    if preprocessor.get("batch_augments"):
+        preprocessor["batch_augments"] = sizes.batch_augments(preprocessor["batch_augments"])
     for hook in config.get("custom_hooks") or []:
         if "switch_pipeline" in hook:
-            switched = without_loading(hook["switch_pipeline"])
-            hook["switch_pipeline"] = switched if request.shape is None else fit_pipeline(switched, ratios)
-    return train, with_truth(val)
+            hook["switch_pipeline"] = sizes.training(without_loading(hook["switch_pipeline"]))
+    decisions.extend(sizes.decisions())
+    return sizes.training(train), with_truth(sizes.inference(val))
 
 
 def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) -> None:

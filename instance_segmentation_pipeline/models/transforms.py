@@ -48,6 +48,9 @@ SIZES = ("scale", "scales", "img_scale", "size", "crop_size")
 
 DIVISIBLE = {("Pad", "size"), ("CachedMixUp", "img_scale"), ("MixUp", "img_scale")}
 PACK = "PackDetInputs"
+KEEP = "KeepSize"
+"""The step of ``size_transforms`` that stands for resizing where images keep their size."""
+
 DEFAULT_META = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
 
 
@@ -110,6 +113,20 @@ def fit_pipeline(pipeline: list, ratios: Ratios) -> list:
     return [_fit(copy.deepcopy(step), ratios) for step in pipeline]
 
 
+def unresized(pipeline: list) -> list:
+    """Return the pipeline with images left at their own size: resizing steps keep it, and pads go to ``DIVISOR``."""
+    return [_unresized(copy.deepcopy(step)) for step in pipeline]
+
+
+def has_sizes(pipeline: list) -> bool:
+    """Say whether a step of a pipeline without resizing (``unresized``) has a size of its own, such as a crop."""
+    for step in pipeline:
+        values = [step.get(key) for key in SIZES] if not _is_relative(step) else []
+        if has_sizes(_nested(step)) or any(_is_pair(value) for value in values):
+            return True
+    return False
+
+
 def resize_batch_augments(augments: list, ratios: Ratios) -> None:
     """Scale, in place, the sizes of a data preprocessor's batch augmentations."""
     for augment in augments:
@@ -143,6 +160,19 @@ def _resizes(step: Any) -> list[tuple[int, int]]:
     return [*nested, (scale[0], scale[1])] if scale is not None and _is_pair(scale) else nested
 
 
+def _unresized(step: Any) -> Any:
+    if step.get("transforms"):
+        step["transforms"] = [
+            [_unresized(inner) for inner in entry] if isinstance(entry, (list, tuple)) else _unresized(entry)
+            for entry in step["transforms"]
+        ]
+    if "Resize" in _short(step):
+        return {"type": KEEP}
+    if _short(step) == "Pad" and step.pop("size", None) is not None:
+        step["size_divisor"] = DIVISOR
+    return step
+
+
 def _nested(step: Any) -> list:
     inner = step.get("transforms") or []
     flat: list = []
@@ -162,7 +192,9 @@ def _fit(step: Any, ratios: Ratios) -> Any:
     """
     for inner in _nested(step):
         _fit(inner, ratios)
-    if step.get("crop_type", "absolute").startswith("relative"):
+    if _short(step) == KEEP:
+        step["factor"] = step.get("factor", 1.0) * ratios.width
+    if _is_relative(step):
         return step
     if step.get("crop_type") == "absolute_range" and _is_pair(step.get("crop_size")):
         step["crop_size"] = tuple(sorted(ratios.scale(step["crop_size"])))  # the least and the most, not two sides
@@ -178,6 +210,10 @@ def _fit(step: Any, ratios: Ratios) -> Any:
         elif isinstance(value, (list, tuple)) and value and all(_is_pair(pair) for pair in value):
             step[key] = [ratios.scale(pair, divisor) for pair in value]
     return step
+
+
+def _is_relative(step: Any) -> bool:
+    return str(step.get("crop_type", "absolute")).startswith("relative")
 
 
 def _up(value: float, divisor: int) -> int:

@@ -20,6 +20,7 @@ from ..detection.records import to_middle_format, to_records
 from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.compact_masks import CompactMasks
 from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
+from ..models.size_transforms import ShapeChoice
 from .worker_memory import handed_over
 
 MAX_REFETCH = 1000
@@ -56,7 +57,7 @@ class MusketDetectionDataset:
         self.metainfo = {"classes": tuple(class_names)}
         init_default_scope("mmdet")
         self.pipeline = _built(pipeline)
-        self.wants_records = any(type(step).__name__ == "LoadAnnotations" for step in self.pipeline.transforms)
+        self.wants_records = any(type(step).__name__ == "LoadAnnotations" for step in _first_of(self.pipeline))
         self.skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -127,8 +128,8 @@ class MusketDetectionDataset:
         if not self.training:
             return _compacted(self.pipeline(results))
         negative = not len(results["gt_bboxes_labels"])
-        transforms = _keeping_negatives(self.pipeline.transforms) if negative else self.pipeline.transforms
-        return _compacted(self.transformed(results, transforms))
+        transforms = _drawn_of(self.pipeline)
+        return _compacted(self.transformed(results, _keeping_negatives(transforms) if negative else transforms))
 
     def transformed(self, results: Any, transforms: Sequence[Any]) -> Any:
         """Run transforms; one that mixes images gets others, run through the steps before the first such one."""
@@ -136,16 +137,16 @@ class MusketDetectionDataset:
             if type(transform).__name__ in self.skipped:
                 continue
             if _mixes(transform):
-                results["mix_results"] = self._others(transform)
+                results["mix_results"] = self._others(transform, transforms)
             results = transform(results)
             if results is None:
                 return None
             results.pop("mix_results", None)
         return results
 
-    def _others(self, transform: Any) -> list:
+    def _others(self, transform: Any, transforms: Sequence[Any]) -> list:
         choose = getattr(transform, "get_indexes", None) or transform.get_indices
-        plain = _Unmixed(self)
+        plain = _Unmixed(self, transforms)
         for _ in range(MAX_REFETCH):
             chosen = choose(plain)
             chosen = chosen if isinstance(chosen, Sequence) else [chosen]
@@ -158,9 +159,8 @@ class MusketDetectionDataset:
 class _Unmixed:
     """A dataset's items as they are before the first transform that mixes images."""
 
-    def __init__(self, dataset: MusketDetectionDataset) -> None:
+    def __init__(self, dataset: MusketDetectionDataset, transforms: Sequence[Any]) -> None:
         self.dataset = dataset
-        transforms = dataset.pipeline.transforms
         self.transforms = transforms[: [_mixes(step) for step in transforms].index(True)]
 
     def __len__(self) -> int:
@@ -195,6 +195,17 @@ def _built(pipeline: Sequence[dict]) -> Compose:
                 "nativePipeline: false."
             ) from error
     return Compose(transforms)
+
+
+def _drawn_of(pipeline: Compose) -> list:
+    """Return the transforms that the next image goes through, those of one shape where there are several."""
+    only = pipeline.transforms[0] if len(pipeline.transforms) == 1 else None
+    return only.drawn() if isinstance(only, ShapeChoice) else list(pipeline.transforms)
+
+
+def _first_of(pipeline: Compose) -> list:
+    only = pipeline.transforms[0] if len(pipeline.transforms) == 1 else None
+    return only.first() if isinstance(only, ShapeChoice) else list(pipeline.transforms)
 
 
 def _mixes(transform: Any) -> bool:

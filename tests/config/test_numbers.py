@@ -85,13 +85,19 @@ def test_the_table_has_all_numbers():
 @pytest.mark.parametrize("kind", [kind for kind in NEVER if kind not in ("true", "false")])
 def test_sides_of_the_shape(kind):
     for shape in ([NEVER[kind], 64], [64, NEVER[kind]]):
-        with pytest.raises(ConfigError, match="^shape is "):
+        with pytest.raises(ConfigError, match=r"^shape(\[\d\])? is "):
             check_properties({**LEAST, "shape": shape})
 
 
-@pytest.mark.parametrize("shape", [[0, 64], [64, 40_000], [True, 64], [64, 64, 3.5], [64, 64, True], [], [64] * 4])
+@pytest.mark.parametrize("shape", [[0, 64], [64, 40_000], [True, 64], [], [64] * 4, [[64, 64], [64]], [[64], 64], [[]]])
 def test_shapes_that_are_none(shape):
     with pytest.raises(ConfigError, match=r"but it must be \[height, width\], each a whole number from 1 to 32767"):
+        check_properties({**LEAST, "shape": shape})
+
+
+@pytest.mark.parametrize("shape", [[64, 64, 3.5], [64, 64, True], [64, 64, 1], [64, 64, 4], [[64, 64], [64, 64, 4]]])
+def test_channels_that_images_do_not_have(shape):
+    with pytest.raises(ConfigError, match="but images have 3 channels: leave the third number out"):
         check_properties({**LEAST, "shape": shape})
 
 

@@ -42,13 +42,13 @@ def test_models_with_masks_are_told_by_structure(config, masks):
 
 
 def test_shape_of_mask_rcnn():
-    finished = prepare(request(MASK_RCNN, shape=[400, 600]))
+    finished = prepare(request(MASK_RCNN, shapes=[(400, 600)]))
     assert step(finished.train_pipeline, "Resize")["scale"] == (600, 400)
     assert step(finished.val_pipeline, "Resize")["scale"] == (600, 400)
 
 
 def test_shape_of_rtmdet_keeps_the_proportions_of_its_augmentation():
-    finished = prepare(request(RTMDET, shape=[160, 320]))
+    finished = prepare(request(RTMDET, shapes=[(160, 320)]))
     train = finished.train_pipeline
     assert step(train, "CachedMosaic")["img_scale"] == (256, 256)  # a square of about the area of 160 x 320
     assert step(train, "RandomResize")["scale"] == (640, 320)
@@ -60,7 +60,7 @@ def test_shape_of_rtmdet_keeps_the_proportions_of_its_augmentation():
 
 
 def test_padded_sizes_divide_by_the_stride():
-    train = prepare(request(RTMDET, shape=[100, 100])).train_pipeline
+    train = prepare(request(RTMDET, shapes=[(100, 100)])).train_pipeline
     assert step(train, "Pad")["size"] == (128, 128)
     assert step(train, "RandomCrop")["crop_size"] == (100, 100)
 
@@ -141,7 +141,7 @@ def test_weights_path_replaces_the_initial_weights_only():
 
 
 def test_decisions_are_told():
-    text = "\n".join(schedule(prepare(request(MASK_RCNN, shape=[400, 600])), 3, 100).decisions)
+    text = "\n".join(schedule(prepare(request(MASK_RCNN, shapes=[(400, 600)])), 3, 100).decisions)
     for part in ("classes: 3 in model.roi_head.bbox_head", "height 400, width 600 in place of 800, 1333"):
         assert part in text
     assert "schedule: 3 epochs of 100 iterations in place of the config's 12 epochs" in text
@@ -231,7 +231,7 @@ def test_what_comes_out_of_a_fitted_pipeline_has_the_shape(tmp_path):
 
     reader = ItemReader(3, "yxyx", "dataset", True)
     for config in (str(SMALL_CONFIG), RTMDET):
-        finished = prepare(request(config, shape=[64, 128]))
+        finished = prepare(request(config, shapes=[(64, 128)]))
         for pipeline, training in ((finished.train_pipeline, True), (finished.val_pipeline, False)):
             dataset = MusketDetectionDataset(shapes(8), range(8), reader, pipeline, NAMES, training=training)
             for number in range(24):

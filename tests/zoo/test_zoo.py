@@ -77,7 +77,7 @@ def instance_configs():
 
 
 def request(name, **changes):
-    return ModelRequest(f"mmdet::{name}", Path("."), CLASSES, **{"shape": [128, 160], **changes})
+    return ModelRequest(f"mmdet::{name}", Path("."), CLASSES, **{"shapes": [(128, 160)], **changes})
 
 
 def test_every_instance_config_prepares_and_no_native_class_count_is_left():
@@ -244,7 +244,7 @@ def test_configs_in_pure_python(tmp_path):
         "model.update(type=RTMDet)\nmodel['neck'].update(type=CSPNeXtPAFPN)\n"
     )
     options = {"model.bbox_head.share_conv": True, "model.backbone.widen_factor": 0.375}
-    wanted = ModelRequest("native.py", tmp_path, CLASSES, shape=[128, 160], pretrained=False, options=options)
+    wanted = ModelRequest("native.py", tmp_path, CLASSES, shapes=[(128, 160)], pretrained=False, options=options)
     finished = schedule(prepare(wanted), 1, 4)
     assert finished.config.model.bbox_head.num_classes == 46
     assert finished.needs_masks
