@@ -46,6 +46,8 @@ class Scoring:
 
     def evaluate(self, name: Any = "validation", fold: Any = None, stage: Any = None) -> dict[str, float]:
         """Return the final metrics of what folds and stages find on a dataset; the arguments are ``predictions``'s."""
+        if isinstance(name, str):
+            self.get_dataset()
         self._check_metrics()
         return self._final(self.predictions(name, fold, stage), fold, stage)
 
@@ -114,10 +116,9 @@ class Scoring:
         if self._truths is not None:
             yield self._truths
             return
-        reader = self.reader()
 
         def truth(dataset: Any, number: int) -> TruthRecord:
-            item_id, _, instances = reader.read(dataset, number)
+            item_id, _, instances = self.reader().read(dataset, number)
             return to_middle_format(instances, item_id)
 
         self._truths = ItemCache(truth) if known is None else known

@@ -5,6 +5,7 @@ instances need: dataset, folds, stages, weights, summary. Names of methods that 
 """
 
 import contextlib
+import copy
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -21,7 +22,7 @@ from ..data.cross_validation import DetectionFolds, Folding, check_length, root_
 from ..data.data_folder import DataFolder, FolderDataSet
 from ..data.item_reader import ItemReader
 from ..data.providers import declared_dataset, project_modules
-from ..errors import ConfigError, UserError, nearest
+from ..errors import ConfigError, nearest
 from ..inference.predictor import Predicting
 from ..inference.trained_folds import TrainedFolds
 from ..launch.deadline import Deadline
@@ -76,7 +77,10 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         self.break_lock = False
         self.within_lock: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
         self._split_of: tuple = ()
-        self._given = self._is_bare = False
+        self._given = False
+        self._named: tuple[Any, tuple[str, ...] | None] | None = None
+        self._prepared: tuple[ModelRequest, FinishedConfig] | None = None
+        self._start: tuple[FinishedConfig, tuple[Path | None, HeadPolicy]] | None = None
         self.lease: list[str] = []
         self.num_gpus = self.num_workers = 1
         self.cluster: str | None = None
@@ -158,37 +162,36 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
             raise ConfigError(f"{self.path}: no dataset: give the property dataset, or call fit(dataset).")
         return super().get_dataset(dataSetName)
 
-    def _loaded(self) -> Any:
-        """Return the dataset, made now if it is declared and was not asked for yet.
-
-        ``None`` where there is none, and where weights are trained and it cannot be made, as in an experiment that was
-        copied alone: a line says so, and the weights tell classes and folds. What needs items asks ``get_dataset``.
-        """
-        if self._dataset is not None or self.dataset is None or self._is_bare:
-            return self._dataset
-        try:
-            return self.get_dataset()
-        except UserError as error:
-            if not self.trained().folds():
-                raise
-            self._is_bare = True
-            self.announce_once(0, [f"note: the weights tell classes and folds, the dataset is not here: {error}"])
-            return None
-
     def trained(self) -> TrainedFolds:
         """Return what is trained, seeds included."""
-        return TrainedFolds([member.files for member in self.members()])
+        files = [self.files.of_seed(number) for number in range(self.num_seeds or 0)] or [self.files]
+        return TrainedFolds(files, len(self.stages), self._known_folds, self.path)
+
+    def _known_folds(self) -> int:
+        if self._dataset is not None:
+            self.kfold()  # a dataset's own folds decide how many there are
+        return self.folds_count
+
+    def _asked_dataset(self) -> Any:
+        """Return the dataset if it was asked for; where weights do not tell what only it knows, it is asked now."""
+        if self._dataset is None and self.dataset is not None:
+            trained = self.trained()
+            if trained.class_names() is None or (trained.bbox_order() or self.bboxOrder) is None:
+                return self.get_dataset()
+        return self._dataset
 
     def class_names(self) -> tuple[str, ...]:
-        """Return the names of the classes: the dataset's own, else ``class 1``, ``class 2``, …"""
-        return self._class_names
+        """Return the names of the classes.
 
-    @cached_property
-    def _class_names(self) -> tuple[str, ...]:
-        dataset = self._loaded()
-        known = known_class_names(dataset)
-        if dataset is None and known is None:
-            known = self.trained().class_names()
+        They are those of the dataset once that was asked for, until then those of trained weights, which need none;
+        where neither names them, ``class 1``, ``class 2``, …
+        """
+        dataset = self._asked_dataset()
+        if self._named is None or self._named[0] is not dataset:
+            self._named = dataset, known_class_names(dataset)
+        known, whose = self._named[1], "the dataset names"
+        if dataset is None:
+            known, whose = self.trained().class_names(), f"the weights in {self.files.root / 'weights'} have"
         if self.classes is None:
             if known is None:
                 raise ConfigError(
@@ -199,14 +202,14 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
             return tuple(f"class {number}" for number in range(1, self.classes + 1))
         if len(known) != self.classes:
             raise ConfigError(
-                f"{self.path}: classes is {self.classes}, but the dataset names {len(known)} CLASSES "
+                f"{self.path}: classes is {self.classes}, but {whose} {len(known)} CLASSES "
                 f"({', '.join(known[:5])}): make them agree, or leave classes out."
             )
         return known
 
     def reader(self) -> ItemReader:
         """Return how items of the dataset are read."""
-        dataset = self._loaded()
+        dataset = self._asked_dataset()
         order = "xyxy" if getattr(root_of(dataset), "gives_xyxy", False) else "yxyx"
         if dataset is None:
             order = self.trained().bbox_order() or order
@@ -220,34 +223,31 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
     # -- model and weights -----------------------------------------------------------------------------------
 
     def finished(self) -> FinishedConfig:
-        """Return the native config with everything but the schedule set; read once."""
-        return self._finished
-
-    @cached_property
-    def _finished(self) -> FinishedConfig:
-        return prepare(
-            ModelRequest(
-                config_path=self.configPath,
-                base=self.files.base,
-                class_names=self.class_names(),
-                shapes=shapes_of(self.shape),
-                multiscale_mode=self.multiscaleMode or "value",
-                manual_resize=self.manualResize,
-                images_per_gpu=self.imagesPerGpu,
-                workers_per_gpu=self.workersPerGpu,
-                inference_batch=self.inference_batch,
-                lr=self.lr,
-                optimizer=self.optimizer,
-                pretrained=self.pretrained,
-                native_pipeline=self.nativePipeline,
-                has_weights=self.weightsPath is not None,
-                trust_weights=self.trustWeights,
-                options=self.configOptions,
-                amp=self.amp,
-                device=self.device,
-                world_size=self.gpus,
-            )
+        """Return the native config with everything but the schedule set; read once while nothing of it changes."""
+        request = ModelRequest(
+            config_path=self.configPath,
+            base=self.files.base,
+            class_names=self.class_names(),
+            shapes=shapes_of(self.shape),
+            multiscale_mode=self.multiscaleMode or "value",
+            manual_resize=self.manualResize,
+            images_per_gpu=self.imagesPerGpu,
+            workers_per_gpu=self.workersPerGpu,
+            inference_batch=self.inference_batch,
+            lr=self.lr,
+            optimizer=self.optimizer,
+            pretrained=self.pretrained,
+            native_pipeline=self.nativePipeline,
+            has_weights=self.weightsPath is not None,
+            trust_weights=self.trustWeights,
+            options=self.configOptions,
+            amp=self.amp,
+            device=self.device.partition(":")[0],
+            world_size=self.gpus,
         )
+        if self._prepared is None or self._prepared[0] != request:
+            self._prepared = copy.deepcopy(request), prepare(request)
+        return self._prepared[1]
 
     @cached_property
     def device(self) -> str:
@@ -268,11 +268,13 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
 
     def initial_weights(self) -> tuple["Path | None", HeadPolicy]:
         """Return the checkpoint that stage 0 starts from, and how its heads are taken."""
-        return self._initial_weights
+        finished = self.finished()
+        if self._start is None or self._start[0] is not finished:
+            self._start = finished, self._start_of(finished)
+        return self._start[1]
 
-    @cached_property
-    def _initial_weights(self) -> tuple["Path | None", HeadPolicy]:
-        config = self.finished().config
+    def _start_of(self, finished: FinishedConfig) -> tuple["Path | None", HeadPolicy]:
+        config = finished.config
         localize_initial_weights(config, self.cache)
         if self.weightsPath is None:
             return None, HeadPolicy()
@@ -320,10 +322,6 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
             self._dataset, self._given = dataset, True
             self._split_of = ()
         dataset = self.get_dataset()
-        if self._is_bare:  # what weights alone told is asked of the dataset now
-            self._is_bare = False
-            for name in ("_class_names", "_finished", "_initial_weights"):
-                self.__dict__.pop(name, None)
         check_length(dataset)
         self._check_metrics()
         self.initial_weights()

@@ -11,6 +11,7 @@ from musket_core.generic_config import FoldWork
 
 from ..data.item_cache import ItemCache
 from ..errors import ConfigError
+from ..inference.trained_folds import TrainedFolds
 from ..launch.deadline import Deadline
 from ..launch.devices import leases
 from ..launch.executors import Executor
@@ -72,7 +73,7 @@ class Fitting:
     weightsPath: "str | None"
     stages: list
     _weights: Callable[[int, int], Path]
-    _folds_with_weights: Callable[[], set[int]]
+    trained: Callable[[], TrainedFolds]
     _folds: Callable[[], list[int]]
 
     def fit(
@@ -305,7 +306,7 @@ class Fitting:
         try:
             self.kfold()
         except ConfigError:
-            trained = {fold for one in self.members() for fold in one._folds_with_weights()}
+            trained = self.trained().begun()
             if trained - set(folds):
                 raise ConfigError(
                     f"{self.files.folds_split} was made for another dataset, or other settings of the split, and fold "

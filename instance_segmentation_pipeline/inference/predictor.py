@@ -11,22 +11,19 @@ import numpy as np
 from musket_core.datasets import SubDataSet
 from tqdm import tqdm
 
+from ..data.class_names import known_class_names
 from ..data.fingerprint import dataset_mark
 from ..data.item_reader import ItemReader
 from ..detection.fusion import VERSION, fuse
 from ..detection.tta import View, views_of
-from ..errors import ConfigError, WeightsError
+from ..errors import ConfigError
 from ..models.finished_config import FinishedConfig
 from ..storage.digests import digest, digest_of_file
-from ..storage.run_manifest import stage_of
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .folder_predictor import FolderPredicting, hand_on
 from .prediction_datasets import Answers, ConcatPredictions, Predictions
 from .prediction_store import PredictionStore, writing
-from .trained_folds import TrainedFolds
-
-WORDS = {"all": None, "last": -1}
-"""What a command line calls all folds or stages, and the last stage."""
+from .trained_folds import TrainedFolds, weights_of
 
 
 class Predicting(FolderPredicting):
@@ -55,7 +52,6 @@ class Predicting(FolderPredicting):
     executor: Callable[[], Any]
     get_dataset: Callable[..., Any]
     kfold: Callable[..., Any]
-    _loaded: Callable[[], Any]
     trained: Callable[[], TrainedFolds]
     members: Callable[[], list]
     seeds: Callable[[], list]
@@ -103,70 +99,19 @@ class Predicting(FolderPredicting):
         return Detector(net, finished.val_pipeline, finished.needs_masks, self.storage_threshold, views, self._fusion())
 
     def _weights(self, fold: int, stage: int) -> Path:
-        weights: Path = self.files.stage(fold, stage).best_weights
-        if not weights.exists():
-            trained = sorted(path.stem.removeprefix("best-") for path in weights.parent.glob("best-*.weights"))
-            there = f"trained are (fold.stage) {', '.join(trained)}" if trained else "nothing is trained"
-            raise WeightsError(
-                f"fold {fold} stage {stage} is not trained, {weights} does not exist; {there}: train it first."
-            )
-        return weights
+        return weights_of(self.files, fold, stage)
 
     def _folds(self) -> list[int]:
-        """Return the folds whose last stage has weights."""
-        last = len(self.stages) - 1
-        all_files = [member.files for member in self.members()]
-        return [
-            fold
-            for fold in range(self.folds_count)
-            if all(files.stage(fold, last).best_weights.exists() for files in all_files)
-        ]
-
-    def _folds_with_weights(self) -> set[int]:
-        """Return the folds of which any stage has weights."""
-        paths = (self.files.root / "weights").glob("*-*.weights")
-        numbers = [stage_of(path.relative_to(self.files.root).as_posix()) for path in paths]
-        return {number[0] for number in numbers if number is not None}
+        """Return the folds whose last stage has weights, in every seed."""
+        return list(self.trained().folds())
 
     def folds_of(self, fold: Any) -> list[int]:
-        """Return the folds that a choice means: a number, several, ``all`` or ``None`` (those that are trained).
-
-        Raises:
-            WeightsError: None is trained.
-            ConfigError: There is no such fold.
-        """
-        fold = WORDS.get(fold, fold) if isinstance(fold, str) else fold
-        if self._loaded() is not None:
-            self.kfold()  # a dataset's own folds decide how many there are
-        else:
-            self.folds_count = max(self.folds_count, *(number + 1 for number in self.trained().folds()), 1)
-        if fold is None:
-            folds = self._folds()
-            if not folds:
-                raise WeightsError(f"{self.files.root} has no trained fold: train it first.")
-            return folds
-        folds = [int(number) for number in (fold if isinstance(fold, (list, tuple, range)) else [fold])]
-        return self._checked("fold", folds, self.folds_count)
+        """Return the folds that a choice means; see ``TrainedFolds.folds_of``."""
+        return self.trained().folds_of(fold)
 
     def stages_of(self, stage: Any) -> list[int]:
-        """Return the stages that a choice means: a number, several, ``all`` or ``None``, ``last`` or -1.
-
-        Raises:
-            ConfigError: There is no such stage.
-        """
-        stage = WORDS.get(stage, stage) if isinstance(stage, str) else stage
-        if stage is None:
-            return list(range(len(self.stages)))
-        wanted = stage if isinstance(stage, (list, tuple, range)) else [stage]
-        stages = [int(number) if number != -1 else len(self.stages) - 1 for number in wanted]
-        return self._checked("stage", stages, len(self.stages))
-
-    def _checked(self, what: str, numbers: list[int], count: int) -> list[int]:
-        wrong = [number for number in numbers if not 0 <= number < count]
-        if wrong or not numbers:
-            found = wrong[0] if wrong else "none"
-            raise ConfigError(f"{self.path}: {what} {found} was asked for, but there are {what}s 0 to {count - 1}.")
-        return list(dict.fromkeys(numbers))
+        """Return the stages that a choice means; see ``TrainedFolds.stages_of``."""
+        return self.trained().stages_of(stage)
 
     # -- datasets --------------------------------------------------------------------------------------------
 
@@ -194,7 +139,7 @@ class Predicting(FolderPredicting):
         Raises:
             DatasetError: An item cannot be read: it is named, and none is skipped.
         """
-        source = self._dataset_of(dataset)
+        source = self.dataset_named(dataset)
         model = self._cached_model(fold, stage, ttflips, cacheModel)
         order = self.reader().bbox_order
         for numbers in self._batches(len(source), limit, batch_size):
@@ -217,7 +162,7 @@ class Predicting(FolderPredicting):
 
         The arguments are those of ``predict_on_dataset``; ``dsPath`` is the store's file.
         """
-        source = self._dataset_of(dataset)
+        source = self.dataset_named(dataset)
         if limit != -1:
             name = f"{_label(source)}-{limit}"
             source = SubDataSet(source, list(range(min(limit, len(source)))))
@@ -256,7 +201,7 @@ class Predicting(FolderPredicting):
         ttflips: Any = False,
     ) -> None:
         """Call ``cb(id, prediction, data)`` for each item."""
-        source = self._dataset_of(dataset)
+        source = self.dataset_named(dataset)
         count = len(source) if limit == -1 else min(limit, len(source))
         with tqdm(total=count, desc="predicting", unit="image", disable=None) as bar:
             hand_on(self.predict_on_dataset(source, fold, stage, limit, batch_size, ttflips), cb, data, bar)
@@ -287,11 +232,25 @@ class Predicting(FolderPredicting):
         if name == "train":
             name = self.train_without_holdout()
             name.name = "all" if name is self.get_dataset() else "train"
-        return self._blended(self._dataset_of(name), folds, stages)
+        source = self.dataset_named(name)
+        named = known_class_names(source)
+        if named is not None:  # what is there and what is found are compared
+            self.trained().check_names(named)
+        return self._blended(source, folds, stages)
 
-    def _dataset_of(self, dataset: Any) -> Any:
+    def dataset_named(self, dataset: Any) -> Any:
+        """Return a dataset: itself, or the one of a name.
+
+        Names are ``holdout``, ``validation<fold>``, ``train<fold>``, ``validation`` and ``train`` (of fold 0), and the
+        entries of ``datasets``.
+        """
         if not isinstance(dataset, str):
             return dataset
+        numbered = re.fullmatch(r"(validation|train)(\d{1,9})", dataset)
+        if numbered is not None:
+            self.get_dataset()
+            number = self.trained().folds_of(int(numbered[2]))[0]
+            return self.validation(None, number) if numbered[1] == "validation" else self.train(None, number)
         return self.holdout() if dataset == "holdout" else self.get_dataset(dataset)
 
     def _batches(self, count: int, limit: int, batch_size: "int | None") -> Iterator[range]:

@@ -53,7 +53,11 @@ def check_trained(checkpoint: dict, path: Path, model: torch.nn.Module, class_na
 
 def check_classes(checkpoint: dict, path: Path, class_names: Sequence[str]) -> None:
     """Raise a ``WeightsError`` where a checkpoint of the experiment names other classes, or in another order."""
-    trained = classes_of(checkpoint)
+    check_names(classes_of(checkpoint), path, class_names)
+
+
+def check_names(trained: "tuple[str, ...] | None", path: Path, class_names: Sequence[str]) -> None:
+    """Raise a ``WeightsError`` where the classes that weights were trained with (``None``: not told) are others."""
     if trained is None or trained == tuple(class_names):
         return
     if len(trained) == len(class_names) and (_are_numbers(trained) or _are_numbers(class_names)):

@@ -32,11 +32,9 @@ def export_predictions(m: model.ConnectedModel, dataset: str = "validation") -> 
 def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: int = 16) -> dict:
     """Draw ``count`` items of a dataset, ground truth beside prediction, where the experiment is trained."""
     from ..visualization.draw import comparison, draw_instances, write_jpeg
-    from .runner import dataset_named
 
     cfg = core(m)
-    cfg.kfold()
-    if cfg._folds():  # noqa: SLF001 - musket_core's own name for the trained folds
+    if cfg.trained().folds():
         found = m.predictions(dataset)
         for number in _spread(len(found), count):
             item_id, image, truth = cfg.reader().read(found, number)
@@ -44,7 +42,7 @@ def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: in
             rows = [(image, truth, shown.instances(), shown.scores)]
             write_jpeg(Path(f"{file_name_of(item_id)}.jpg"), comparison(rows, cfg.class_names()))
         return {"dataset": dataset, "pictures": min(count, len(found))}
-    source = dataset_named(cfg, "validation0" if dataset == "validation" else dataset)
+    source = cfg.dataset_named(dataset)
     for number in _spread(len(source), count):
         item_id, image, truth = cfg.reader().read(source, number)
         write_jpeg(Path(f"{file_name_of(item_id)}.jpg"), draw_instances(image, truth, cfg.class_names()))

@@ -113,23 +113,13 @@ def _bound(name: str, function: Callable, cfg: Any, given: Mapping[str, Any]) ->
         if inspect.isclass(kind) and issubclass(kind, Model):
             values[key] = _model(cfg, choice or given.get(key) or {})
         elif inspect.isclass(kind) and issubclass(kind, DataSet) and key in given:
-            values[key] = dataset_named(cfg, given[key])
+            values[key] = cfg.dataset_named(given[key])
         elif key in given:
             values[key] = given[key]
         elif parameter.default is inspect.Parameter.empty:
             what = "a dataset's name" if inspect.isclass(kind) and issubclass(kind, DataSet) else "a value"
             raise ConfigError(f"task {name}: the parameter {key!r} is missing: give --parameters '{{{key}: {what}}}'.")
     return values
-
-
-def dataset_named(cfg: Any, name: str) -> Any:
-    """Return a dataset: ``holdout``, ``validation<fold>``, ``train<fold>``, or an entry of ``datasets``."""
-    if name == "holdout":
-        return cfg.holdout()
-    for part in ("validation", "train"):
-        if name.startswith(part) and name[len(part) :].isdigit():
-            return getattr(cfg, part)(None, int(name[len(part) :]))
-    return cfg.get_dataset(name)
 
 
 def _model(cfg: Any, choice: Mapping[str, Any]) -> Any:
@@ -139,7 +129,6 @@ def _model(cfg: Any, choice: Mapping[str, Any]) -> Any:
     unknown = [key for key in choice if key not in ("folds", "stages")]
     if unknown:
         raise ConfigError(f"a model is chosen by folds and stages, but {unknown[0]!r} was given.")
-    cfg.kfold()
     return FoldsAndStages(cfg, cfg.folds_of(choice.get("folds")), cfg.stages_of(choice.get("stages")))
 
 
