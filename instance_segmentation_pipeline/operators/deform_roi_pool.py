@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .roi_align import box_sides, linear_samples, samples_of
-from .sampling import pixel_rows, rows_gradient, sum_rows, weights_gradient, working_precision
+from .sampling import check_images, pixel_rows, rows_gradient, sum_rows, weights_gradient, working_precision
 
 __all__ = ["deform_roi_pool_backward", "deform_roi_pool_forward"]
 
@@ -78,9 +78,13 @@ def deform_roi_pool_forward(
         spatial_scale: The size of the map divided by that of the image.
         sampling_ratio: Samples along each side of a bin; 0 takes one for each pixel.
         gamma: What offsets are multiplied by.
+
+    Raises:
+        RuntimeError: A RoI is of an image that is not there (on a CPU only).
     """
     if output.numel() == 0:
         return
+    check_images(rois, input.size(0))
     feature, bins = working_precision(input), (pooled_height, pooled_width)
     boxes, moved = rois.to(feature.dtype), offset.to(feature.dtype)
     index, weight, begin, _ = _entries(input.shape, boxes, moved, bins, spatial_scale, sampling_ratio, gamma)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .sampling import pixel_rows, rows_gradient, sum_rows, working_precision
+from .sampling import check_images, pixel_rows, rows_gradient, sum_rows, working_precision
 
 __all__ = ["roi_align_backward", "roi_align_forward"]
 
@@ -220,10 +220,12 @@ def roi_align_forward(
         aligned: Whether boxes are moved by half a pixel.
 
     Raises:
-        RuntimeError: ``aligned``, and a RoI ends before it begins (on a CPU only).
+        RuntimeError: A RoI is of an image that is not there; or ``aligned``, and one ends before it begins (on a CPU
+            only).
     """
     if output.numel() == 0:
         return
+    check_images(rois, input.size(0))
     feature = working_precision(input)
     boxes, bins = working_precision(rois).to(feature.dtype), (aligned_height, aligned_width)
     if pool_mode == MAX:

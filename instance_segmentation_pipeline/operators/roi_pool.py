@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .sampling import check_images
+
 __all__ = ["roi_pool_backward", "roi_pool_forward"]
 
 
@@ -25,7 +27,11 @@ def roi_pool_forward(
         pooled_height: Bins of a RoI.
         pooled_width: Bins of a RoI.
         spatial_scale: The size of the map divided by that of the image.
+
+    Raises:
+        RuntimeError: A RoI is of an image that is not there (on a CPU only).
     """
+    check_images(rois, input.size(0))
     height, width = input.shape[2:]
     argmax.fill_(-1)
     box = torch.cat((rois[:, 1:3], rois[:, 3:] + 1), 1) * spatial_scale

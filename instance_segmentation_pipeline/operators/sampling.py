@@ -30,6 +30,20 @@ def working_precision(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def check_images(rois: Tensor, images: int) -> None:
+    """Refuse RoIs (K, 5) of an image that is not in the batch; on a CPU only, where nothing has to wait for it.
+
+    Raises:
+        RuntimeError: It says which.
+    """
+    if rois.device.type == "cpu" and rois.size(0):
+        image = rois[:, 0]
+        wrong = torch.nonzero(~((image >= 0) & (image < images)))
+        if wrong.numel():
+            row = int(wrong[0])
+            raise RuntimeError(f"RoI {row} is of image {float(image[row]):g}, expected 0 to {images - 1}.")
+
+
 def pixel_rows(feature: Tensor) -> Tensor:
     """(B, C, H, W) -> (B * H * W, C): one row for each pixel."""
     return feature.permute(0, 2, 3, 1).contiguous().view(-1, feature.size(1))
