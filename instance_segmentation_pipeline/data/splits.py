@@ -234,7 +234,9 @@ def read_split(path: Path, mark: str, items: str = "") -> Any:
         return None
     try:
         _, _, body = read_text(path).partition("\n")
-        if body.startswith(CONTENT):  # files of earlier versions have no such line
+        if body.startswith((ITEMS, "[")):  # only files of earlier versions, a position a line, have no such line
+            raise damaged(path)
+        if body.startswith(CONTENT):
             line, _, body = body.partition("\n")
             body = body.partition("\n")[2] if body.startswith(ITEMS) else body
             check_content(path, line, body)

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import yaml
 from musket_core import generic
 from musket_core.datasets import SubDataSet
 
@@ -149,12 +150,21 @@ def test_a_damaged_file_of_an_earlier_version_is_one_sentence(config, body):
     assert str(cfg.files.folds_split) in str(caught.value)
 
 
-def test_a_file_without_digest_is_still_read(tmp_path):
+def test_a_file_of_an_earlier_version_has_no_digest_and_is_still_read(tmp_path):
     write_split(tmp_path / "new", HALVES, "mark")
-    first, second, *rest = (tmp_path / "new").read_text().splitlines(keepends=True)
+    first, second, _ = (tmp_path / "new").read_text().split("\n", 2)
     assert second.startswith("# content ")
-    (tmp_path / "old").write_text("".join([first, *rest]))
-    assert read_split(tmp_path / "old", "mark") == read_split(tmp_path / "new", "mark")
+    (tmp_path / "old").write_text(first + "\n" + yaml.safe_dump([list(fold) for fold in HALVES]))
+    assert [tuple(fold) for fold in read_split(tmp_path / "old", "mark")] == HALVES
+
+
+@pytest.mark.parametrize("items", ["", "0123"])
+def test_a_file_that_lost_its_digest_is_refused(tmp_path, items):
+    write_split(tmp_path / "split", HALVES, "mark", items)
+    first, _, *rest = (tmp_path / "split").read_text().splitlines(keepends=True)
+    (tmp_path / "split").write_text("".join([first, *rest]))
+    with pytest.raises(DatasetError, match="was edited or cut since it was written"):
+        read_split(tmp_path / "split", "mark", items)
 
 
 def test_stratification_classes_may_be_of_any_kind(config):

@@ -7,12 +7,19 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.errors import DatasetError
 
+
+def without(content, *starts):
+    return b"".join(line for line in content.splitlines(keepends=True) if not line.startswith(starts))
+
+
 DAMAGES = {
     "empty": lambda content: b"",
     "binary": lambda content: bytes(range(256)),
     "line ends of Windows": lambda content: content.replace(b"\n", b"\r\n"),
     "one long line": lambda content: content.replace(b"\n", b" "),
     "cut": lambda content: content[:-9],
+    "no digest": lambda content: without(content, b"# content "),
+    "positions alone": lambda content: without(content, b"# content ", b"# items "),
 }
 
 

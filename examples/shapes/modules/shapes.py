@@ -21,6 +21,8 @@ class Shapes(DataSet):
         return {"CLASSES": NAMES}
 
     def __getitem__(self, item):
+        if not 0 <= item < self.count:
+            raise IndexError(f"shape {item} of {self.count}")
         random = np.random.default_rng((self.seed, item))
         image = np.full((self.size, self.size, 3), random.integers(0, 90, 3), np.uint8)
         labels, masks = [], []
