@@ -164,6 +164,11 @@ def _optimizer(value: object) -> "str | dict[str, Any]":
     if isinstance(value, dict):
         if not isinstance(value.get("type"), str):
             raise ValueError
+        if "params" in value:
+            raise ConfigError(
+                "optimizer.params would be overwritten by the net's own: give parts of the net rates of their own by "
+                "configOptions: optim_wrapper.paramwise_cfg, and leave it out."
+            )
         if value.get("lr") is not None:
             try:
                 RATES(value["lr"])

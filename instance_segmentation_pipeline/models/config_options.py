@@ -59,6 +59,7 @@ INSTEAD = {
     "seed": "set random_state",
     "model_wrapper_cfg": "use --gpus_per_net, --cluster or torchrun",
     "optim_wrapper.optimizer.lr": "set lr, or lr in stages",
+    "optim_wrapper.optimizer.params": "set optim_wrapper.paramwise_cfg",
     "auto_scale_lr.enable": "the learning rate is scaled to the batch unless lr is set",
     "custom_imports": "set it in the file of configPath",
     "max_epochs": "set epochs in stages",
@@ -96,6 +97,9 @@ TEXT_OR_NUMBER = ("loss_scale", "padding")
 """Keys that take numbers and words."""
 
 LISTS = ("custom_hooks", "param_scheduler", "train_dataloader.dataset.pipeline", "val_dataloader.dataset.pipeline")
+
+LEAST = {"batch_size": 1, "num_workers": 0, "prefetch_factor": 1}
+"""Counts of a dataloader, and what each is at least."""
 
 
 def apply_options(config: Config, options: Mapping[str, Any]) -> None:
@@ -172,8 +176,10 @@ def _check_read(path: str) -> None:
 
 
 def _check_kind(path: str, native: Any, value: Any) -> None:
-    """Raise an error for a text in the place of a number or a list, and for NaN: parts fail on them in training."""
-    is_number = isinstance(native, (int, float)) and path.rpartition(".")[2] not in TEXT_OR_NUMBER
+    """Raise an error for a value of another kind than the config's own, and for NaN: parts fail on them in training."""
+    loader, _, leaf = path.rpartition(".")
+    is_number = isinstance(native, (int, float)) and leaf not in TEXT_OR_NUMBER
+    least = LEAST.get(leaf) if loader in ("train_dataloader", "val_dataloader") else None
     expected = None
     if isinstance(native, bool) and isinstance(value, str):
         expected = "true or false"
@@ -181,6 +187,12 @@ def _check_kind(path: str, native: Any, value: Any) -> None:
         expected = "a number"
     elif path in LISTS and not isinstance(value, (list, tuple)):
         expected = "a list of mappings"
+    elif least is not None and value is not None and (type(value) is not int or value < least):
+        expected = f"a whole number from {least}"
+    elif isinstance(native, (list, tuple)) and isinstance(value, str):
+        expected = "a list"
+    elif isinstance(native, dict) and isinstance(value, (str, int, float)):
+        expected = "a mapping"
     if expected is not None:
         raise ConfigError(f"configOptions: {path!r} is {shortened(value)}, expected {expected}: correct it.")
 

@@ -33,6 +33,7 @@ REFUSED = {
     "log_level": ("DEBUG", "logs/"),
     "launcher": ("pytorch", "gpus_per_net"),
     "optim_wrapper.optimizer.lr": (0.1, "set lr"),
+    "optim_wrapper.optimizer.params": ([], "paramwise_cfg"),
     "auto_scale_lr.enable": (True, "unless lr is set"),
     "train_dataloader.dataset.filter_cfg.min_size": (8, "the items are those of dataset"),
     "train_dataloader.dataset.ann_file": ("a.json", "the items are those of dataset"),
