@@ -160,6 +160,12 @@ def _dataset(value: Value) -> Value:
     return value
 
 
+def _augmenters(value: Value) -> Value:
+    if not isinstance(value, (str, dict, list)) or not value:
+        raise ValueError
+    return value
+
+
 def _optimizer(value: object) -> "str | dict[str, Any]":
     if isinstance(value, dict):
         if not isinstance(value.get("type"), str):
@@ -195,6 +201,7 @@ def _augmentation(value: Value) -> Value:
     return value
 
 
+AUGMENTERS = "a mapping of imgaug's augmenters to their arguments, or a list of such"
 TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, or a mapping with flips and scales"
 
 STAGE_PROPERTIES = (
@@ -214,6 +221,8 @@ PROPERTIES = (
     Property("trustWeights", "true or false", _boolean, False, "load checkpoints that run code"),
     Property("pretrained", "true or false", _boolean, True, "use the config's own initial weights"),
     Property("nativePipeline", "true or false", _boolean, True, "use the config's own augmentation"),
+    Property("augmentation", AUGMENTERS, _augmenters, None, "what training items go through"),
+    Property("transforms", AUGMENTERS, _augmenters, None, "what all images go through"),
     Property("configOptions", "a mapping of dotted keys", _mapping, {}, "changes to the native config"),
     _numeric("imagesPerGpu", COUNTS, 1, "batch size on each device"),
     _numeric("workersPerGpu", Integer(0, 1000), None, "processes that load data"),

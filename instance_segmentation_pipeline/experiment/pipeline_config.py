@@ -16,6 +16,8 @@ from musket_core.generic_config import GenericImageTaskConfig
 
 from ..config.loader import project_of
 from ..config.schema import check_properties, shapes_of
+from ..data.augmentation.declaration import Surroundings
+from ..data.augmentation.properties import DECLARED, ItemAugmenters
 from ..data.class_names import known_class_names
 from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
 from ..data.cross_validation import DetectionFolds, Folding, check_length, root_of
@@ -85,6 +87,7 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         self.num_gpus = self.num_workers = 1
         self.cluster: str | None = None
         self._announced: set = set()
+        self._augmenters: dict[str, tuple] = {}
 
     def _update_from_config(self, v: str, val: Any) -> Any:
         return [self.createStage(stage) for stage in val] if v == "stages" else val
@@ -206,6 +209,29 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
                 f"({', '.join(known[:5])}): make them agree, or leave classes out."
             )
         return known
+
+    @property
+    def item_augmenters(self) -> ItemAugmenters:
+        """What items go through before the native pipeline, as ``augmentation`` and ``transforms`` are now.
+
+        Raises:
+            ConfigError: One of them declares what there is not, or what masks cannot follow.
+        """
+        return ItemAugmenters(*(self.augmenters_of(key) for key in ("augmentation", "transforms")))
+
+    def augmenters_of(self, key: str) -> Any:
+        """Return what ``augmentation`` or ``transforms`` declares, built anew when it was changed; ``None``: nothing.
+
+        Raises:
+            ConfigError: It declares what there is not, or what masks cannot follow.
+        """
+        declared = getattr(self, key)
+        if key not in self._augmenters or self._augmenters[key][0] != declared:
+            project = Path(self.get_project_path())
+            folders = dict.fromkeys((self.files.base, project, Path(self.get_default_dataset_folder())))
+            around = Surroundings(tuple(folders), lambda: [*self.imports, *project_modules(project)])
+            self._augmenters[key] = copy.deepcopy(declared), DECLARED[key](declared, around)
+        return self._augmenters[key][1]
 
     def reader(self) -> ItemReader:
         """Return how items of the dataset are read."""
@@ -336,8 +362,13 @@ class PipelineConfig(Fitting, Folding, Seeding, Predicting, Scoring, GenericImag
         iterations = iterations_of(finished.config, len(dataset), self.gpus)
         plans = [schedule(finished, stage.epochs, iterations, stage.lr) for stage in self.stages]
         items = range(len(dataset))
-        train = MusketDetectionDataset(dataset, items, reader, finished.train_pipeline, names, training=True)
-        val = MusketDetectionDataset(dataset, items, reader, finished.val_pipeline, names, training=False)
+        self.item_augmenters.check_files()
+        train, val = (
+            MusketDetectionDataset(
+                dataset, items, reader, pipeline, names, training=training, augmenters=self.item_augmenters
+            )
+            for pipeline, training in ((finished.train_pipeline, True), (finished.val_pipeline, False))
+        )
         notes = check_buildable(plans, train, val, *self.initial_weights())
         notes += notes_on_sizes(val, sampled) + notes_on_counts(sampled, detection_limits(finished.config.model))
         self.announce_once(0, [f"note: {line}" for line in (*sampled.notes, *notes)])

@@ -114,6 +114,8 @@ class DetectionStage:
             resetHeads=policy.reset,
             random_state=self._seed(),
             primary_metric=f"{cfg.primary()} ({cfg.primary().mode})",
+            augmentation=cfg.augmentation,
+            transforms=cfg.transforms,
             stages={str(number): {"epochs": one.epochs, "lr": one.lr} for number, one in self._before(ec)},
             **{"training items": items},
         )
@@ -138,9 +140,17 @@ class DetectionStage:
         start, policy = self._start(ec)
         return TrainingJob(
             config=finished.config,
-            train_dataset=MusketDetectionDataset(kf.ds, train, reader, finished.train_pipeline, names, training=True),
+            train_dataset=MusketDetectionDataset(
+                kf.ds, train, reader, finished.train_pipeline, names, training=True, augmenters=cfg.item_augmenters
+            ),
             val_dataset=MusketDetectionDataset(
-                kf.ds, kf.indexes(ec.fold, False), reader, finished.val_pipeline, names, training=False
+                kf.ds,
+                kf.indexes(ec.fold, False),
+                reader,
+                finished.val_pipeline,
+                names,
+                training=False,
+                augmenters=cfg.item_augmenters,
             ),
             files=files,
             label=f"{cfg.files.label}fold {ec.fold} stage {ec.stage}",

@@ -73,11 +73,15 @@ def parse_with_dialect(upstream: Callable) -> Callable:
         check_version(path)
         common = common_of(path) if extra is None else Path(extra)
         properties = read_config(path, common)
+        taken = taken_from_common(path, common)
         with _naming(common or path):
-            check_given(taken_from_common(path, common))
+            check_given(taken)
         with _naming(path):
             config = Dialect().instantiate(properties)
         config.path = str(path)
+        for key in ("augmentation", "transforms"):
+            with _naming(common if key in taken and common is not None else path):
+                config.augmenters_of(key)
         return config
 
     return parse

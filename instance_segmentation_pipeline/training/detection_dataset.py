@@ -14,6 +14,7 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
+from ..data.augmentation.properties import NOTHING, ItemAugmenters
 from ..data.item_reader import ItemReader
 from ..detection.mask_crops import MaskCrops
 from ..detection.records import to_middle_format, to_records
@@ -38,6 +39,7 @@ class MusketDetectionDataset:
         class_names: Names of the classes, in label order.
         training: Training items may be replaced when the pipeline rejects them; others may not, and carry their
             ground truth as ``truth`` (``records.to_middle_format``) for the metric.
+        augmenters: What items go through before the pipeline.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class MusketDetectionDataset:
         class_names: Sequence[str],
         *,
         training: bool,
+        augmenters: ItemAugmenters = NOTHING,
     ) -> None:
         self.source = source
         self.indices = [int(index) for index in indices]
         self.reader = reader
         self.training = training
+        self.augmenters = augmenters
         self.metainfo = {"classes": tuple(class_names)}
         init_default_scope("mmdet")
         self.pipeline = _built(pipeline)
@@ -86,6 +90,10 @@ class MusketDetectionDataset:
     def results(self, position: int) -> dict:
         """Return one item as MMDetection's loading transforms would have left it."""
         item_id, image, instances = self.reader.read(self.source, self.indices[position])
+        if self.training:
+            image, instances = self.augmenters.training_item(image, instances, item_id)
+        else:
+            image = self.augmenters.image(image)
         height, width = image.shape[:2]
         results: dict[str, Any] = {
             "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),

@@ -1,0 +1,151 @@
+"""What a dataset calls for each item: ``Augmentation`` in training, ``ColourTransforms`` everywhere."""
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from imgaug import augmenters as iaa
+from imgaug.augmentables.batches import UnnormalizedBatch
+from imgaug.augmentables.kps import KeypointsOnImage
+from imgaug.random import RNG
+
+from ...detection.arrays import FloatArray, UInt8Array
+from ...detection.instances import Instances
+from ...errors import DatasetError, UserError, one_line
+from .arguments import LARGEST_SIDE
+from .backgrounds import BackgroundReplacer
+from .catalogue import all_of, changes_geometry
+from .followed import MaskFollower
+
+SMALLEST_SHARE = 0.2
+"""Share of an object that must still be inside the image for it to be trained on."""
+
+
+class Augmentation:
+    """A sequence of augmenters for images and their objects; it pickles, and has no state between items.
+
+    Args:
+        augmenters: imgaug's augmenters, applied in their order.
+    """
+
+    def __init__(self, augmenters: list[Any]) -> None:
+        self.sequence = iaa.Sequential(augmenters)
+        self.moves = changes_geometry(self.sequence)
+        self.replaces = any(isinstance(one, BackgroundReplacer) for one in all_of(self.sequence))
+        self._seeding = _Seeding(self.sequence)
+
+    def __call__(
+        self, image: UInt8Array, instances: Instances, seed: int, item_id: Any = None
+    ) -> tuple[UInt8Array, Instances]:
+        """Return an item augmented.
+
+        Args:
+            image: ``(height, width, 3)`` uint8, RGB; it is not written to.
+            instances: The objects.
+            seed: Decides everything that is random; 0..2**31 - 1.
+            item_id: For messages.
+
+        Returns:
+            The image, maybe of another size, and those objects of which at least ``SMALLEST_SHARE`` is inside it. Where
+            the sequence may move pixels, boxes are those of the masks; of objects without masks, the hulls of the
+            moved corners of their boxes.
+
+        Raises:
+            DatasetError: An augmenter fails at this item.
+        """
+        self._seeding.seed(seed)
+        try:
+            if not self.moves and not self.replaces:
+                return self.sequence.augment_image(image), instances
+            if instances.masks is None:
+                return self._with_boxes(image, instances, item_id)
+            return self._with_masks(image, instances, item_id)
+        except UserError as error:
+            raise DatasetError(f"item {item_id!r}: {error}") from None
+        except Exception as error:
+            raise DatasetError(
+                f"item {item_id!r} ({image.shape[1]} x {image.shape[0]} pixels) does not pass the augmentation "
+                f"({one_line(error)[:300]}): correct it, or leave that item out."
+            ) from error
+
+    def _with_masks(self, image: UInt8Array, instances: Instances, item_id: Any) -> tuple[UInt8Array, Instances]:
+        follower = MaskFollower(instances.masks)  # type: ignore[arg-type]
+        points = follower.probes(instances.height, instances.width)
+        made = self._augmented(image, points, follower)
+        height, width = made.shape[:2]
+        masks = follower.masks
+        if (masks.height, masks.width) != (height, width):
+            raise DatasetError(f"the image became {width} x {height} pixels, its masks {masks.width} x {masks.height}.")
+        if not self.moves:
+            return made, instances
+        keep = np.flatnonzero((follower.shares >= SMALLEST_SHARE) & (masks.areas() > 0))
+        kept = masks.take(keep)
+        return made, Instances(height, width, instances.labels[keep], kept.tight_boxes(), kept)
+
+    def _with_boxes(self, image: UInt8Array, instances: Instances, item_id: Any) -> tuple[UInt8Array, Instances]:
+        if self.replaces:
+            raise DatasetError("BackgroundReplacer needs masks, but there are boxes alone: remove it.")
+        corners = instances.bboxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 2)
+        points = KeypointsOnImage.from_xy_array(corners, shape=image.shape)
+        batch = self.sequence.augment_batch_(UnnormalizedBatch(images=[np.copy(image)], keypoints=[points]))
+        made = _checked(batch.images_aug[0])
+        height, width = made.shape[:2]
+        moved = batch.keypoints_aug[0].to_xy_array().reshape(-1, 4, 2)
+        if len(moved) != len(instances):  # what blanks an image takes its key points away
+            moved = np.zeros((len(instances), 4, 2))
+        whole = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1).reshape(-1, 4)
+        inside = np.clip(whole, 0, [width, height, width, height]).astype(np.float32)
+        share = _areas(inside) / np.maximum(_areas(whole), 1e-6)
+        keep = np.flatnonzero((share >= SMALLEST_SHARE) & (_areas(inside) >= 1))
+        return made, replace(instances, height=height, width=width, labels=instances.labels[keep], bboxes=inside[keep])
+
+    def _augmented(self, image: UInt8Array, points: KeypointsOnImage, hooks: MaskFollower) -> UInt8Array:
+        batch = UnnormalizedBatch(images=[np.copy(image)], keypoints=[points])
+        return _checked(self.sequence.augment_batch_(batch, hooks=hooks).images_aug[0])
+
+
+class ColourTransforms:
+    """A sequence of augmenters that change colours only: the same image always becomes the same.
+
+    Args:
+        augmenters: imgaug's augmenters, applied in their order; none moves pixels.
+    """
+
+    def __init__(self, augmenters: list[Any]) -> None:
+        self.sequence = iaa.Sequential(augmenters)
+        self._seeding = _Seeding(self.sequence)
+
+    def __call__(self, image: UInt8Array) -> UInt8Array:
+        """Return an image ``(height, width, 3)`` uint8 RGB transformed; what is random is decided by its pixels."""
+        self._seeding.seed(zlib.crc32(np.ascontiguousarray(image).data) & 0x7FFFFFFF)
+        return _checked(self.sequence.augment_image(image))
+
+
+class _Seeding:
+    """Seeds augmenters; imgaug's ``seed_`` passes over a ``Sequential`` that another augmenter keeps as its list."""
+
+    def __init__(self, sequence: iaa.Augmenter) -> None:
+        self.sequence = sequence
+        lists = (children for one in all_of(sequence) for children in one.get_children_lists())
+        self.kept = [children for children in lists if isinstance(children, iaa.Augmenter)]
+
+    def seed(self, number: int) -> None:
+        """Seed all; ``number`` is 0..2**31 - 1."""
+        self.sequence.seed_(number)
+        for position, children in enumerate(self.kept, 1):
+            children.random_state = RNG(number + position)
+
+
+def _checked(image: Any) -> UInt8Array:
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or max(image.shape) > LARGEST_SIDE:
+        raise DatasetError(f"the image became one of shape {image.shape}, expected (height, width, 3).")
+    if image.dtype != np.uint8:
+        raise DatasetError(f"the image became one of {image.dtype}, expected uint8.")
+    return np.ascontiguousarray(image)
+
+
+def _areas(boxes: FloatArray) -> FloatArray:
+    areas: FloatArray = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    return areas
