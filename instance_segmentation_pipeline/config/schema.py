@@ -161,9 +161,9 @@ def _dataset(value: Value) -> Value:
 
 
 def _augmenters(value: Value) -> Value:
-    if not isinstance(value, (str, dict, list)) or not value:
+    if not isinstance(value, (str, dict, list)) or value == "":
         raise ValueError
-    return value
+    return value or None
 
 
 def _optimizer(value: object) -> "str | dict[str, Any]":
