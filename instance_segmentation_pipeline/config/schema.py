@@ -160,7 +160,7 @@ def _dataset(value: Value) -> Value:
     return value
 
 
-def _augmenters(value: Value) -> Value:
+def _augmenters(value: Value) -> Value | None:
     if not isinstance(value, (str, dict, list)) or value == "":
         raise ValueError
     return value or None
