@@ -7,7 +7,7 @@ padding of a neighbour's reaches it.
 import copy
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,10 @@ def load_net(config: Config, weights: Path, class_names: Sequence[str], device: 
 
 @dataclass
 class Detector:
-    """A trained net, the pipeline that its images go through, and how several views of an image are fused."""
+    """A trained net, the pipeline that its images go through, and how several views of an image are fused.
+
+    ``transforms`` is what an image, as ``detect`` takes it, goes through before all else.
+    """
 
     net: Any
     pipeline: list
@@ -63,6 +66,7 @@ class Detector:
     storage_threshold: float = 0.0
     views: Sequence[View] = (PLAIN,)
     fusion: Fusion = Fusion()
+    transforms: "Callable[[np.ndarray], np.ndarray] | None" = None
     _built: dict = field(default_factory=dict)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
@@ -74,6 +78,8 @@ class Detector:
         Returns:
             For each image what was found with a score of ``storage_threshold`` or more, the highest score first.
         """
+        if self.transforms is not None:
+            images = [self.transforms(image) for image in images]
         shown = [(view, view.show(image)) for image in images for view in self.views]
         found = self._forward([(image, view.scale) for view, image in shown])
         backs = [view.back(one) for (view, _), one in zip(shown, found, strict=True)]

@@ -45,11 +45,13 @@ class Predicting(FolderPredicting):
     fusionIou: float
     device: Any
     threshold: float
+    transforms: Any
     mdl: Any = None
     finished: Callable[[], FinishedConfig]
     class_names: Callable[[], tuple[str, ...]]
     reader: Callable[[], ItemReader]
     executor: Callable[[], Any]
+    augmenters_of: Callable[[str], Any]
     get_dataset: Callable[..., Any]
     kfold: Callable[..., Any]
     trained: Callable[[], TrainedFolds]
@@ -96,7 +98,15 @@ class Predicting(FolderPredicting):
     def _detector(self, fold: int, stage: int, views: Sequence[View], device: str) -> Detector:
         finished = self.finished()
         net = load_net(finished.config, self._weights(fold, stage), self.class_names(), device)
-        return Detector(net, finished.val_pipeline, finished.needs_masks, self.storage_threshold, views, self._fusion())
+        return Detector(
+            net,
+            finished.val_pipeline,
+            finished.needs_masks,
+            self.storage_threshold,
+            views,
+            self._fusion(),
+            self.augmenters_of("transforms"),
+        )
 
     def _weights(self, fold: int, stage: int) -> Path:
         return weights_of(self.files, fold, stage)
@@ -319,6 +329,7 @@ class Predicting(FolderPredicting):
             "views": str(views),
             "fusion": [self.fusion, self.fusionIou, VERSION] if len(views) > 1 else None,
             "storage_threshold": self.storage_threshold,
+            **({} if self.transforms is None else {"transforms": self.transforms}),
             "dataset": mark,
         }
         store = self._store(source, [fold], [stage], ttflips, made_from, path)
