@@ -22,6 +22,7 @@ from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.compact_masks import CompactMasks
 from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
 from ..models.size_transforms import ShapeChoice
+from .item_seeds import seed_worker
 from .worker_memory import handed_over
 
 MAX_REFETCH = 1000
@@ -77,6 +78,7 @@ class MusketDetectionDataset:
     def _item(self, position: int) -> Any:
         if not self.training:
             return self._prepared(position)
+        seed_worker(position)
         for _ in range(MAX_REFETCH):
             data = self._prepared(position)
             if data is not None:

@@ -26,6 +26,7 @@ from . import coco_metric, validation_loop  # noqa: F401 - they register what a 
 from .hooks.checkpoint import WeightsKeeper
 from .hooks.csv_logger import TrainingLog
 from .hooks.examples import SamplePictures
+from .hooks.item_seeds import ItemSeeds
 from .hooks.loss_check import LossWatch
 from .hooks.progress import ProgressLine
 from .hooks.rng import RandomStates
@@ -70,7 +71,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
         try:
             runner = _runner(job, name, device)
             states = _resumed_states(runner, job) if job.config.resume else None
-            for hook in [StartWeights(job), *hooks, RandomStates(states)]:
+            for hook in [StartWeights(job), *hooks, ItemSeeds(), RandomStates(states)]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):
                 runner.train()

@@ -1,12 +1,116 @@
 """Experiments whose items are augmented: really trained, resumed, refused where the augmentation was changed."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
 import pytest
+import torch
 from musket_core import generic
+
+from instance_segmentation_pipeline.errors import WeightsError
+from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
 pytestmark = pytest.mark.slow
 
+MANY = """augmentation:
+  - Fliplr: 0.5
+  - Sometimes:
+      p: 0.7
+      then_list:
+        - Affine: {rotate: [-30, 30], scale: [0.7, 1.3]}
+  - OneOf:
+      - ElasticTransformation: {alpha: [0, 20], sigma: 4}
+      - CropAndPad: {percent: [-0.1, 0.1]}
+  - Add: [-20, 20]
+"""
+EPOCHS = [("epochs: 1", "epochs: 3")]
+
+
+def weights_of(path):
+    return torch.load(path, weights_only=False)["state_dict"]
+
+
+def same(one, other):
+    return all(torch.equal(one[key], other[key]) for key in one)
+
 
 def test_the_augmentation_of_2019_trains(add_experiment):
-    cfg = generic.parse(str(add_experiment(extra="augmentation: {Fliplr: 0.5}\n")))
+    cfg = generic.parse(str(add_experiment(extra="augmentation:\n  Fliplr: 0.5\n")))
     cfg.fit()
     assert (cfg.files.base / "summary.yaml").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_and_resumed_run_ends_with_the_same_bits(add_experiment, workers):
+    extra = f"{MANY}workersPerGpu: {workers}\n"
+    whole = add_experiment("whole", extra=extra, replace=EPOCHS)
+    generic.parse(str(whole)).fit()
+    wanted = generic.parse(str(whole)).files.stage(0, 0)
+
+    killed = add_experiment("killed", extra=extra, replace=EPOCHS)
+    files = generic.parse(str(killed)).files.stage(0, 0)
+    program = [str(Path(sys.executable).parent / "musket"), "fit", "--project", str(killed.parents[2])]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*program, "--name", "killed"], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 200
+    while not files.last_weights.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(read_rows(files.metrics)) < 3
+    np.random.seed(5)  # noqa: NPY002
+    again = generic.parse(str(killed))
+    again.setAllowResume(True)
+    again.fit()
+    assert files.metrics.read_text() == wanted.metrics.read_text()
+    assert same(weights_of(files.last_weights), weights_of(wanted.last_weights))
+
+
+def test_a_changed_augmentation_is_named_when_resuming(add_experiment):
+    path = add_experiment(extra=MANY, replace=EPOCHS)
+    cfg = generic.parse(str(path))
+    cfg.expires = 0.0
+    cfg.fit()
+    path.write_text(path.read_text().replace("rotate: [-30, 30]", "rotate: [-90, 90]"))
+    again = generic.parse(str(path))
+    again.setAllowResume(True)
+    with pytest.raises(WeightsError, match=r"augmentation\.1\.Sometimes\.then_list\.0\.Affine\.rotate.*-30.*-90"):
+        again.fit()
+
+
+def test_transforms_are_those_of_training_validation_and_prediction(add_experiment, monkeypatch):
+    path = add_experiment(extra="transforms:\n  Grayscale: 1.0\n")
+    cfg = generic.parse(str(path))
+    seen = {"training": [], "validation": [], "prediction": []}
+    from instance_segmentation_pipeline.data.augmentation.augmentation import ColourTransforms
+    from instance_segmentation_pipeline.inference.detector import Detector
+
+    called = ColourTransforms.__call__
+    monkeypatch.setattr(
+        ColourTransforms, "__call__", lambda self, image: seen["validation"].append(1) or called(self, image)
+    )
+    cfg.fit()
+    in_fit = len(seen["validation"])
+    assert in_fit > 12
+    packed = Detector._packed
+
+    def spied(self, image, scale):
+        seen["prediction"].append(bool((image == image[..., :1]).all()))
+        return packed(self, image, scale)
+
+    monkeypatch.setattr(Detector, "_packed", spied)
+    first = cfg.predictions("validation0")
+    assert len(first) and not seen["prediction"]  # the fit has left its store
+    path.write_text(path.read_text().replace("Grayscale: 1.0", "Grayscale: 1"))
+    other = generic.parse(str(path))
+    assert len(other.predict_all_to_array(other.get_dataset(), limit=3)) == 3
+    assert seen["prediction"] and all(seen["prediction"])
+    path.write_text(path.read_text().replace("  Grayscale: 1", "  Invert: 1"))
+    seen["prediction"].clear()
+    assert len(generic.parse(str(path)).predictions("validation0")) == len(first)
+    assert len(seen["prediction"]) == len(first)  # the store is of other transforms
