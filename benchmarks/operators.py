@@ -128,7 +128,7 @@ def training_step(name: str, height: int, width: int) -> Call:
     from mmengine.model.utils import revert_sync_batchnorm
     from mmengine.registry import init_default_scope
 
-    from instance_segmentation_pipeline.models.config_file import walk
+    from instance_segmentation_pipeline.models.config_tree import walk
 
     init_default_scope("mmdet")
     config = get_config(f"mmdet::{name}")

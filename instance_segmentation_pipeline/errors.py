@@ -111,7 +111,7 @@ def stop_behind(error: BaseException) -> "KeyboardInterrupt | None":
 def nearest(name: str, known: Iterable[str], count: int = 1) -> str:
     """Return `` (did you mean 'x'?)`` for the known names closest to ``name``, or an empty string."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.6)
+    found = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.55)
     if not found:
         return ""
     return " (did you mean " + " or ".join(repr(by_lower[match]) for match in found) + "?)"

@@ -4,7 +4,7 @@ import pytest
 
 from instance_segmentation_pipeline.errors import nearest
 
-HEADS = ["DINOHead", "BBoxHead", "SOLOHead", "RPNHead", "FCNMaskHead", "num_outs", "out_channels", "lr"]
+HEADS = ["DINOHead", "BBoxHead", "SOLOHead", "RPNHead", "FCNMaskHead", "num_outs", "out_channels", "lr", "BN"]
 
 
 @pytest.mark.parametrize("name", ["Nope", "x", "abc", "none", "in", ""])
@@ -19,6 +19,7 @@ def test_nothing_alike(name):
         ("num_out", "num_outs"),
         ("BBoxHeads", "BBoxHead"),
         ("lrr", "lr"),
+        ("BNorm", "BN"),
         ("SoloHead", "SOLOHead"),
     ],
 )

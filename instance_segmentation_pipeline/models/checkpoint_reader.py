@@ -20,13 +20,14 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from torch.serialization import MAGIC_NUMBER
 
+from ..detection.arrays import AnyArray
 from ..errors import WeightsError
 from ..storage.zip_files import is_whole, is_zip
 from ..text import printable, short
@@ -76,13 +77,13 @@ class _Refused(Exception):
 class _Dtype:
     """Stands for a ``numpy.dtype`` while a file is read: NumPy's own can be set to any memory layout by a file."""
 
-    def __init__(self, text: str = "", *_: Any) -> None:
+    def __init__(self, text: object = "", *_: object) -> None:
         text = text.decode("ascii") if isinstance(text, bytes) else text
         if not isinstance(text, str) or not (text == "O8" or _SIMPLE_DTYPE.fullmatch(text)):
             raise _Refused("numpy.dtype of a structure")
         self.dtype = np.dtype(object if text == "O8" else text)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
         if order == "<" or order == ">":
             self.dtype = self.dtype.newbyteorder("<" if order == "<" else ">")
@@ -91,10 +92,10 @@ class _Dtype:
 class _Array:
     """Stands for a ``numpy.ndarray`` until the file is read."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: object) -> None:
         self.value = np.zeros(0)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         shape, dtype, by_column, data = state[-4:]
         if dtype.dtype == object:
             self.value = np.empty(len(data), object)
@@ -107,7 +108,7 @@ class _Array:
 class _History:
     """Stands for MMEngine's ``HistoryBuffer``, whose state names functions."""
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.lists = [np.asarray(_plain(state[name])) for name in ("_log_history", "_count_history")]
         self.length = int(state["max_length"])
 
@@ -127,7 +128,7 @@ class _Name:
 class _Mapping:
     """Stands for a class of mappings; an object of it is a plain one."""
 
-    def __new__(cls, *arguments: Any) -> Any:
+    def __new__(cls, *arguments: object) -> Any:
         return OrderedDict(
             argument for argument in arguments if isinstance(argument, dict) for argument in argument.items()
         )
@@ -143,18 +144,18 @@ def _scalar(dtype: _Dtype, data: Any = b"") -> Any:
     return np.frombuffer(_bytes(data), dtype.dtype, 1)[0]
 
 
-def _statistic(owner: Any, name: Any) -> str:
+def _statistic(owner: object, name: object) -> str:
     """Stand for ``getattr``, which files of MMEngine use on the methods of ``HistoryBuffer`` and on nothing else."""
     if owner is not _History or name not in _STATISTICS:
         raise _Refused("builtins.getattr")
     return str(name)
 
 
-def _empty_bytes(*_: Any) -> bytes:
+def _empty_bytes(*_: object) -> bytes:
     return b""
 
 
-def _default_mapping(*_: Any) -> dict:
+def _default_mapping(*_: object) -> dict[Any, Any]:
     return {}
 
 
@@ -280,7 +281,7 @@ def _names(path: Path, zipped: bool) -> set[str]:
     return names
 
 
-def _names_of_pickle(file: "BinaryIO | Any") -> set[str]:
+def _names_of_pickle(file: "IO[bytes]") -> set[str]:
     names = set()
     for code, argument, _ in pickletools.genops(file):
         if code.name == "GLOBAL":
@@ -325,7 +326,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _plain_array(array: np.ndarray) -> np.ndarray:
+def _plain_array(array: AnyArray) -> AnyArray:
     for place in np.ndindex(array.shape):
         array[place] = _plain(array[place])
     return array
@@ -364,7 +365,7 @@ class _Loader:
 
     __name__ = "load_from_one_reader"
 
-    def __init__(self, original: Callable) -> None:
+    def __init__(self, original: Callable[..., Any]) -> None:
         self.original = original
 
     def __call__(self, filename: str, *arguments: Any, **options: Any) -> Any:

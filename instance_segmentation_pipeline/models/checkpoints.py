@@ -17,8 +17,11 @@ from .checkpoint_reader import read_file, reading_for_models
 BBOX_ORDER_KEY = "musket_bbox_order"
 """Where a checkpoint's ``meta`` has the order of coordinates in boxes, for answers given without the dataset."""
 
+Checkpoint = dict[str, Any]
+"""``state_dict`` and ``meta``, or the tensors themselves, as files of MMDetection hold them."""
 
-def read_checkpoint(path: Path, trusted: bool = False) -> dict:
+
+def read_checkpoint(path: Path, trusted: bool = False) -> Checkpoint:
     """Read a checkpoint of MMDetection 2.x or 3.x onto the CPU; without running code, unless it is trusted.
 
     Args:
@@ -45,7 +48,7 @@ def read_checkpoint(path: Path, trusted: bool = False) -> dict:
     return checkpoint
 
 
-def reading_for(config: Config) -> AbstractContextManager:
+def reading_for(config: Config) -> AbstractContextManager[None]:
     """Return a block in which all that a model of ``config`` loads by itself comes from the reader of this package.
 
     That is ``init_cfg`` of any module, and what detectors load by keys of their own, built or trained in the block.
@@ -77,7 +80,7 @@ def last_checkpoint(files: StageFiles) -> "Path | None":
     )
 
 
-def _refuse_first_generation(checkpoint: dict, path: Path) -> None:
+def _refuse_first_generation(checkpoint: Checkpoint, path: Path) -> None:
     """MMDetection 1.x ordered classes and boxes otherwise: its weights would load and be wrong."""
     meta = checkpoint.get("meta")
     version = str(meta.get("mmdet_version", "")) if isinstance(meta, dict) else ""
@@ -96,14 +99,14 @@ def _refuse_first_generation(checkpoint: dict, path: Path) -> None:
     )
 
 
-def state_of(checkpoint: dict) -> dict[str, torch.Tensor]:
+def state_of(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     """Return the model's tensors of a checkpoint, without the prefix that parallel wrappers add."""
-    state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
+    state: Any = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
-def classes_of(checkpoint: dict) -> "tuple[str, ...] | None":
+def classes_of(checkpoint: Checkpoint) -> "tuple[str, ...] | None":
     """Return the class names that a checkpoint of MMDetection 2.x or 3.x carries."""
     meta = checkpoint.get("meta") or {}
     names = (meta.get("dataset_meta") or {}).get("classes", meta.get("CLASSES"))

@@ -6,16 +6,15 @@ tomorrow, or a user's own, is treated alike.
 """
 
 from collections import Counter
-from typing import Any
 
 from ..errors import ConfigError
-from .config_file import walk
+from .config_tree import Node, walk
 
 SEMANTIC = ("semantic_head", "semantic_roi_extractor")
 """Branches that learn from maps of stuff, which datasets of instances do not have."""
 
 
-def set_class_count(model: Any, count: int) -> list[str]:
+def set_class_count(model: Node, count: int) -> list[str]:
     """Set the number of classes in a native model config, in place.
 
     Args:
@@ -45,7 +44,7 @@ def set_class_count(model: Any, count: int) -> list[str]:
     return changed
 
 
-def _refuse_wrappers(model: Any) -> None:
+def _refuse_wrappers(model: Node) -> None:
     """A wrapper holds another framework's config, whose classes, sizes and losses nothing here can reach."""
     if "meta_architecture" in {str(key).lower() for _, node in walk(model) for key in node}:
         raise ConfigError(
@@ -54,7 +53,7 @@ def _refuse_wrappers(model: Any) -> None:
         )
 
 
-def native_class_count(model: Any) -> "int | None":
+def native_class_count(model: Node) -> "int | None":
     """Return the number of classes that a native model was made for: the one that most of its heads name."""
     counts = Counter(
         node["num_classes"]
@@ -64,7 +63,7 @@ def native_class_count(model: Any) -> "int | None":
     return max(counts, key=lambda value: (counts[value], value)) if counts else None
 
 
-def is_class_count(model: Any, path: str, key: str) -> bool:
+def is_class_count(model: Node, path: str, key: str) -> bool:
     """Say whether ``set_class_count`` sets ``key`` of the mapping at a dotted path in a native model."""
     for where, node in walk(model):
         if where == path and key in node:
@@ -73,7 +72,7 @@ def is_class_count(model: Any, path: str, key: str) -> bool:
     return False
 
 
-def _is_ours(path: str, value: Any, native: "int | None") -> bool:
+def _is_ours(path: str, value: object, native: "int | None") -> bool:
     """Say whether a count is that of the classes: heads that tell objects from background alone keep theirs."""
     return value == native and not _class_agnostic(path) and not _in_backbone(path)
 
@@ -86,7 +85,7 @@ def _in_backbone(path: str) -> bool:
     return path.split(".")[0] == "backbone"
 
 
-def _set_things(model: Any, count: int) -> "int | None":
+def _set_things(model: Node, count: int) -> "int | None":
     """Set things and stuff of panoptic heads; return how many classes both together were, ``None`` without any.
 
     Only instances are asked of such a model then: its panoptic and semantic outputs would need stuff.
@@ -104,7 +103,7 @@ def _set_things(model: Any, count: int) -> "int | None":
     return native
 
 
-def _resize_weights(model: Any, native: int, count: int) -> None:
+def _resize_weights(model: Node, native: int, count: int) -> None:
     """Give lists with one weight a class, and perhaps one for the background, the new length.
 
     Equal weights stay what they are; unequal ones belong to classes that are gone, and become their mean.
@@ -116,13 +115,13 @@ def _resize_weights(model: Any, native: int, count: int) -> None:
                 node[key] = [sum(classes) / len(classes)] * count + background
 
 
-def _is_one_a_class(value: Any, native: int) -> bool:
+def _is_one_a_class(value: object, native: int) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) < 2 or len(value) not in (native, native + 1):
         return False
     return all(isinstance(entry, (int, float)) for entry in value)
 
 
-def _drop_semantic_branches(model: Any) -> list[str]:
+def _drop_semantic_branches(model: Node) -> list[str]:
     dropped = []
     for path, node in walk(model):
         for key in SEMANTIC:

@@ -12,6 +12,7 @@ import mmcv
 import numpy as np
 import torch
 
+from ..detection.arrays import AnyArray, Float32Array, Int64Array, UInt8Array
 from ..detection.mask_crops import MaskCrops
 from .mmdet_compat import BitmapMasks, HorizontalBoxes
 
@@ -37,22 +38,22 @@ class CompactMasks(BitmapMasks):
         return masks if isinstance(masks, CompactMasks) else cls(MaskCrops.from_dense(np.asarray(masks.masks)))
 
     @property
-    def masks(self) -> np.ndarray:
+    def masks(self) -> UInt8Array:
         """All masks densely, ``(N, height, width)`` uint8, made at each call; may be replaced by such an array."""
         return self.crops.to_dense()
 
     @masks.setter
-    def masks(self, dense: np.ndarray) -> None:
+    def masks(self, dense: AnyArray) -> None:
         self.crops = MaskCrops.from_dense(dense)
         self.height, self.width = self.crops.height, self.crops.width
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restored, self.crops.packed()
 
     def __len__(self) -> int:
         return len(self.crops)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[UInt8Array]:
         return (self.crops.take([number]).to_dense()[0] for number in range(len(self)))
 
     def __repr__(self) -> str:
@@ -63,7 +64,7 @@ class CompactMasks(BitmapMasks):
             index = index.cpu().numpy()
         return CompactMasks(self.crops.take(np.arange(len(self))[index]))
 
-    def rescale(self, scale: Any, interpolation: str = "nearest") -> "CompactMasks":
+    def rescale(self, scale: "float | tuple[int, int]", interpolation: str = "nearest") -> "CompactMasks":
         """Resize as large as fits into ``scale``, proportions kept."""
         width, height = mmcv.rescale_size((self.width, self.height), scale)
         return self.resize((height, width), interpolation)
@@ -88,7 +89,7 @@ class CompactMasks(BitmapMasks):
             return self._densely(lambda masks: masks.pad(tuple(out_shape), pad_val), out_shape)
         return CompactMasks(self.crops.placed(*out_shape))
 
-    def crop(self, bbox: np.ndarray) -> "CompactMasks":
+    def crop(self, bbox: AnyArray) -> "CompactMasks":
         """Cut out ``x1, y1, x2, y2``, clipped to the image; at least one pixel each way."""
         x1, x2 = np.clip(bbox[0::2], 0, self.width)
         y1, y2 = np.clip(bbox[1::2], 0, self.height)
@@ -102,7 +103,7 @@ class CompactMasks(BitmapMasks):
     def translate(
         self,
         out_shape: Sequence[int],
-        offset: Any,
+        offset: "float | Sequence[float]",
         direction: str = "horizontal",
         border_value: int = 0,
         interpolation: str = "bilinear",
@@ -128,7 +129,7 @@ class CompactMasks(BitmapMasks):
         return self._densely(lambda masks: masks.rotate(tuple(out_shape), *arguments, **named), out_shape)
 
     @property
-    def areas(self) -> np.ndarray:
+    def areas(self) -> Int64Array:
         """Pixels of each object, ``(N,)``."""
         return self.crops.areas()
 
@@ -138,11 +139,11 @@ class CompactMasks(BitmapMasks):
             return HorizontalBoxes(torch.from_numpy(self.crops.tight_boxes()))
         return BitmapMasks(self.masks, self.height, self.width).get_bboxes(dst_type)
 
-    def to_ndarray(self) -> np.ndarray:
+    def to_ndarray(self) -> UInt8Array:
         """Return dense masks ``(N, height, width)`` uint8."""
         return self.masks
 
-    def to_tensor(self, dtype: torch.dtype, device: Any) -> torch.Tensor:
+    def to_tensor(self, dtype: torch.dtype, device: "torch.device | str") -> torch.Tensor:
         """Return dense masks ``(N, height, width)`` on a device; only the crops travel there."""
         dense = torch.zeros((len(self), self.height, self.width), dtype=dtype, device=device)
         for mask, (x1, y1, x2, y2), crop in zip(dense, self.crops.boxes.tolist(), self.crops.crops, strict=True):
@@ -151,10 +152,10 @@ class CompactMasks(BitmapMasks):
 
     def crop_and_resize(
         self,
-        bboxes: Any,
+        bboxes: "torch.Tensor | AnyArray",
         out_shape: Sequence[int],
-        inds: Any,
-        device: Any = "cpu",
+        inds: "torch.Tensor | AnyArray",
+        device: "torch.device | str" = "cpu",
         interpolation: str = "bilinear",
         binarize: bool = True,
     ) -> BitmapMasks:
@@ -195,7 +196,7 @@ def _restored(*packed: Any) -> CompactMasks:
     return CompactMasks(MaskCrops.unpacked(*packed))
 
 
-def _roi_weights(low: float, high: float, bins: int, size: int, first: int, last: int) -> np.ndarray:
+def _roi_weights(low: float, high: float, bins: int, size: int, first: int, last: int) -> Float32Array:
     """Return how RoIAlign averages the pixels ``first`` to ``last`` of an axis into its bins, ``(bins, last - first)``.
 
     Source: ``roi_align`` of MMCV with ``aligned`` and ``sampling_ratio`` 0: each bin takes ``ceil(length / bins)``

@@ -6,7 +6,6 @@ here (``model_config`` does that).
 
 import re
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
@@ -127,20 +126,3 @@ def _refusal(path: Path, generation: str) -> str:
     )
     found = f"configPath: {path} is a config of MMDetection {generation}"
     return f"{found}, which MMDetection 3.x cannot train: use {instead}."
-
-
-def walk(node: Any, path: str = "") -> Any:
-    """Yield ``(dotted path, mapping)`` for every mapping inside a config, the outermost first."""
-    if isinstance(node, dict):
-        yield path, node
-        for key in list(node):
-            yield from walk(node[key], f"{path}.{key}" if path else str(key))
-    elif isinstance(node, (list, tuple)):
-        for number, entry in enumerate(node):
-            yield from walk(entry, f"{path}.{number}" if path else str(number))
-
-
-def is_pretrained(node: dict) -> bool:
-    """Say whether a part of a model starts from weights that its config names."""
-    init = node.get("init_cfg")
-    return isinstance(init, dict) and init.get("type") == "Pretrained"

@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from ..errors import ConfigError, nearest, shortened
 from .class_count import is_class_count
-from .config_file import walk
+from .config_tree import Node, value_at, walk
 from .mmdet_compat import MODELS
 
 ACTING = (
@@ -123,7 +123,7 @@ def apply_options(config: Config, options: Mapping[str, Any]) -> None:
             raise ConfigError(f"configOptions: {key!r} is not in the config{nearest(key, list(config))}: correct it.")
     for path, value in leaves(options):
         _check_read(path)
-        _check_kind(path, _at(config, path), value)
+        _check_kind(path, value_at(config, path), value)
         where, _, leaf = path.rpartition(".")
         if is_class_count(config.get("model"), where.partition(".")[2], leaf):
             raise ConfigError(f"configOptions: {path!r} would be overwritten: set classes, and leave it out.")
@@ -175,7 +175,7 @@ def _check_read(path: str) -> None:
         )
 
 
-def _check_kind(path: str, native: Any, value: Any) -> None:
+def _check_kind(path: str, native: object, value: object) -> None:
     """Raise an error for a value of another kind than the config's own, and for NaN: parts fail on them in training."""
     loader, _, leaf = path.rpartition(".")
     is_number = isinstance(native, (int, float)) and leaf not in TEXT_OR_NUMBER
@@ -202,7 +202,7 @@ def _check_spelling(config: Config, path: str) -> None:
     *parents, leaf = path.split(".")
     if parents[:1] != ["model"] or not {"train_cfg", "test_cfg"} & set(parents):
         return
-    node = _at(config, ".".join(parents))
+    node = value_at(config, ".".join(parents))
     if not isinstance(node, dict) or leaf in node or "type" in node or parents[-1] == "nms":
         return  # what has a type is built, and refuses what it does not know
     if not any(re.search(rf"\b{re.escape(leaf)}\b", source) for source in _sources(config.model)):
@@ -211,7 +211,7 @@ def _check_spelling(config: Config, path: str) -> None:
         )
 
 
-def _sources(model: Any) -> Iterator[str]:
+def _sources(model: Node) -> Iterator[str]:
     """Yield the source of each module that defines a part of a model, or what it is derived from."""
     seen = set()
     for _, node in walk(model):
@@ -237,7 +237,7 @@ def check_kept(config: Config, options: Mapping[str, Any]) -> None:
     for path, value in leaves(options):
         if ADAPTED.match(path):
             continue
-        found = _at(config, path)
+        found = value_at(config, path)
         if _same(found, value, path):
             continue
         rules = [rule for part, rule in OVERWRITTEN.items() if part in path.split(".")]
@@ -248,17 +248,7 @@ def check_kept(config: Config, options: Mapping[str, Any]) -> None:
         )
 
 
-def _at(config: Any, path: str) -> Any:
-    node = config
-    for part in path.split("."):
-        if isinstance(node, (list, tuple)):
-            node = node[int(part)] if part.isdecimal() and int(part) < len(node) else None
-        else:
-            node = node.get(part) if isinstance(node, (dict, Config)) else None
-    return node
-
-
-def _same(found: Any, wanted: Any, path: str) -> bool:
+def _same(found: object, wanted: object, path: str) -> bool:
     if path.endswith(".type") and isinstance(wanted, str):
         name = str(getattr(found, "__name__", found)).removesuffix("OnCpu")
         return name == wanted or (name == "BN" and wanted in ("SyncBN", "MMSyncBN", "SyncBatchNorm"))

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from .config_file import walk
+from .config_tree import Node, walk
 from .mmdet_compat import MODELS
 
 
-def make_cpu_safe(model: Any) -> None:
+def make_cpu_safe(model: Node) -> None:
     """Change, in place, the types of a model config's pasting mask heads to ones that answer as on a CUDA device."""
     from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 

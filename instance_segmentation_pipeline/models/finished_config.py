@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from .config_tree import Pipeline
+
 
 @dataclass
 class FinishedConfig:
@@ -13,8 +15,8 @@ class FinishedConfig:
     """
 
     config: Config
-    train_pipeline: list
-    val_pipeline: list
+    train_pipeline: Pipeline
+    val_pipeline: Pipeline
     needs_masks: bool
     decisions: list[str]
     oversample_threshold: "float | None" = None

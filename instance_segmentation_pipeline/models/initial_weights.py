@@ -1,7 +1,6 @@
 """Where weights start: ``weightsPath``, and what a model's config names, as local files."""
 
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
@@ -9,7 +8,7 @@ from ..errors import WeightsError, shortened
 from ..storage.regular_file import absence, named_file
 from ..zoo.downloads import HOW_TO_GO_WITHOUT, fetch, is_remote
 from .checkpoint_reader import read_file
-from .config_file import walk
+from .config_tree import Node, type_name, walk
 
 
 def resolve_weights(weights_path: str, base: Path, cache: "Path | None" = None) -> Path:
@@ -50,12 +49,11 @@ def localize_initial_weights(config: Config, cache: "Path | None" = None) -> Non
         read_file(Path(node[key]), config.get("trust_weights", False))
 
 
-def _weights_named(model: Any) -> list[tuple[str, Any, str]]:
+def _weights_named(model: Node) -> list[tuple[str, Node, str]]:
     """Return path, mapping and key of each checkpoint that a model's config names, in ``init_cfg`` at any depth too."""
-    named = []
+    named: list[tuple[str, Node, str]] = []
     for path, node in walk(model):
-        kind = node.get("type")
-        if str(getattr(kind, "__name__", kind)) in ("Pretrained", "PretrainedInit") and node.get("checkpoint"):
+        if type_name(node) in ("Pretrained", "PretrainedInit") and node.get("checkpoint"):
             named.append((path, node, "checkpoint"))
         named += [(path, node, key) for key in ("pretrained", "teacher_ckpt") if isinstance(node.get(key), str)]
     return named

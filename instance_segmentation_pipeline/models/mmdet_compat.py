@@ -2,9 +2,10 @@
 
 import contextlib
 import io
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 with contextlib.redirect_stdout(io.StringIO()):
     import mmdet.datasets.transforms
@@ -15,8 +16,10 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 __all__ = ["MODELS", "TRANSFORMS", "BitmapMasks", "HorizontalBoxes", "complete", "mmdet"]
 
+Model = TypeVar("Model", bound=torch.nn.Module)
 
-def complete(model: Any) -> Any:
+
+def complete(model: Model) -> Model:
     """Return a built model with what MMDetection's own code expects of it and one head leaves out.
 
     ``BaseDenseHead`` asks for ``loss_cls`` when it predicts; ``SSDHead`` has none.
@@ -31,7 +34,7 @@ def complete(model: Any) -> Any:
 class ImageToFloat32:
     """Stands where a native pipeline loads images with ``to_float32``: turns ``img`` to float32."""
 
-    def __call__(self, results: dict) -> dict:
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Convert the image of a results dict, in place."""
         results["img"] = results["img"].astype(np.float32)
         return results

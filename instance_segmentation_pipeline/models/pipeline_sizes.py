@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from . import size_transforms  # noqa: F401 - it registers what the pipelines name
+from .config_tree import Node, Pipeline
 from .transforms import Ratios, fit_pipeline, has_sizes, ratios_of, resize_batch_augments, unresized
 
 
@@ -26,7 +27,7 @@ class PipelineSizes:
     mode: str = "value"
     keeps: bool = False
 
-    def check(self, train: list, val: list) -> None:
+    def check(self, train: Pipeline, val: Pipeline) -> None:
         """Raise a ``ConfigError`` where what was asked for would do nothing.
 
         Args:
@@ -41,7 +42,7 @@ class PipelineSizes:
                 "the like whose size it could set: remove one of the two."
             )
 
-    def training(self, pipeline: list) -> list:
+    def training(self, pipeline: Pipeline) -> Pipeline:
         """Return a native training pipeline with these sizes."""
         pipeline = unresized(pipeline) if self.keeps else copy.deepcopy(pipeline)
         if len(self.shapes) > 1:
@@ -56,11 +57,11 @@ class PipelineSizes:
             ]
         return self._fitted(pipeline)
 
-    def inference(self, pipeline: list) -> list:
+    def inference(self, pipeline: Pipeline) -> Pipeline:
         """Return a native pipeline of validation and prediction with these sizes."""
         return self._fitted(unresized(pipeline) if self.keeps else copy.deepcopy(pipeline))
 
-    def batch_augments(self, augments: list) -> list:
+    def batch_augments(self, augments: list[Node]) -> list[Node]:
         """Return a data preprocessor's batch augmentations with these sizes; of several shapes, the largest fit."""
         augments = copy.deepcopy(list(augments))
         if self.shapes:
@@ -91,7 +92,7 @@ class PipelineSizes:
             raise ConfigError("shape cannot be set: the config's pipelines have no Resize.")
         return self.native
 
-    def _fitted(self, pipeline: list) -> list:
+    def _fitted(self, pipeline: Pipeline) -> Pipeline:
         return fit_pipeline(pipeline, self._ratios()) if self.shapes else pipeline
 
     def _ratios(self) -> Ratios:

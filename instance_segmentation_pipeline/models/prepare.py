@@ -15,8 +15,9 @@ from mmengine.optim import OPTIMIZERS
 
 from ..errors import ConfigError, nearest
 from .class_count import set_class_count
-from .config_file import is_pretrained, locate, read_native, walk
+from .config_file import locate, read_native
 from .config_options import apply_options, check_kept, loader_options
+from .config_tree import Node, Pipeline, is_pretrained, walk
 from .cpu_mask_heads import make_cpu_safe
 from .finished_config import FinishedConfig
 from .pipeline_sizes import PipelineSizes
@@ -44,12 +45,12 @@ class ModelRequest:
     workers_per_gpu: "int | None" = None
     inference_batch: "int | None" = None
     lr: "float | None" = None
-    optimizer: Any = None
+    optimizer: "str | Node | None" = None
     pretrained: bool = True
     native_pipeline: bool = True
     has_weights: bool = False
     trust_weights: bool = False
-    options: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     amp: bool = False
     device: str = "cpu"
     world_size: int = 1
@@ -87,7 +88,7 @@ def needs_masks(config: Config) -> bool:
     )
 
 
-def detection_limits(model: Any) -> dict[str, int]:
+def detection_limits(model: Node) -> dict[str, int]:
     """Return how many detections a model gives for an image at most, by the keys of its config that say so."""
     limits = {}
     for path, node in walk(model):
@@ -100,7 +101,7 @@ def detection_limits(model: Any) -> dict[str, int]:
     return limits
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -164,7 +165,7 @@ def _set_norms(config: Config, request: ModelRequest, decisions: list[str]) -> N
         decisions.append(f"SyncBN: BN, {why}")
 
 
-def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) -> tuple[list, list]:
+def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) -> tuple[Pipeline, Pipeline]:
     train = without_loading(pipeline_of(config.train_dataloader.dataset))
     val = without_loading(pipeline_of((config.get("val_dataloader") or config.test_dataloader).dataset))
     if not request.native_pipeline:

@@ -3,11 +3,11 @@
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from ..errors import ConfigError
+from .config_tree import Node, type_name
 from .finished_config import FinishedConfig
 
 WARM_UP_SHARE = 0.2
@@ -31,7 +31,7 @@ def iterations_of(config: Config, items: int, world_size: int) -> int:
         ConfigError: An epoch has no step, or the sampler does not say how many.
     """
     loader = config.train_dataloader
-    sampler = str(getattr(loader.sampler.type, "__name__", loader.sampler.type))
+    sampler = type_name(loader.sampler)
     if sampler not in SAMPLERS:
         raise ConfigError(
             f"configOptions: train_dataloader.sampler.type is {sampler!r}, whose epochs have no known length: use one "
@@ -99,7 +99,7 @@ def set_lr(config: Config, lr: "float | None") -> None:
             scheduler["eta_min"] *= factor
 
 
-def _schedulers(config: Config) -> list:
+def _schedulers(config: Config) -> list[Node]:
     """Return the config's schedulers; a config may name one alone."""
     schedulers = config.get("param_scheduler") or []
     return list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
@@ -120,7 +120,7 @@ class _Share:
         return round(min(value / native, 1.0) * self.total)
 
 
-def _scaled(scheduler: Any, share: _Share) -> ConfigDict:
+def _scaled(scheduler: Node, share: _Share) -> ConfigDict:
     """Return a scheduler that works in iterations of the stage; one driven by a metric stays as it is."""
     scheduler = ConfigDict(copy.deepcopy(dict(scheduler)))
     if scheduler["type"].startswith("ReduceOnPlateau"):
@@ -143,7 +143,7 @@ def _scaled(scheduler: Any, share: _Share) -> ConfigDict:
     return scheduler
 
 
-def _scale_hook(hook: Any, epochs: int, native_epochs: "int | None") -> None:
+def _scale_hook(hook: Node, epochs: int, native_epochs: "int | None") -> None:
     if not native_epochs:
         return
     for key in ("switch_epoch", "num_last_epochs", "begin_epoch"):

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from .config_tree import Pipeline
 from .mmdet_compat import TRANSFORMS, mmdet
 from .transforms import fit_pipeline, ratios_of
 
 Shape = tuple[int, int]
+Results = dict[str, Any]
+"""What transforms of MMDetection hand on: the image, its objects, and how it was changed."""
 
 
 @TRANSFORMS.register_module()
@@ -27,7 +30,7 @@ class ShapeChoice(BaseTransform):
     """
 
     def __init__(
-        self, pipeline: Sequence[dict], native: Sequence[int], shapes: Sequence[Sequence[int]], mode: str = "value"
+        self, pipeline: Pipeline, native: Sequence[int], shapes: Sequence[Sequence[int]], mode: str = "value"
     ) -> None:
         self.pipeline = list(pipeline)
         self.native = (native[0], native[1])
@@ -45,9 +48,9 @@ class ShapeChoice(BaseTransform):
         """Return the transforms for the first of the shapes; nothing is drawn."""
         return self._built[self.shapes[0]]
 
-    def transform(self, results: dict) -> "dict | None":
+    def transform(self, results: Results) -> "Results | None":
         """Run the transforms for one image."""
-        shown: dict | None = results
+        shown: Results | None = results
         for step in self.drawn():
             shown = step(shown)
             if shown is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import WeightsError
-from .checkpoints import classes_of, read_checkpoint, state_of
+from .checkpoints import Checkpoint, classes_of, read_checkpoint, state_of
 
 SHOWN = 6
 """Names that a message shows of a list of classes."""
@@ -36,7 +36,7 @@ def load_trained(model: torch.nn.Module, path: Path, class_names: Sequence[str])
     model.load_state_dict(state_of(checkpoint))
 
 
-def check_trained(checkpoint: dict, path: Path, model: torch.nn.Module, class_names: Sequence[str]) -> None:
+def check_trained(checkpoint: Checkpoint, path: Path, model: torch.nn.Module, class_names: Sequence[str]) -> None:
     """Raise a ``WeightsError`` where a checkpoint of the experiment has other classes or tensors than the model."""
     check_classes(checkpoint, path, class_names)
     there = {name: tuple(tensor.shape) for name, tensor in state_of(checkpoint).items()}
@@ -51,7 +51,7 @@ def check_trained(checkpoint: dict, path: Path, model: torch.nn.Module, class_na
         )
 
 
-def check_classes(checkpoint: dict, path: Path, class_names: Sequence[str]) -> None:
+def check_classes(checkpoint: Checkpoint, path: Path, class_names: Sequence[str]) -> None:
     """Raise a ``WeightsError`` where a checkpoint of the experiment names other classes, or in another order."""
     check_names(classes_of(checkpoint), path, class_names)
 

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -12,10 +12,12 @@ from mmengine.config import Config
 from ..errors import WeightsError
 from .checkpoints import classes_of, read_checkpoint, reading_for, state_of
 from .class_count import native_class_count, set_class_count
-from .config_file import walk
+from .config_tree import Node, walk
 
 LEAST_MATCH = 0.5
 """A checkpoint that fills fewer of a model's tensors than this share is taken for another architecture's."""
+
+State = dict[str, torch.Tensor]
 
 
 class ClassLayout(NamedTuple):
@@ -43,7 +45,7 @@ class HeadPolicy:
         trusted: Whether the checkpoint's file may run code.
     """
 
-    layout: dict = field(default_factory=dict)
+    layout: dict[str, ClassLayout] = field(default_factory=dict)
     reset: bool = False
     class_names: Sequence[str] = ()
     trusted: bool = False
@@ -115,7 +117,7 @@ def load_into(model: torch.nn.Module, path: Path, policy: "HeadPolicy | None" = 
     return LoadReport(len(usable), len(target), *(tuple(keys) for keys in names))
 
 
-def _rows_by_class(source: dict, target: dict, policy: HeadPolicy, old_names: "tuple[str, ...] | None") -> dict:
+def _rows_by_class(source: State, target: State, policy: HeadPolicy, old_names: "tuple[str, ...] | None") -> State:
     """Return class-dependent tensors whose rows come from the checkpoint where class names agree.
 
     Without class names in the checkpoint nothing is known about its rows, and shapes alone decide, elsewhere.
@@ -181,12 +183,12 @@ def class_dependent(config: Config) -> dict[str, ClassLayout]:
     return layouts
 
 
-def _count(model: Any) -> int:
+def _count(model: Node) -> int:
     things = [node["num_things_classes"] for _, node in walk(model) if "num_things_classes" in node]
-    return native_class_count(model) or things[0]
+    return native_class_count(model) or int(things[0])
 
 
-def _shapes(model: Any) -> dict:
+def _shapes(model: Node) -> dict[str, tuple[int, ...]]:
     from mmengine.registry import init_default_scope
 
     from .mmdet_compat import MODELS

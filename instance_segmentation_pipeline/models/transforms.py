@@ -7,9 +7,10 @@ property of the transform, listed in one table.
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from ..errors import ConfigError
+from .config_tree import Node, Pipeline, type_name
 
 
 class Ratios(NamedTuple):
@@ -23,7 +24,7 @@ class Ratios(NamedTuple):
     height: float
     squares: bool = False
 
-    def scale(self, pair: Any, divisor: int = 1, *, height_first: bool = False) -> tuple[int, int]:
+    def scale(self, pair: Sequence[float], divisor: int = 1, *, height_first: bool = False) -> tuple[int, int]:
         """Return a pair of sizes scaled, and rounded up to multiples of ``divisor``."""
         factors = (self.height, self.width) if height_first else (self.width, self.height)
         if self.squares and pair[0] == pair[1]:
@@ -54,7 +55,7 @@ KEEP = "KeepSize"
 DEFAULT_META = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
 
 
-def without_loading(pipeline: list) -> list:
+def without_loading(pipeline: Pipeline) -> Pipeline:
     """Return a pipeline without the steps that read files, and copied: our dataset gives what they would.
 
     Where a step works on annotation records (InstaBoost does), before ``LoadAnnotations`` makes arrays of them, that
@@ -63,11 +64,11 @@ def without_loading(pipeline: list) -> list:
     Raises:
         ConfigError: InstaBoost is to flip objects: it would leave their masks as they were.
     """
-    steps: list = []
+    steps: Pipeline = []
     for step in pipeline:
-        if _short(step) == "LoadAnnotations" and steps and any(_short(before) in ON_RECORDS for before in steps):
+        if type_name(step) == "LoadAnnotations" and steps and any(type_name(before) in ON_RECORDS for before in steps):
             steps.append(copy.deepcopy(step))
-        elif _short(step) not in LOADING:
+        elif type_name(step) not in LOADING:
             _check_instaboost(step)
             steps.append(copy.deepcopy(step))
         elif step.get("to_float32"):
@@ -75,14 +76,14 @@ def without_loading(pipeline: list) -> list:
     return steps
 
 
-def pipeline_of(dataset: Any) -> list:
+def pipeline_of(dataset: Node) -> Pipeline:
     """Return all steps of a native dataset config, from the innermost dataset of its wrappers outwards, copied."""
     inner = dataset.get("dataset", (dataset.get("datasets") or [None])[0])
     steps = pipeline_of(inner) if inner is not None else []
     return steps + copy.deepcopy(list(dataset.get("pipeline") or []))
 
 
-def oversample_threshold(dataset: Any) -> "float | None":
+def oversample_threshold(dataset: Node) -> "float | None":
     """Return the ``oversample_thr`` of a native dataset's ``ClassBalancedDataset``, ``None`` where it has none."""
     if dataset.get("oversample_thr") is not None:
         return float(dataset["oversample_thr"])
@@ -90,16 +91,16 @@ def oversample_threshold(dataset: Any) -> "float | None":
     return None if inner is None else oversample_threshold(inner)
 
 
-def with_truth(pipeline: list) -> list:
+def with_truth(pipeline: Pipeline) -> Pipeline:
     """Return a validation pipeline whose packing keeps the item's ground truth for the metric."""
     pipeline = copy.deepcopy(pipeline)
     for step in pipeline:
-        if _short(step) == PACK:
+        if type_name(step) == PACK:
             step["meta_keys"] = (*(step.get("meta_keys") or DEFAULT_META), "truth")
     return pipeline
 
 
-def base_size(*pipelines: list) -> "tuple[int, int] | None":
+def base_size(*pipelines: Pipeline) -> "tuple[int, int] | None":
     """Return ``(width, height)`` that the first of the pipelines that resizes resizes to; the largest, if several."""
     for pipeline in pipelines:
         found = [size for step in pipeline for size in _resizes(step)]
@@ -108,17 +109,17 @@ def base_size(*pipelines: list) -> "tuple[int, int] | None":
     return None
 
 
-def fit_pipeline(pipeline: list, ratios: Ratios) -> list:
+def fit_pipeline(pipeline: Pipeline, ratios: Ratios) -> Pipeline:
     """Return the pipeline with every size scaled by ``ratios``; sizes relative to the image stay."""
     return [_fit(copy.deepcopy(step), ratios) for step in pipeline]
 
 
-def unresized(pipeline: list) -> list:
+def unresized(pipeline: Pipeline) -> Pipeline:
     """Return the pipeline with images left at their own size: resizing steps keep it, and pads go to ``DIVISOR``."""
     return [_unresized(copy.deepcopy(step)) for step in pipeline]
 
 
-def has_sizes(pipeline: list) -> bool:
+def has_sizes(pipeline: Pipeline) -> bool:
     """Say whether a step of a pipeline without resizing (``unresized``) has a size of its own, such as a crop."""
     for step in pipeline:
         values = [step.get(key) for key in SIZES] if not _is_relative(step) else []
@@ -127,7 +128,7 @@ def has_sizes(pipeline: list) -> bool:
     return False
 
 
-def resize_batch_augments(augments: list, ratios: Ratios) -> None:
+def resize_batch_augments(augments: list[Node], ratios: Ratios) -> None:
     """Scale, in place, the sizes of a data preprocessor's batch augmentations."""
     for augment in augments:
         if augment.get("type") == "BatchFixedSizePad":
@@ -139,67 +140,61 @@ def resize_batch_augments(augments: list, ratios: Ratios) -> None:
             augment["random_size_range"] = tuple(max(divisor, _up(value * factor, divisor)) for value in (low, high))
 
 
-def _check_instaboost(step: Any) -> None:
+def _check_instaboost(step: Node) -> None:
     actions = zip(step.get("action_candidate", ()), step.get("action_prob", ()), strict=False)
-    if _short(step) == "InstaBoost" and any(share > 0 for action, share in actions if action in FLIPS):
+    if type_name(step) == "InstaBoost" and any(share > 0 for action, share in actions if action in FLIPS):
         raise ConfigError(
             f"the native pipeline's InstaBoost has action_prob {tuple(step['action_prob'])}: its package flips objects "
             "without their masks; give 'horizontal' and 'vertical' a probability of 0."
         )
 
 
-def _short(step: Any) -> str:
-    """Return a step's type without its scope; new-style configs hold the class itself."""
-    kind = step.get("type")
-    return kind.rpartition(".")[2] if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
-
-
-def _resizes(step: Any) -> list[tuple[int, int]]:
+def _resizes(step: Node) -> list[tuple[int, int]]:
     nested = [size for inner in _nested(step) for size in _resizes(inner)]
-    scale = step.get("scale", step.get("img_scale")) if "Resize" in _short(step) else None
+    scale = step.get("scale", step.get("img_scale")) if "Resize" in type_name(step) else None
     return [*nested, (scale[0], scale[1])] if scale is not None and _is_pair(scale) else nested
 
 
-def _unresized(step: Any) -> Any:
+def _unresized(step: Node) -> Node:
     if step.get("transforms"):
         step["transforms"] = [
             [_unresized(inner) for inner in entry] if isinstance(entry, (list, tuple)) else _unresized(entry)
             for entry in step["transforms"]
         ]
-    if "Resize" in _short(step):
+    if "Resize" in type_name(step):
         return {"type": KEEP}
-    if _short(step) == "Pad" and step.pop("size", None) is not None:
+    if type_name(step) == "Pad" and step.pop("size", None) is not None:
         step["size_divisor"] = DIVISOR
     return step
 
 
-def _nested(step: Any) -> list:
+def _nested(step: Node) -> Pipeline:
     inner = step.get("transforms") or []
-    flat: list = []
+    flat: Pipeline = []
     for entry in inner:
         flat.extend(entry if isinstance(entry, (list, tuple)) else [entry])
     return flat
 
 
-def _is_pair(value: Any) -> bool:
+def _is_pair(value: object) -> TypeGuard[Sequence[int]]:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(type(number) is int for number in value)
 
 
-def _fit(step: Any, ratios: Ratios) -> Any:
+def _fit(step: Node, ratios: Ratios) -> Node:
     """Scale a step's sizes, in place.
 
     Mosaics stay squares of the wanted area: MMDetection's exchange height and width of the masks of others.
     """
     for inner in _nested(step):
         _fit(inner, ratios)
-    if _short(step) == KEEP:
+    if type_name(step) == KEEP:
         step["factor"] = step.get("factor", 1.0) * ratios.width
     if _is_relative(step):
         return step
     if step.get("crop_type") == "absolute_range" and _is_pair(step.get("crop_size")):
         step["crop_size"] = tuple(sorted(ratios.scale(step["crop_size"])))  # the least and the most, not two sides
         return step
-    kind = _short(step)
+    kind = type_name(step)
     for key in SIZES:
         value = step.get(key)
         divisor = DIVISOR if (kind, key) in DIVISIBLE else 1
@@ -212,7 +207,7 @@ def _fit(step: Any, ratios: Ratios) -> Any:
     return step
 
 
-def _is_relative(step: Any) -> bool:
+def _is_relative(step: Node) -> bool:
     return str(step.get("crop_type", "absolute")).startswith("relative")
 
 

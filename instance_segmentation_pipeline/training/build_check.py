@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ..errors import ConfigError, UserError, nearest, one_line, shortened
-from ..models.config_file import walk
+from ..models.config_tree import walk
 from ..models.finished_config import FinishedConfig
 from ..models.mmdet_compat import MODELS
 from ..models.transfer import HeadPolicy, load_into

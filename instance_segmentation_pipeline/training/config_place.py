@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.registry import Registry
 
 from ..errors import nearest
-from ..models.config_file import walk
+from ..models.config_tree import walk
 
 SECTIONS = (
     "model",

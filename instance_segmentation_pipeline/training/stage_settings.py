@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import WeightsError, shortened
-from ..models.prepare import FinishedConfig
+from ..models.finished_config import FinishedConfig
 from ..models.trained_weights import WHAT_TO_DO
 from ..text import printable
 

@@ -6,8 +6,9 @@ import pytest
 from mmengine.config import Config
 
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.models.config_file import locate, read_native, walk
+from instance_segmentation_pipeline.models.config_file import locate, read_native
 from instance_segmentation_pipeline.models.config_options import apply_options
+from instance_segmentation_pipeline.models.config_tree import walk
 from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
 from instance_segmentation_pipeline.models.schedule import schedule
 from instance_segmentation_pipeline.zoo.catalogue import successor_of

@@ -3,7 +3,7 @@
 import yaml
 from mmengine.config import Config
 
-from instance_segmentation_pipeline.models.config_file import walk
+from instance_segmentation_pipeline.models.config_tree import walk
 from instance_segmentation_pipeline.zoo.catalogue import zoo_folder
 
 CHANNELS = {256: 32, 512: 64, 1024: 64, 2048: 64, 128: 32, 1280: 160}

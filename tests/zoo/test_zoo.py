@@ -15,7 +15,7 @@ from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.data.splits import class_balanced
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.models.class_count import native_class_count, set_class_count
-from instance_segmentation_pipeline.models.config_file import walk
+from instance_segmentation_pipeline.models.config_tree import walk
 from instance_segmentation_pipeline.models.mmdet_compat import MODELS
 from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
 from instance_segmentation_pipeline.models.schedule import schedule

@@ -6,7 +6,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...models.config_file import is_pretrained, walk
+from ...models.config_tree import is_pretrained, walk
 from ...models.trained_weights import load_trained
 from ...models.transfer import LoadReport, load_into
 from ...text import printable
