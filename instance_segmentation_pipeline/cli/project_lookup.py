@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, nearest, sentence
+from ..storage.experiment_search import config_files
 from ..text import printable
 from .argument_types import names, path, positive, project_around
 
@@ -44,7 +45,7 @@ def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> li
         raise ConfigError(f"--project {root} is no project: it has no folder experiments.")
     if options.cache is not None:
         _use_cache(options)
-    found = {experiment.name(): experiment for experiment in project_at(root).experiments()}
+    found = {experiment.name(): experiment for experiment in _experiments(project_at(root))}
     found = dict(sorted(found.items(), key=lambda entry: _by_number(entry[0])))
     if not found:
         raise ConfigError(f"--project {root} has no experiment: none of the folders in experiments has a config.yaml.")
@@ -71,6 +72,15 @@ def _is_meant(experiment: Any, by_default: Callable[[Any], bool], options: argpa
         options.passed_over = [*getattr(options, "passed_over", []), experiment.name()]
         print(printable(f"{experiment.name()}: passed over: {sentence(error)}"), file=sys.stderr)  # noqa: T201
         return False
+
+
+def _experiments(project: Any) -> list:
+    """Return the experiments of a project; musket_core's own search goes round in circles of links."""
+    from musket_core.experiment import Experiment
+
+    folders = [path.parent for path in config_files(Path(project.experimentsPath()))]
+    outermost = [folder for folder in folders if not any(other in folder.parents for other in folders)]
+    return [Experiment(str(folder), project=project) for folder in outermost]
 
 
 def project_at(root: Path) -> Any:

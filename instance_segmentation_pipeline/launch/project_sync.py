@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..storage.atomic import write_atomically
+from ..storage.experiment_search import OF_RUNS
 from ..storage.run_lock import NAME as LOCK
 
 LIMIT = 2 << 30
@@ -19,12 +20,17 @@ LIMIT = 2 << 30
 INTERVAL = 1.0
 """Seconds between looks at what has changed."""
 
-LEFT_OUT = ("previous", "predictions", "examples", "reports", "logs")
+LEFT_OUT = ("previous", "predictions", "examples", "reports", "logs", LOCK)
 """What is left out of the experiment's own folder: it can be made anew, or is of earlier runs."""
+
+BLOCK = 512
+"""Bytes of an archive's header, and what contents are filled up to (POSIX pax)."""
 
 
 class Courier:
     """Stands where the project is: hands out copies of it, and takes files in.
+
+    Links to what is copied too stay links, in the copy; what others lead to is copied in their place.
 
     Args:
         root: The project's folder; outside a project, the experiment's.
@@ -33,24 +39,29 @@ class Courier:
 
     def __init__(self, root: str, config: str) -> None:
         self.root, self.config = Path(root), Path(config)
+        self._real_root = os.path.realpath(root)
+        self._own = self.config.parent.relative_to(self.root)
 
     def pack(self) -> bytes:
         """Return the project as a tar archive, without other experiments and what can be made anew.
 
         Raises:
-            ConfigError: It has more than ``LIMIT`` bytes.
+            ConfigError: It has more than ``LIMIT`` bytes, or a link leads to a folder that holds the project.
         """
-        found = list(self._files())
-        size = sum(path.stat().st_size for path in found)
-        if size > LIMIT:
-            raise ConfigError(
-                f"{self.root} has {size / 2**30:.1f} GiB, and at most {LIMIT / 2**30:g} GiB are copied to a node that "
-                "does not see it: put it on storage that all nodes share."
-            )
-        buffer = io.BytesIO()
+        buffer, size = io.BytesIO(), 0
         with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
-            for path in found:
-                archive.add(path, str(path.relative_to(self.root)), recursive=False)
+            for path, entry in self._entries(self.root, Path(), (self._real_root,)):
+                size += BLOCK + -(-entry.size // BLOCK) * BLOCK
+                if size > LIMIT:
+                    raise ConfigError(
+                        f"{self.root} has more than {LIMIT / 2**30:g} GiB, which is the most that is copied to a node "
+                        "that does not see it: put it on storage that all nodes share."
+                    )
+                if not entry.isfile():
+                    archive.addfile(entry)
+                    continue
+                with path.open("rb") as file:
+                    archive.addfile(entry, file)
         return buffer.getvalue()
 
     def where(self) -> str:
@@ -62,19 +73,73 @@ class Courier:
         with write_atomically(self.root / name) as temporary:
             temporary.write_bytes(content)
 
-    def _files(self) -> Iterator[Path]:
-        experiments, own = self.root / "experiments", self.config.parent
-        for folder, folders, names in os.walk(self.root, followlinks=True):
-            here = Path(folder)
-            left_out = ("__pycache__", *LEFT_OUT) if here == own else ("__pycache__",)
-            folders[:] = [name for name in folders if not name.startswith(".") and name not in left_out]
-            if experiments == here or experiments in here.parents:
-                folders[:] = [name for name in folders if _is_on_the_way(here / name, own)]
-            yield from (here / name for name in names if not name.startswith(".") and name != LOCK)
+    def _entries(self, folder: Path, name: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, tarfile.TarInfo]]:
+        """Yield what is copied of a folder, and how.
 
+        Args:
+            folder: The folder.
+            name: Its name in the copy.
+            above: The folder and those that it was reached through, without links: to none of them is gone again.
+        """
+        for path in sorted(folder.iterdir()):
+            inside = name / path.name
+            if self._is_left_out(inside):
+                continue
+            target = self._target(path)
+            if target is None:
+                continue
+            entry = tarfile.TarInfo(inside.as_posix())
+            within = self._within(target)
+            if path.is_symlink() and within is not None:
+                entry.type, entry.linkname = tarfile.SYMTYPE, os.path.relpath(within, name)
+                yield path, entry
+            elif os.path.isfile(target):  # noqa: PTH113 - no path of ours
+                entry.size, entry.mode = os.stat(target).st_size, 0o644  # noqa: PTH116
+                yield path, entry
+            elif os.path.isdir(target):  # noqa: PTH112
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                yield path, entry
+                if path.is_symlink():
+                    self._check_link(path, target)
+                if target not in above or not path.is_symlink():
+                    yield from self._entries(path, inside, (*above, target))
 
-def _is_on_the_way(folder: Path, own: Path) -> bool:
-    return folder == own or folder in own.parents or own in folder.parents
+    @staticmethod
+    def _target(path: Path) -> "str | None":
+        """Return what a path leads to, without links; ``None`` where there is nothing."""
+        try:
+            return os.path.realpath(path, strict=True)
+        except OSError:  # a link to nothing, or in a circle
+            return None
+
+    def _within(self, target: str) -> "Path | None":
+        """Return the name that a target has in the copy, ``None`` where it is not copied by itself."""
+        if target != self._real_root and not target.startswith(self._real_root + os.sep):
+            return None
+        name = Path(os.path.relpath(target, self._real_root))
+        return None if any(self._is_left_out(part) for part in (name, *name.parents)) else name
+
+    def _check_link(self, path: Path, target: str) -> None:
+        if self._real_root.startswith(target.rstrip(os.sep) + os.sep):
+            raise ConfigError(
+                f"{path} leads to {target}, which holds the project itself, so that it cannot be copied to a node: "
+                "remove the link, or put the project on storage that all nodes share."
+            )
+
+    def _is_left_out(self, name: Path) -> bool:
+        """Say whether what has this name in the project is not copied; of data, everything is."""
+        if not name.parts:
+            return False
+        is_hidden = name.name.startswith(".")
+        if name.parent == self._own and (name.name in LEFT_OUT or is_hidden):
+            return True
+        is_on_the_way = name == self._own or name in self._own.parents or self._own in name.parents
+        if name.parts[0] == "experiments" and not is_on_the_way and (self.root / name).is_dir():
+            return True
+        below = name.relative_to(self._own).parts if self._own in name.parents else name.parts
+        if is_hidden and (len(name.parts) == 1 or below[0] in OF_RUNS):
+            return True
+        return name.name == "__pycache__" and below[0] != "data"
 
 
 @contextlib.contextmanager
