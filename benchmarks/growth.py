@@ -98,7 +98,7 @@ def kfold(config: Path, count: int) -> None:
             return PredictionItem(str(item), None, None)
 
     cfg = generic.parse(str(config))
-    cfg._dataset, cfg._given = Many(), True
+    cfg.use_dataset(Many())
     cfg.kfold()
 
 

@@ -280,6 +280,16 @@ def _check_shapes(checked: Mapping[str, Any]) -> None:
         raise ConfigError("manualResize: true keeps images at their size, so that no shape is drawn: remove one.")
 
 
+def check_property(name: str, value: Any) -> Any:
+    """Return the value that one property is to have; ``None`` stands for its default.
+
+    Raises:
+        ConfigError: It cannot be that.
+    """
+    entry = next(one for one in PROPERTIES if one.name == name)
+    return _check({} if value is None else {name: value}, (entry,), "")[name]
+
+
 def check_given(raw: Mapping[str, Any]) -> None:
     """Check the keys that a part of an experiment's properties has, such as ``common.yaml``; others may be missing.
 

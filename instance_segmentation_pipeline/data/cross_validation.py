@@ -1,12 +1,14 @@
 """Folds and holdout of an experiment: made once, fixed on disk, and never mixed with those of other data."""
 
-import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from musket_core import datasets
 
+from ..config.settings import SplitSettings
 from ..errors import ConfigError, DatasetError
+from ..storage.experiment_files import ExperimentFiles
 from .dataset_length import length_of
 from .item_cache import ItemCache
 from .protocols import Dataset
@@ -17,7 +19,6 @@ from .splits import (
     fingerprint,
     has_mark,
     is_made_from,
-    item_labels,
     item_order,
     make_folds,
     make_holdout,
@@ -40,191 +41,200 @@ class DetectionFolds(datasets.DefaultKFoldedDataSet):
         self.positive: dict[Any, Any] = {}
 
 
-class Folding:
-    """The part of ``PipelineConfig`` that splits the dataset; the methods' names are musket_core's."""
+@dataclass(frozen=True)
+class Split:
+    """How a dataset is parted: what is trained on and validated, what is held out, and the folds of the first."""
 
-    files: Any
-    path: Any
-    get_dataset: Callable[..., Any]
-    announce_once: Callable[..., None]
-    folds_count: int
-    imagesPerGpu: int
-    validationSplit: float
-    random_state: int
-    stratified: bool
-    testSplit: float
-    testSplitSeed: int
-    holdoutArr: Any
-    writes_split: bool = True
-    """Whether a split that is not on disk is made; of the processes of one run, the first alone makes it."""
-    _dataset: Any
-    _split_of: "tuple[()] | tuple[Any, tuple[Any, Any, list[Fold]]]"
-    _labels: "ItemCache[set[int]] | None" = None
-    _items: str = ""
-    _stratification: "tuple[Any, list[int]] | None" = None
+    train: Any
+    holdout: Any
+    folds: list[Fold]
 
-    def kfold(self, ds: Any = None, indeces: Any = None, batch: Any = None) -> DetectionFolds:
-        """Return the folds of the dataset, the holdout left out; they are fixed on disk at the first call."""
-        train, _, folds = self._split(ds)
-        return DetectionFolds(train, folds, batch or self.imagesPerGpu)
 
-    def hasHoldout(self) -> bool:
-        """Say whether a part of the dataset is held out."""
-        return self.testSplit > 0 or self._given_holdout(self._dataset) is not None
+class CrossValidation:
+    """The split of one experiment; it owns the two files that fix it.
 
-    def holdout(self, ds: Any = None) -> Any:
-        """Return the part of the dataset that is held out."""
-        held = self._split(ds)[1]
-        if held is None:
-            raise ConfigError(f"{self.path}: there is no holdout: set testSplit.")
-        return held
+    Args:
+        settings: What decides a split.
+        files: Names of the files.
+        labels: Where labels of items are kept that were read.
+        announce: Told what should be known of folds that came with the dataset.
+        writes: Whether the files are made where they are missing; processes that take part in another one's run read
+            what that one wrote.
+    """
 
-    def train_without_holdout(self, ds: Any = None) -> Any:
-        """Return the dataset without the part that is held out."""
-        return self._split(ds)[0]
+    def __init__(
+        self,
+        settings: SplitSettings,
+        files: ExperimentFiles,
+        labels: "ItemCache[set[int]]",
+        announce: Callable[[Sequence[str]], None] = lambda lines: None,
+        *,
+        writes: bool = True,
+    ) -> None:
+        self.settings, self.files, self.labels = settings, files, labels
+        self._announce, self._writes = announce, writes
+        self._kept: tuple[Any, Split] | None = None
+        self._stratification: tuple[Any, list[int]] | None = None
 
-    def validation(self, ds: Any = None, foldNum: Any = 0) -> Any:
-        """Return the validation part of a fold."""
-        return self._part(ds, foldNum, "validation", is_train=False)
+    def of(self, dataset: Any) -> Split:
+        """Return the split of a dataset, which is fixed on disk at the first call.
 
-    def train(self, ds: Any = None, foldNum: Any = 0) -> Any:
-        """Return the training part of a fold."""
-        return self._part(ds, foldNum, "train", is_train=True)
+        Raises:
+            ConfigError: Weights were trained on another one.
+            UserError: The dataset cannot be split so, or a file is damaged.
+        """
+        if self._kept is None or self._kept[0] is not dataset:
+            self._kept = dataset, self._made(dataset)
+        return self._kept[1]
 
-    def labels(self) -> ItemCache[set[int]]:
-        """Return the labels in each item of the dataset; an item is read for all folds, stages and seeds once."""
-        if self._labels is None:
-            self._labels = item_labels()
-        return self._labels
+    def forget(self) -> None:
+        """Read the split anew when it is asked for next: its files were moved."""
+        self._kept = None
 
-    def _part(self, ds: Any, fold: Any, name: str, is_train: bool) -> Any:
-        if isinstance(ds, int):
-            ds, fold = None, ds
-        number = fold[0] if isinstance(fold, list) else fold
-        folds = self.kfold(ds)
-        part = datasets.SubDataSet(folds.ds, folds.indexes(number, is_train))
-        part.name = f"{name}{number}"
+    def part(self, dataset: Any, kind: str, fold: int) -> Any:
+        """Return the items that a fold trains on or validates.
+
+        Args:
+            dataset: The whole dataset.
+            kind: ``train`` or ``validation``, the beginning of the part's name.
+            fold: Number of the fold.
+        """
+        split = self.of(dataset)
+        part = datasets.SubDataSet(split.train, split.folds[fold][1 if kind == "validation" else 0])
+        part.name = f"{kind}{fold}"
         return part
 
-    def _given_holdout(self, ds: Any) -> Any:
-        return self.holdoutArr if self.holdoutArr is not None else getattr(ds, "holdoutArr", None)
+    def count(self, dataset: Any) -> int:
+        """Return how many folds there are, whatever split lies on disk: a dataset's own folds go before settings."""
+        given = getattr(dataset, "folds", None)
+        return self.settings.folds_count if given is None else len(given)
 
-    def _split(self, ds: Any = None) -> tuple[Any, Any, list[Fold]]:
-        """Return training dataset, holdout dataset or ``None``, and the folds as indices into the first."""
-        ds = self.get_dataset() if ds is None else ds
-        if self._split_of and self._split_of[0] is ds:
-            return self._split_of[1]
-        given_folds, given_holdout, request = self._asked(ds)
-        mark = fingerprint(request, ds, [getattr(ds, "folds", None), self._given_holdout(ds)])
-        self._items = item_order(ds)
-        self._check_split(mark, given_holdout)
-        classes = self._classes_of(ds) if self.stratified and self._is_missing(mark, given_holdout) else None
-        train, held = self._holdout_split(ds, request, mark, given_holdout, classes)
-        if held is not None and classes is not None:
-            classes = [classes[index] for index in train.indexes]
-        folds = self._fold_split(train, held, request, mark, given_folds, classes)
-        self.folds_count = len(folds)
-        self._split_of = (ds, (train, held, folds))
-        return self._split_of[1]
+    def has_holdout(self, dataset: Any) -> bool:
+        """Say whether a part of the dataset is held out."""
+        return self.settings.test_split > 0 or self._given_holdout(dataset) is not None
 
-    def _asked(self, ds: Any) -> tuple["list[Fold] | None", "list[int] | None", SplitRequest]:
-        """Return folds and holdout that were given, checked, and what decides a split."""
-        check_length(ds)
-        folds, holdout = getattr(ds, "folds", None), self._given_holdout(ds)
-        if folds is not None:
-            folds = check_folds(folds, len(ds), "the dataset's folds")
-        if holdout is not None:
-            holdout = check_holdout(holdout, len(ds), "holdoutArr")
-        request = SplitRequest(
-            self.folds_count if folds is None else len(folds),
-            self.validationSplit,
-            self.random_state,
-            self.stratified,
-            self.testSplit,
-            self.testSplitSeed,
-        )
-        return folds, holdout, request
-
-    def check_split(self, ds: Any) -> None:
+    def check(self, dataset: Any) -> None:
         """See to it that the dataset can be split as is asked for; no file is read or written.
 
         Raises:
             UserError: It cannot.
         """
-        folds, holdout, request = self._asked(ds)
-        mark = fingerprint(request, ds, [getattr(ds, "folds", None), self._given_holdout(ds)])
-        if request.stratified and not self._is_missing(mark, holdout):
+        asked = self._asked(dataset)
+        if asked.request.stratified and not self._is_missing(asked):
             return  # it was made before, and reading the classes of all items takes long
-        classes = self._classes_of(ds) if request.stratified else None
-        kept: Sequence[int] = range(len(ds))
-        if holdout is not None:
-            held = set(holdout)
+        classes = self._classes_of(dataset) if asked.request.stratified else None
+        kept: Sequence[int] = range(len(dataset))
+        if asked.holdout is not None:
+            held = set(asked.holdout)
             kept = [index for index in kept if index not in held]
-        elif request.test_split:
-            kept = make_holdout(len(ds), request, classes)[0]
-        if folds is None:
-            make_folds(len(kept), request, None if classes is None else [classes[index] for index in kept])
-        elif len(kept) < len(ds):
-            _given_folds(folds, datasets.SubDataSet(ds, kept))
+        elif asked.request.test_split:
+            kept = make_holdout(len(dataset), asked.request, classes)[0]
+        if asked.folds is None:
+            make_folds(len(kept), asked.request, None if classes is None else [classes[index] for index in kept])
+        elif len(kept) < len(dataset):
+            _given_folds(asked.folds, datasets.SubDataSet(dataset, kept))
 
-    def _classes_of(self, ds: Any) -> list[int]:
+    def _made(self, dataset: Any) -> Split:
+        asked = self._asked(dataset)
+        self._check_trained(asked)
+        missing = self._is_missing(asked)
+        if missing and not self._writes:
+            raise ConfigError(
+                f"{self.files.folds_split} is missing here, or the dataset that was made here is another one than that "
+                "which it was made for: put project and data on storage that all machines share, or give all the same."
+            )
+        classes = self._classes_of(dataset) if asked.request.stratified and missing else None
+        train, held = self._holdout_split(dataset, asked, classes)
+        if held is not None and classes is not None:
+            classes = [classes[index] for index in train.indexes]
+        return Split(train, held, self._fold_split(train, held, asked, classes))
+
+    def _given_holdout(self, dataset: Any) -> Any:
+        return self.settings.holdout if self.settings.holdout is not None else getattr(dataset, "holdoutArr", None)
+
+    def _asked(self, dataset: Any) -> "_Asked":
+        """Return folds and holdout that were given, checked, and what decides a split."""
+        check_length(dataset)
+        folds, holdout = getattr(dataset, "folds", None), self._given_holdout(dataset)
+        given = [folds, holdout]
+        if folds is not None:
+            folds = check_folds(folds, len(dataset), "the dataset's folds")
+        if holdout is not None:
+            holdout = check_holdout(holdout, len(dataset), "holdoutArr")
+        settings = self.settings
+        request = SplitRequest(
+            settings.folds_count if folds is None else len(folds),
+            settings.validation_split,
+            settings.random_state,
+            settings.stratified,
+            settings.test_split,
+            settings.test_split_seed,
+        )
+        return _Asked(folds, holdout, request, fingerprint(request, dataset, given), item_order(dataset))
+
+    def _classes_of(self, dataset: Any) -> list[int]:
         """Return the class of each item that a stratified split goes by; read once."""
-        if self._stratification is None or self._stratification[0] is not ds:
-            self._stratification = (ds, stratification_classes(ds, self.labels()))
+        if self._stratification is None or self._stratification[0] is not dataset:
+            self._stratification = (dataset, stratification_classes(dataset, self.labels))
         return self._stratification[1]
 
-    def _check_split(self, mark: str, given_holdout: Any) -> None:
-        """Refuse to mix weights trained on one split with another one, and processes that would train on several."""
-        there = self.files.folds_split
-        if not self.writes_split and self._is_missing(mark, given_holdout):
+    def _check_trained(self, asked: "_Asked") -> None:
+        """Refuse to mix weights trained on one split with another one."""
+        path = self.files.folds_split
+        if path.exists() and not is_made_from(path, asked.mark, asked.items) and self.files.trained():
+            if not has_mark(path):
+                raise damaged(path)
             raise ConfigError(
-                f"{there} was not made of the dataset that is found on {socket.gethostname()}: items, their order and "
-                "what the YAML asks of the split must be the same on all machines of a run: look for files of data/ "
-                "that are missing here, and for a provider that goes by the order of a folder or by chance."
-            )
-        if there.exists() and not is_made_from(there, mark, self._items) and self.files.trained():
-            if not has_mark(there):
-                raise damaged(there)
-            raise ConfigError(
-                f"{there} was made for another dataset, folds_count, testSplit, validationSplit, stratified, seed or "
+                f"{path} was made for another dataset, folds_count, testSplit, validationSplit, stratified, seed or "
                 "order of the items than there is now, and weights were trained on it: put it back, or train anew "
                 "without --allow_resume."
             )
 
-    def _is_missing(self, mark: str, given_holdout: Any) -> bool:
+    def _is_missing(self, asked: "_Asked") -> bool:
         """Say whether folds or holdout are still to be made."""
-        has_holdout = self.testSplit > 0 or given_holdout is not None
+        has_holdout = self.settings.test_split > 0 or asked.holdout is not None
         needed = [self.files.folds_split, *([self.files.holdout_split] if has_holdout else [])]
-        return not all(is_made_from(path, mark, self._items) for path in needed)
+        return not all(is_made_from(path, asked.mark, asked.items) for path in needed)
 
-    def _holdout_split(self, ds: Any, request: SplitRequest, mark: str, given: Any, classes: Any) -> tuple[Any, Any]:
-        if not self.testSplit and given is None:
-            return ds, None
-        split = read_split(self.files.holdout_split, mark, self._items)
+    def _holdout_split(self, dataset: Any, asked: "_Asked", classes: "list[int] | None") -> tuple[Any, Any]:
+        if not self.settings.test_split and asked.holdout is None:
+            return dataset, None
+        path = self.files.holdout_split
+        split = read_split(path, asked.mark, asked.items)
         if split is None:
-            if given is not None:
-                held = set(given)
-                split = [index for index in range(len(ds)) if index not in held], given
+            if asked.holdout is not None:
+                held = set(asked.holdout)
+                split = [index for index in range(len(dataset)) if index not in held], asked.holdout
             else:
-                split = make_holdout(len(ds), request, classes)
-            write_split(self.files.holdout_split, split, mark, self._items)
-        ((kept, held_out),) = check_folds([split], len(ds), str(self.files.holdout_split))
-        train, holdout = datasets.SubDataSet(ds, kept), datasets.SubDataSet(ds, held_out)
+                split = make_holdout(len(dataset), asked.request, classes)
+            write_split(path, split, asked.mark, asked.items)
+        ((kept, held_out),) = check_folds([split], len(dataset), str(path))
+        train, holdout = datasets.SubDataSet(dataset, kept), datasets.SubDataSet(dataset, held_out)
         holdout.name = "holdout"
         return train, holdout
 
-    def _fold_split(
-        self, train: Any, held: Any, request: SplitRequest, mark: str, given: Any, classes: Any
-    ) -> list[Fold]:
-        split = read_split(self.files.folds_split, mark, self._items)
+    def _fold_split(self, train: Any, held: Any, asked: "_Asked", classes: "list[int] | None") -> list[Fold]:
+        path = self.files.folds_split
+        split = read_split(path, asked.mark, asked.items)
         if split is None:
-            if given is not None:
-                split = given if held is None else _given_folds(given, train)
-                self.announce_once(0, notes_on(split, len(train), "the dataset's folds"))
+            if asked.folds is not None:
+                split = asked.folds if held is None else _given_folds(asked.folds, train)
+                self._announce(notes_on(split, len(train), "the dataset's folds"))
             else:
-                split = make_folds(len(train), request, classes)
-            write_split(self.files.folds_split, split, mark, self._items)
-        return check_folds(split, len(train), str(self.files.folds_split))
+                split = make_folds(len(train), asked.request, classes)
+            write_split(path, split, asked.mark, asked.items)
+        return check_folds(split, len(train), str(path))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Folds and holdout that were given, what decides a split, and what it is recognised by."""
+
+    folds: "list[Fold] | None"
+    holdout: "list[int] | None"
+    request: SplitRequest
+    mark: str
+    items: str
 
 
 def root_of(dataset: Dataset) -> Dataset:

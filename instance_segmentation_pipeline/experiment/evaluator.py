@@ -31,7 +31,7 @@ class Scoring:
     files: Any
     path: Any
     stages: list
-    folds_count: int
+    fold_count: Callable[[], int]
     primary_metric: Any
     primary_metric_mode: str
     experiment_result: Any
@@ -230,7 +230,7 @@ class Scoring:
             ConfigError: What is trained has no such column.
         """
         primary = self.primary()
-        places = [(fold, stage) for fold in range(self.folds_count) for stage in range(len(self.stages))]
+        places = [(fold, stage) for fold in range(self.fold_count()) for stage in range(len(self.stages))]
         read = {place: read_rows(self.files.stage(*place).metrics) for place in places}
         trained = {place: rows for place, rows in read.items() if rows}
         columns = list(dict.fromkeys(name for rows in trained.values() for row in rows for name in row))

@@ -8,6 +8,7 @@ from ..launch.deadline import Deadline
 from ..launch.executors import Executor
 from ..storage.metrics_csv import read_rows
 from .run_arguments import FoldRequest
+from .run_options import RunOptions
 
 
 def train_fold(
@@ -29,9 +30,9 @@ def train_fold(
 
     began = time.monotonic()
     cfg = generic.parse(str(config))
-    cfg.setAllowResume(True)
-    cfg.cache, cfg.gpus, cfg.writes_split = cache, len(executor.devices), False
-    cfg.lease = list(executor.devices)
+    cfg.run = RunOptions(
+        gpus_per_net=len(executor.devices), lease=tuple(executor.devices), cache=cache, resume=True, is_part=True
+    )
     stages = [cfg.files.stage(request.fold, stage) for stage in range(request.first_stage, len(cfg.stages))]
     before = sum(len(read_rows(stage.metrics)) for stage in stages)
     cfg.check()

@@ -5,67 +5,59 @@ Each lies in a folder of its own below the experiment's, ``0``, ``1``, …, and 
 another is not measured on, so that they can be blended.
 """
 
+import copy
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from ..config.loader import HEADER, common_of, read_config
 from ..metrics.fold_statistics import over_folds
 from ..storage.atomic import write_yaml
+from ..storage.experiment_files import ExperimentFiles
 
-HANDED_DOWN = (
-    "cache",
-    "cluster",
-    "deadline",
-    "expires",
-    "gpus",
-    "lease",
-    "num_gpus",
-    "num_workers",
-    "refit",
-    "resume",
-    "_announced",
-    "_dataset",
-    "_given",
-    "_labels",
-    "_reporter",
-    "writes_split",
-)
-"""Attributes that the trainings take from the experiment: devices, times, the dataset, and what was read of it."""
+Config = TypeVar("Config")
 
 
-class Seeding:
-    """The part of ``PipelineConfig`` that knows of several seeds."""
+class SeedRuns(Generic[Config]):
+    """The configs of the single trainings; they are made of the experiment's settings as these are now.
 
-    files: Any
-    num_seeds: "int | None"
-    _seeds: "list[Any] | None" = None
+    Args:
+        make: Makes the config of one training of its properties, whose YAML is already written.
+    """
 
-    def members(self) -> list[Any]:
-        """Return the configs that are trained: one for each seed, or just this one."""
-        return self.seeds() or [self]
+    def __init__(self, make: Callable[[dict[str, Any], ExperimentFiles], Config]) -> None:
+        self._make = make
+        self._made_of: dict[str, Any] = {}
+        self._configs: list[Config] = []
 
-    def seeds(self) -> list[Any]:
-        """Return the configs of the single seeds; none without ``num_seeds``."""
-        if self.num_seeds is None:
+    def configs(
+        self, values: Mapping[str, Any], written: Mapping[str, Any], files: ExperimentFiles, holdout: Any
+    ) -> list[Config]:
+        """Return a config for each seed; none without ``num_seeds``.
+
+        Args:
+            values: Value of each property of the schema, as it is now.
+            written: The same as they were read from the YAML.
+            files: Names of the experiment's files.
+            holdout: Indices that are held out, as they were set.
+        """
+        if values["num_seeds"] is None:
             return []
-        if self._seeds is None:
-            self._seeds = [self._of_seed(number) for number in range(self.num_seeds)]
-        for member in self._seeds:
-            for name in HANDED_DOWN:
-                setattr(member, name, getattr(self, name))
-        return self._seeds
+        asked = {**values, "": holdout}
+        if not self._configs or asked != self._made_of:
+            self._configs = [self._one(number, values, written, files) for number in range(values["num_seeds"])]
+            self._made_of = copy.deepcopy(asked)
+        return self._configs
 
-    def _of_seed(self, number: int) -> Any:
-        from musket_core import generic
-
-        files = self.files.of_seed(number)
-        properties = read_config(self.files.config, common_of(self.files.config))
-        properties.pop("num_seeds")
-        properties["seed"] = number
+    def _one(self, number: int, values: Mapping[str, Any], written: Mapping[str, Any], lead: ExperimentFiles) -> Config:
+        files = lead.of_seed(number)
+        own = {"num_seeds": None, "seed": number}
+        changed = {name: value for name, value in values.items() if value != written[name]}
+        properties = {**read_config(lead.config, common_of(lead.config)), **changed, **own}
+        properties = {name: value for name, value in properties.items() if value is not None}
         if not files.config.exists() or read_config(files.config) != properties:
             write_yaml(files.config, properties, f"{HEADER}\n")
-        return generic.parse(str(files.config))
+        return self._make({**copy.deepcopy(dict(values)), **own}, files)
 
 
 def summary_of_seeds(summaries: Sequence[dict]) -> dict:

@@ -45,6 +45,10 @@ class DetectionStage:
         self.loss = None
         self.initial_weights = None
 
+    def properties(self) -> dict[str, Any]:
+        """Return what the YAML would say of the stage."""
+        return {"epochs": self.epochs, "lr": self.lr}
+
     def execute(self, kf: Any, model: FinishedConfig, ec: Any, callbacks: Any = None) -> None:
         """Train the stage for fold ``ec.fold``; does nothing when a resumed experiment has finished it.
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from ..storage.run_lock import only_run
 from ..storage.run_manifest import RunManifest, RunNames
 from ..storage.yaml_files import read_yaml
 from ..text import printable
+from .assembly import ExperimentParts
 from .remote_fold import train_fold
 from .resuming import make_whole
 from .run_arguments import FoldRequest, check_run, refuse_upstream
+from .run_options import RunOptions
 from .seeds import summary_of_seeds
 
 
@@ -55,9 +58,13 @@ class Fitting:
     joined: "Joined | None"
     folds_count: int
     canceled_by_timer: bool
-    _given: bool
-    _reporter: Any
-    _split_of: tuple
+    run: RunOptions
+
+    @property
+    def parts(self) -> ExperimentParts:
+        """The objects that do the work."""
+        raise NotImplementedError
+
     check: Callable[..., None]
     kfold: Callable[..., Any]
     members: Callable[[], list]
@@ -156,7 +163,7 @@ class Fitting:
         self, joined: Joined, dataset: Any, subsample: float, chosen: "Sequence[int] | None", start_from_stage: int
     ) -> None:
         """Train as a process that torchrun started beside the first, which prepares, writes and reports."""
-        self.setAllowResume(joined.hear("prepared") == "resume")
+        self.run = replace(self.run, resume=joined.hear("prepared") == "resume", is_part=True)
         if not self.files.folds_split.exists():
             raise ConfigError(
                 f"this machine does not see {self.files.folds_split}, which the first process wrote: put the project "
@@ -180,7 +187,7 @@ class Fitting:
             for member in self.members()
             for number in numbers
         ]
-        outcomes = self._scheduler(len(jobs)).run(jobs, Deadline(self.expires, self.is_cancelled))
+        outcomes = self._scheduler(len(jobs)).run(jobs, self.run.deadline())
         raise_failures(outcomes)
         self.canceled_by_timer = any(not outcome.began or outcome.result for outcome in outcomes)
 
@@ -189,7 +196,7 @@ class Fitting:
         if self.joined is not None:
             return InTurn(self.joined)
         if self.cluster is not None:
-            if self._given or self.dataset is None:
+            if not self.parts.datasets.is_declared:
                 raise ConfigError(
                     f"{self.path}: on a cluster the nodes make the dataset: declare it with dataset in the YAML."
                 )
@@ -221,7 +228,6 @@ class Fitting:
 
     def _lend(self, devices: Sequence[str]) -> None:
         self.lease = list(devices)
-        self.__dict__.pop("device", None)
 
     def generateReports(self, foldsToExecute: "Sequence[int] | None" = None, subsample: float = 1.0) -> None:
         """Compute the summary of the trained folds, then write it, whole."""
@@ -242,7 +248,7 @@ class Fitting:
         else:
             metrics = self.createSummary(folds, subsample)
         summary = {
-            "completed": set(folds) >= set(range(self.folds_count)),
+            "completed": set(folds) >= set(range(self._fold_count())),
             "cfgName": self.files.config.name,
             "subsample": subsample,
             "folds": folds,
@@ -276,7 +282,7 @@ class Fitting:
             archived = None if self.resume else archive(one.files, folds, first_stage)
             if archived is not None:
                 print(f"  the weights of an earlier run are kept in {printable(archived)}")  # noqa: T201
-            one._split_of = ()
+            one.parts.folds.forget()
             RunManifest(one.files).claim(names.all())
         self.kfold()
 
@@ -317,17 +323,10 @@ class Fitting:
 
     def _fold_count(self) -> int:
         """Return how many folds there are, whatever split lies on disk."""
-        given = getattr(self.get_dataset(), "folds", None)
-        return self.folds_count if given is None else len(given)
+        return self.parts.folds.count(self.get_dataset())
 
     def _check_folds(self, wanted: "Sequence[int] | None") -> None:
         count = self._fold_count()
         for fold in wanted or ():
             if not 0 <= fold < count:
                 raise ConfigError(f"fold {fold} was asked for, but there are folds 0 to {count - 1}.")
-
-    # -- time ------------------------------------------------------------------------------------------------
-
-    def is_cancelled(self) -> bool:
-        """Say whether Musket's reporter was told to end the run."""
-        return self._reporter is not None and bool(self._reporter.isCanceled())

@@ -124,7 +124,7 @@ def test_labels_are_read_once_for_all_folds_and_stages(add_experiment, dataset, 
         ],
     )
     cfg = generic.parse(str(path))
-    cfg._dataset, cfg._given = dataset, True
+    cfg.use_dataset(dataset)
     folds = cfg.kfold()
     marks = Counter(dict.fromkeys({round(step * 23 / 7) for step in range(8)}, 1))  # the split's fingerprint
     for fold in range(3):
@@ -143,7 +143,7 @@ def test_labels_are_read_once_for_all_folds_and_stages(add_experiment, dataset, 
 def test_labels_are_read_before_processes_part(add_experiment, dataset, monkeypatch):
     path = add_experiment(extra="folds_count: 2\n", replace=[("configOptions:\n", SAMPLING)])
     cfg = generic.parse(str(path))
-    cfg._dataset, cfg._given = dataset, True
+    cfg.use_dataset(dataset)
     cfg.kfold()
     dataset.reads.clear()
     seen = []

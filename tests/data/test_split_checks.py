@@ -59,7 +59,7 @@ def config(add_experiment):
         for name, value in attributes.items():
             setattr(dataset, name, value)
         cfg = generic.parse(str(add_experiment(extra=extra)))
-        cfg._dataset, cfg._given = dataset, True
+        cfg.use_dataset(dataset)
         return cfg
 
     return make
@@ -99,7 +99,7 @@ def test_own_folds_beside_a_share_held_out_mean_the_same_items(config):
     """Positions in the whole dataset become positions in what is left of it."""
     cfg = config({"folds": HALVES}, "testSplit: 0.25\n")
     folds = cfg.kfold()
-    held = {cfg._dataset[index].id for index in cfg.holdout().indexes}
+    held = {cfg.get_dataset()[index].id for index in cfg.holdout().indexes}
     for is_train, wanted in ((True, HALVES[0][0]), (False, HALVES[0][1])):
         ids = {folds.ds[index].id for index in folds.indexes(0, is_train)}
         assert ids == {f"item{index}" for index in wanted} - held
@@ -130,7 +130,7 @@ def test_a_split_file_that_was_changed_is_refused_and_deleting_it_brings_it_back
     text = path.read_text()
     assert change(text) != text
     path.write_text(change(text))
-    cfg._split_of = ()
+    cfg.parts.folds.forget()
     with pytest.raises(DatasetError, match=f"{path.name} was edited or cut since it was written"):
         cfg.kfold()
     path.unlink()
@@ -144,7 +144,7 @@ def test_a_damaged_file_of_an_earlier_version_is_one_sentence(config, body):
     cfg.kfold()
     first = cfg.files.folds_split.read_text().splitlines()[0]
     cfg.files.folds_split.write_bytes(first.encode() + b"\n" + body)
-    cfg._split_of = ()
+    cfg.parts.folds.forget()
     with pytest.raises(UserError) as caught:
         cfg.kfold()
     assert str(cfg.files.folds_split) in str(caught.value)
@@ -169,12 +169,12 @@ def test_a_file_that_lost_its_digest_is_refused(tmp_path, items):
 
 def test_stratification_classes_may_be_of_any_kind(config):
     cfg = config({}, "folds_count: 2\nstratified: true\n")
-    type(cfg._dataset).get_stratify_class = lambda self, item: "ab"[item % 2]
+    type(cfg.get_dataset()).get_stratify_class = lambda self, item: "ab"[item % 2]
     try:
         for train, _ in cfg.kfold().folds:
             assert sum(index % 2 for index in train) == 3
     finally:
-        del type(cfg._dataset).get_stratify_class
+        del type(cfg.get_dataset()).get_stratify_class
 
 
 # -- the order of the items ----------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ SWAPPED = [*NAMES[:1], NAMES[2], NAMES[1], *NAMES[3:]]
 
 def _fold_of(add_experiment, dataset, name):
     cfg = generic.parse(str(add_experiment(name)))
-    cfg._dataset, cfg._given = dataset, True
+    cfg.use_dataset(dataset)
     cfg.kfold()
     return cfg
 
@@ -200,12 +200,12 @@ def _fold_of(add_experiment, dataset, name):
 def test_items_that_changed_places_are_not_split_as_before(add_experiment):
     cfg = _fold_of(add_experiment, Listed(NAMES), "exp01")
     text = cfg.files.folds_split.read_text()
-    cfg._dataset, cfg._split_of = Listed(SWAPPED), ()
+    cfg.use_dataset(Listed(SWAPPED))
     cfg.kfold()  # nothing was trained yet
     assert cfg.files.folds_split.read_text() != text
     (cfg.files.root / "weights").mkdir()
     (cfg.files.root / "weights" / "best-0.0.weights").write_bytes(b"trained")
-    cfg._dataset, cfg._split_of = Listed(NAMES), ()
+    cfg.use_dataset(Listed(NAMES))
     with pytest.raises(UserError, match="or order of the items than there is now"):
         cfg.kfold()
 

@@ -137,7 +137,7 @@ def test_two_hundred_thousand_items(add_experiment, no_yaml, stratified):
     for cfg, read in zip(configs, reads, strict=True):
         dataset = Many(200_000, read)
         dataset.get_target = lambda item: square(label=1 + item % 3)[1]
-        cfg._dataset, cfg._given = dataset, True
+        cfg.use_dataset(dataset)
         folds = cfg.kfold()
         splits.append((folds.folds, list(cfg.holdout().indexes)))
         assert len(read) <= 8
@@ -147,14 +147,14 @@ def test_two_hundred_thousand_items(add_experiment, no_yaml, stratified):
 
 def test_a_split_of_an_earlier_version_stays(add_experiment):
     cfg = generic.parse(str(add_experiment(extra="folds_count: 3\ntestSplit: 0.25\n")))
-    cfg._dataset, cfg._given = Items([square() for _ in range(24)]), True
+    cfg.use_dataset(Items([square() for _ in range(24)]))
     folds, held = cfg.kfold().folds, list(cfg.holdout().indexes)
     for path in (cfg.files.folds_split, cfg.files.holdout_split):
         mark = path.read_text().split("\n", 1)[0]
         old = yaml.safe_dump(yaml.safe_load(path.read_text()), sort_keys=False)
         path.write_text(f"{mark}\n{old}")
     before = cfg.files.folds_split.read_bytes()
-    cfg._split_of = ()
+    cfg.parts.folds.forget()
     assert (cfg.kfold().folds, list(cfg.holdout().indexes)) == (folds, held)
     assert cfg.files.folds_split.read_bytes() == before
 
@@ -162,10 +162,10 @@ def test_a_split_of_an_earlier_version_stays(add_experiment):
 @pytest.mark.parametrize("lost", ["folds_split", "holdout_split"])
 def test_a_stratified_split_that_lost_a_file_is_made_again_as_it_was(add_experiment, lost):
     cfg = generic.parse(str(add_experiment(extra="folds_count: 2\ntestSplit: 0.25\nstratified: true\n")))
-    cfg._dataset, cfg._given = Items([square(label=1 + number // 15) for number in range(20)]), True
+    cfg.use_dataset(Items([square(label=1 + number // 15) for number in range(20)]))
     folds, held = cfg.kfold().folds, list(cfg.holdout().indexes)
     getattr(cfg.files, lost).unlink()
-    cfg._split_of = ()
+    cfg.parts.folds.forget()
     assert (cfg.kfold().folds, list(cfg.holdout().indexes)) == (folds, held)
 
 

@@ -1,0 +1,169 @@
+"""The YAML's properties as frozen, typed settings, in groups by who goes by them; made from the schema's table.
+
+A field has the name of its property in snake case: ``images_per_gpu`` is ``imagesPerGpu``. Settings are values: two are
+equal where nothing was changed, and what is made from them can be kept as long as they are.
+"""
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from .schema import PROPERTIES
+
+
+def field_of(name: str) -> str:
+    """Return the field that holds a property: its name in snake case."""
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda match: f"_{match[1].lower()}", name)
+
+
+KEYS = {field_of(entry.name): entry.name for entry in PROPERTIES}
+"""Property of each field."""
+
+
+G = TypeVar("G", bound="Group")
+
+
+class Group:
+    """Settings that are read from a mapping of properties."""
+
+    @classmethod
+    def of(cls: type[G], values: Mapping[str, Any], **further: Any) -> G:
+        """Return the group's share of some properties.
+
+        Args:
+            values: Value of each property, as ``schema.check_properties`` returns them.
+            further: Fields that are no properties.
+        """
+        names = [field.name for field in fields(cls) if field.name not in further]  # type: ignore[arg-type]
+        return cls(**{name: copy.deepcopy(values[KEYS[name]]) for name in names}, **further)
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """One stage: how many epochs, and at what learning rate, ``None`` for that of the experiment."""
+
+    epochs: int
+    lr: "float | None" = None
+
+
+@dataclass(frozen=True)
+class ModelSettings(Group):
+    """What a native config is prepared by, and where its weights come from."""
+
+    config_path: str
+    shape: Any
+    multiscale_mode: "str | None"
+    manual_resize: bool
+    weights_path: "str | None"
+    reset_heads: bool
+    trust_weights: bool
+    pretrained: bool
+    native_pipeline: bool
+    config_options: dict[str, Any]
+    images_per_gpu: int
+    workers_per_gpu: "int | None"
+    inference_batch: "int | None"
+    amp: bool
+    lr: "float | None"
+    optimizer: "str | dict[str, Any] | None"
+
+
+@dataclass(frozen=True)
+class DataSettings(Group):
+    """What datasets are made by, and how their items are read."""
+
+    dataset: Any
+    datasets: dict[str, Any]
+    datasets_path: "str | None"
+    imports: list[str]
+    classes: "int | None"
+    bbox_order: "str | None"
+    bbox_source: "str | None"
+
+
+@dataclass(frozen=True)
+class AugmentationSettings(Group):
+    """What images go through before the native pipeline: imgaug's augmenters, as the YAML declares them."""
+
+    augmentation: Any
+    transforms: Any
+
+
+@dataclass(frozen=True)
+class SplitSettings(Group):
+    """What decides holdout and folds; ``holdout`` are indices that were set, as they were given."""
+
+    folds_count: int
+    validation_split: float
+    test_split: float
+    test_split_seed: int
+    random_state: int
+    stratified: bool
+    holdout: Any = None
+
+
+@dataclass(frozen=True)
+class SeedSettings(Group):
+    """Which trainings there are."""
+
+    num_seeds: "int | None"
+    seed: int
+    random_state: int
+
+
+@dataclass(frozen=True)
+class MetricSettings(Group):
+    """What is measured, and what decides."""
+
+    primary_metric: "str | None"
+    primary_metric_mode: str
+    final_metrics: "list[str] | None"
+    experiment_result: "str | None"
+
+
+@dataclass(frozen=True)
+class InferenceSettings(Group):
+    """How trained weights are asked."""
+
+    threshold: float
+    storage_threshold: float
+    fusion: str
+    fusion_iou: float
+    test_time_augmentation: Any
+    inference_batch: "int | None"
+    images_per_gpu: int
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """All that the YAML says, and what was set on the config since it was read."""
+
+    stages: tuple[StageSettings, ...]
+    model: ModelSettings
+    data: DataSettings
+    augmentation: AugmentationSettings
+    split: SplitSettings
+    seeds: SeedSettings
+    metrics: MetricSettings
+    inference: InferenceSettings
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], holdout: Any = None) -> "ExperimentSettings":
+        """Return settings from checked properties.
+
+        Args:
+            values: Value of each property, as ``schema.check_properties`` returns them.
+            holdout: Indices of the items that ``setHoldout`` was given.
+        """
+        return cls(
+            stages=tuple(StageSettings(stage["epochs"], stage.get("lr")) for stage in values["stages"]),
+            model=ModelSettings.of(values),
+            data=DataSettings.of(values),
+            augmentation=AugmentationSettings.of(values),
+            split=SplitSettings.of(values, holdout=holdout),
+            seeds=SeedSettings.of(values),
+            metrics=MetricSettings.of(values),
+            inference=InferenceSettings.of(values),
+        )

@@ -1,0 +1,150 @@
+"""The datasets of an experiment: the one that it trains on, those that its YAML names, and what was read of them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..config.loader import project_of
+from ..config.settings import DataSettings
+from ..errors import ConfigError, nearest
+from .cross_validation import root_of
+from .data_folder import DataFolder, FolderDataSet
+from .item_cache import ItemCache
+from .providers import declared_dataset, project_modules
+from .splits import item_labels
+
+BUILT_IN = ("train", "validation", "holdout")
+"""Names of parts of the experiment's own dataset, which an entry of ``datasets`` cannot have."""
+
+
+@dataclass(frozen=True)
+class ProjectPaths:
+    """Where the project of an experiment lies.
+
+    Attributes:
+        config: The experiment's YAML.
+        project: The project's folder; outside a project, the YAML's own.
+        data: The folder that providers of datasets run in.
+        asked: How the YAML names that folder, which must be there then.
+    """
+
+    config: Path
+    project: Path
+    data: Path
+    asked: "str | None" = None
+
+    @classmethod
+    def of(cls, config: Path, base: Path, datasets_path: "str | None") -> "ProjectPaths":
+        """Return the paths of an experiment.
+
+        Args:
+            config: The experiment's YAML.
+            base: The folder that paths in the YAML are relative to.
+            datasets_path: The property of that name.
+        """
+        project = project_of(config)
+        if project is None:
+            project = next((folder for folder in config.parents if (folder / "modules").is_dir()), base)
+        data = project / "data" if datasets_path is None else (base / datasets_path).resolve()
+        return cls(config, project, data, datasets_path)
+
+    def data_folder(self) -> DataFolder:
+        """Return the folder that datasets are made and read in; the current one where the project has none.
+
+        Raises:
+            ConfigError: The folder that the YAML names is none.
+        """
+        if self.asked is not None and not os.path.isdir(self.data):  # noqa: PTH112 - Path's raises on long names
+            raise ConfigError(f"datasets_path {self.asked!r} is no folder: {self.data} was looked for.")
+        return DataFolder(self.data if self.data.is_dir() else Path.cwd(), self.project)
+
+
+class DatasetCatalog:
+    """The datasets of one experiment and of its seeds, each made once, when it is first asked for.
+
+    Args:
+        settings: How they are declared.
+        paths: Where they are made.
+        given: The dataset to train on, in place of the declared one.
+    """
+
+    def __init__(self, settings: DataSettings, paths: ProjectPaths, given: Any = None) -> None:
+        self.settings, self.paths, self.given = settings, paths, given
+        self._main = given
+        self._named: dict[str, Any] = {}
+
+    @property
+    def known(self) -> Any:
+        """The dataset to train on where it was given or made already, else ``None``."""
+        return self._main
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the dataset to train on is one that any process can make."""
+        return self.given is None and self.settings.dataset is not None
+
+    def is_of(self, settings: DataSettings, paths: ProjectPaths) -> bool:
+        """Say whether these are the datasets of such settings in such a place."""
+        return (self.settings, self.paths) == (settings, paths)
+
+    def main(self) -> Any:
+        """Return the dataset to train on.
+
+        Raises:
+            ConfigError: There is none.
+            UserError: Its provider cannot be found, or failed.
+        """
+        if self._main is None:
+            if self.settings.dataset is None:
+                raise ConfigError(f"{self.paths.config}: no dataset: give the property dataset, or call fit(dataset).")
+            self._main = self.make()
+        return self._main
+
+    def named(self, name: str) -> Any:
+        """Return an entry of ``datasets``."""
+        if name not in self._named:
+            self._named[name] = self.make(name)
+        return self._named[name]
+
+    def make(self, name: "str | None" = None) -> Any:
+        """Return the declared dataset, or an entry of ``datasets``, made anew.
+
+        Raises:
+            UserError: The declaration names no provider, or the provider failed.
+        """
+        declaration, others = self.settings.dataset, self.settings.datasets
+        if name is not None:
+            if name not in others:
+                known = [*others, *BUILT_IN]
+                raise ConfigError(f"{self.paths.config}: there is no dataset {name!r}{nearest(name, known)}.")
+            declaration = others[name]
+        return self._made(_resolved(declaration, others), name)
+
+    @cached_property
+    def labels(self) -> "ItemCache[set[int]]":
+        """The labels in each item; an item is read for all folds, stages and seeds once."""
+        return item_labels()
+
+    def modules(self) -> list[str]:
+        """Return the names of the modules that providers and augmenters are looked for in."""
+        return list(dict.fromkeys([*self.settings.imports, *project_modules(self.paths.project)]))
+
+    def gives_xyxy(self) -> bool:
+        """Say whether the dataset to train on gives boxes as ``x1, y1, x2, y2``, as musket_core's own does."""
+        return bool(getattr(root_of(self._main), "gives_xyxy", False))
+
+    def _made(self, declaration: Any, name: "str | None") -> Any:
+        folder = self.paths.data_folder()
+        with folder.entered():
+            made: Any = declared_dataset(declaration, self.modules(), self.paths.config)
+        if name is not None and not hasattr(made, "name"):
+            made.name = name
+        return FolderDataSet(made, folder)
+
+
+def _resolved(declaration: Any, others: Mapping[str, Any]) -> Any:
+    """Return a declaration in place of the name of an entry of ``datasets``."""
+    return others[declaration] if isinstance(declaration, str) and declaration in others else declaration

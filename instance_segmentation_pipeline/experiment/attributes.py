@@ -1,0 +1,40 @@
+"""What can be set on a config after it was read: each attribute acts, or is refused with what does its job."""
+
+from typing import Any
+
+from ..config.refusals import refusal
+from ..config.schema import PROPERTIES, check_property
+from ..errors import ConfigError, nearest, shortened
+from .stage import DetectionStage
+
+PROPERTY_NAMES = frozenset(entry.name for entry in PROPERTIES)
+
+OTHERS = frozenset({"holdoutArr", "path", "canceled_by_timer"})
+"""Attributes of Musket that are no properties of the YAML, and act here too."""
+
+
+def check_attribute(config: Any, name: str, value: Any) -> Any:
+    """Return the value that an attribute of a config is set to.
+
+    Args:
+        config: The config.
+        name: The attribute.
+        value: What it is to be.
+
+    Raises:
+        ConfigError: The value is not one that the property of that name can have, or the attribute decides nothing.
+    """
+    if name == "stages" and isinstance(value, list):
+        value = [one.properties() if isinstance(one, DetectionStage) else one for one in value]
+    if name in PROPERTY_NAMES:
+        return check_property(name, value)
+    there = getattr(type(config), name, None)
+    if isinstance(there, property) and there.fset is None:
+        raise ConfigError(f"{name} follows from other attributes of the config, and cannot be set.")
+    if callable(there) and not callable(value):
+        raise ConfigError(f"{name} is a method of the config, and cannot be {shortened(value)}.")
+    if name in OTHERS or name.startswith("_") or hasattr(type(config), name):
+        return value
+    known = [*PROPERTY_NAMES, *OTHERS, *(one for one in dir(type(config)) if not one.startswith("_"))]
+    words = refusal(name) or f"{name} is no attribute of the config, so that setting it decides nothing"
+    raise ConfigError(f"{words.removesuffix('.')}{nearest(name, known) if refusal(name) is None else ''}.")

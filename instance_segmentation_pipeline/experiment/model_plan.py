@@ -1,0 +1,102 @@
+"""``ModelPlan``: the MMDetection config that an experiment trains, and the weights that it starts from."""
+
+from pathlib import Path
+
+from ..config.schema import shapes_of
+from ..config.settings import ModelSettings, StageSettings
+from ..models.checkpoints import read_checkpoint
+from ..models.finished_config import FinishedConfig
+from ..models.initial_weights import localize_initial_weights, resolve_weights
+from ..models.prepare import ModelRequest, prepare
+from ..models.schedule import iterations_of, schedule
+from ..models.transfer import HeadPolicy, class_dependent
+from .class_source import ClassSource
+from .run_options import RunOptions
+
+Start = tuple["Path | None", HeadPolicy]
+"""A checkpoint, ``None`` for the config's own initial weights, and how its heads are taken."""
+
+
+class ModelPlan:
+    """What is made of a native config: prepared when it is first asked for, and anew when the classes have changed.
+
+    Args:
+        settings: What the YAML asks of it.
+        base: Folder that paths in the YAML are relative to.
+        classes: Tells the names of the classes.
+        run: Devices, and where downloads go.
+    """
+
+    def __init__(self, settings: ModelSettings, base: Path, classes: ClassSource, run: RunOptions) -> None:
+        self.settings, self.base, self.run = settings, base, run
+        self._classes = classes
+        self._prepared: tuple[ModelRequest, FinishedConfig] | None = None
+        self._start: tuple[FinishedConfig, Start] | None = None
+
+    @property
+    def prepared(self) -> FinishedConfig:
+        """The config with everything but the schedule set.
+
+        Raises:
+            ConfigError: It cannot be read, or an option for it cannot be used.
+        """
+        request = self._request()
+        if self._prepared is None or self._prepared[0] != request:
+            self._prepared = request, prepare(request)
+        return self._prepared[1]
+
+    @property
+    def start(self) -> Start:
+        """The checkpoint that the first stage starts from.
+
+        Raises:
+            WeightsError: It cannot be found, fetched or read.
+        """
+        prepared = self.prepared
+        if self._start is None or self._start[0] is not prepared:
+            self._start = prepared, self._start_of(prepared)
+        return self._start[1]
+
+    def scheduled(self, stage: StageSettings, items: int) -> FinishedConfig:
+        """Return the config with the schedule of a stage.
+
+        Args:
+            stage: Epochs and learning rate.
+            items: How many items an epoch trains on, those that it repeats counted.
+        """
+        iterations = iterations_of(self.prepared.config, items, self.run.gpus_per_net)
+        return schedule(self.prepared, stage.epochs, iterations, stage.lr)
+
+    def _request(self) -> ModelRequest:
+        settings = self.settings
+        return ModelRequest(
+            config_path=settings.config_path,
+            base=self.base,
+            class_names=self._classes.class_names(),
+            shapes=shapes_of(settings.shape),
+            multiscale_mode=settings.multiscale_mode or "value",
+            manual_resize=settings.manual_resize,
+            images_per_gpu=settings.images_per_gpu,
+            workers_per_gpu=settings.workers_per_gpu,
+            inference_batch=settings.inference_batch,
+            lr=settings.lr,
+            optimizer=settings.optimizer,
+            pretrained=settings.pretrained,
+            native_pipeline=settings.native_pipeline,
+            has_weights=settings.weights_path is not None,
+            trust_weights=settings.trust_weights,
+            options=settings.config_options,
+            amp=settings.amp,
+            device=self.run.devices()[0].partition(":")[0],
+            world_size=self.run.gpus_per_net,
+        )
+
+    def _start_of(self, prepared: FinishedConfig) -> Start:
+        settings = self.settings
+        localize_initial_weights(prepared.config, self.run.cache)
+        if settings.weights_path is None:
+            return None, HeadPolicy()
+        path = resolve_weights(settings.weights_path, self.base, self.run.cache)
+        read_checkpoint(path, settings.trust_weights)  # what is wrong with it is told before anything is trained
+        layout = class_dependent(prepared.config)
+        return path, HeadPolicy(layout, settings.reset_heads, self._classes.class_names(), settings.trust_weights)
