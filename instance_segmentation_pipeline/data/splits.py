@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from sklearn import model_selection
 
 from ..errors import DatasetError, one_line
 from ..storage.atomic import write_text
@@ -123,6 +122,8 @@ def make_folds(count: int, request: SplitRequest, classes: "Sequence[int] | None
     common = _common(classes, max(2, folds)) if request.stratified and classes is not None else None
     if folds == 1:
         return [_parted(count, request.validation_split, request.random_state, common, "validationSplit")]
+    from sklearn import model_selection
+
     splitter = (model_selection.KFold if common is None else model_selection.StratifiedKFold)(
         folds, shuffle=True, random_state=request.random_state
     )
@@ -131,6 +132,8 @@ def make_folds(count: int, request: SplitRequest, classes: "Sequence[int] | None
 
 def _parted(count: int, share: float, seed: int, classes: "Sequence[int] | None", key: str) -> Fold:
     """Return the indices of ``count`` items but a random share of them, and that share."""
+    from sklearn import model_selection
+
     try:
         rest, part = model_selection.train_test_split(
             np.arange(count), shuffle=True, stratify=classes, random_state=seed, test_size=share

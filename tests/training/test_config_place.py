@@ -30,7 +30,7 @@ PLACES = {
     "model.neck.init_cfg: {type: Kaiming, layers: Conv2d}": "model.neck.init_cfg Kaiming cannot be built",
     "model.neck.init_cfg: 5": "model.neck.init_cfg is 5, expected a mapping with type",
     "optim_wrapper.clip_grad: {max_nurm: 1}": "optim_wrapper.clip_grad has no 'max_nurm' (did you mean 'max_norm'?)",
-    "optim_wrapper.clip_grad: 35": "optim_wrapper.clip_grad is 35, expected a mapping",
+    "optim_wrapper.clip_grad: 35": "'optim_wrapper.clip_grad' is 35, expected a mapping",
     "custom_hooks: 3": "'custom_hooks' is 3, expected a list of mappings",
     "train_dataloader.dataset.pipeline: 3": "'train_dataloader.dataset.pipeline' is 3, expected a list of mappings",
     "model.test_cfg.score_thr: x": "'model.test_cfg.score_thr' is 'x', expected a number",
