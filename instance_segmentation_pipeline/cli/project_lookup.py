@@ -24,7 +24,7 @@ def add_common(parser: argparse.ArgumentParser, wanted: str) -> None:
     add("--cache", type=path, help="folder for temporary data and downloaded weights")
 
 
-def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> list:
+def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> list[Any]:
     """Return the experiments that are meant: in the order given, else in that of their names.
 
     Args:
@@ -58,7 +58,7 @@ def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> li
     return [found[name] for name in wanted]
 
 
-def _by_number(name: str) -> list:
+def _by_number(name: str) -> list[tuple[str, int]]:
     """Return a key that orders names as people number them: exp2 before exp10."""
     parts = re.split(r"([0-9]{1,18})", name)
     return [*((part, 0) if number % 2 == 0 else ("", int(part)) for number, part in enumerate(parts)), (name, 0)]

@@ -117,12 +117,12 @@ class _Running:
     process: Any
     pipe: Any
 
-    def message(self) -> "tuple | None":
+    def message(self) -> "tuple[Any, ...] | None":
         """Return what the job says next, ``None`` while it is silent; the end of its process is a message too."""
         ended = not self.process.is_alive()
         try:
             if self.pipe.poll():
-                message: tuple = self.pipe.recv()
+                message: tuple[Any, ...] = self.pipe.recv()
                 return message
         except (EOFError, OSError):
             return "killed", "", ""
@@ -140,7 +140,7 @@ class _Turn:
     running: dict[int, _Running] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
-    def signs(self) -> list:
+    def signs(self) -> list[Any]:
         """Return what is worth waiting for: words of a job, and its end."""
         return [sign for one in self.running.values() for sign in (one.pipe, one.process.sentinel)]
 

@@ -6,7 +6,7 @@ import os
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -210,7 +210,7 @@ class _Sender(threading.Thread):
                 self.known[path] = state
 
 
-def _linked(changed: list, links: list[Path]) -> bool:
+def _linked(changed: Sequence[tuple[object, Path]], links: list[Path]) -> bool:
     """Give files second names, which keep what they hold now; say whether all were still there."""
     try:
         for (_, path), link in zip(changed, links, strict=True):

@@ -96,7 +96,7 @@ class RayCluster:
         )
 
     def _outcomes(
-        self, ray: Any, jobs: Sequence[Job], running: dict, gangs: list, clock: Any, stop: Deadline
+        self, ray: Any, jobs: Sequence[Job], running: dict[Any, int], gangs: list[Any], clock: Any, stop: Deadline
     ) -> list[Outcome]:
         """Wait for all jobs; tell the nodes when the run is to end."""
         outcomes: dict[int, Outcome] = {}
@@ -195,7 +195,12 @@ def _lock_of(config: Path) -> str:
 
 
 def _run_on_node(
-    place: _Place, config: str, devices: list[str], cache: "str | None", function: Callable[..., Any], arguments: tuple
+    place: _Place,
+    config: str,
+    devices: list[str],
+    cache: "str | None",
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
 ) -> "tuple[Any, str] | None":
     """Run a job on this node; ``None`` where the run ended before."""
     with _following(place.clock) as stop:
@@ -209,7 +214,7 @@ def _run_on_node(
         return _run_copy(place, function, rest)
 
 
-def _run_copy(place: _Place, function: Callable[..., Any], rest: tuple) -> tuple[Any, str]:
+def _run_copy(place: _Place, function: Callable[..., Any], rest: tuple[Any, ...]) -> tuple[Any, str]:
     import ray
 
     courier = place.courier

@@ -23,7 +23,7 @@ class RemoteCall:
 
     function: Callable[..., Any]
     config: Path
-    arguments: tuple = ()
+    arguments: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class RewritingLoader(SourceFileLoader):
         try:
             cached = self.get_data(cache)
             if cached[:16] == header:
-                return marshal.loads(memoryview(cached)[16:])
+                code: CodeType = marshal.loads(memoryview(cached)[16:])
+                return code
         except (OSError, EOFError, ValueError, TypeError):
             pass  # absent or damaged: compiled anew below
         from .rewriting import rewrite

@@ -57,20 +57,20 @@ def rewrite(source: bytes, path: str, fullname: str) -> ast.Module:
     """Parse ``source`` and redirect its imports as the package of ``fullname`` needs it."""
     package = fullname.partition(".")[0]
     redirect = _Redirect(REDIRECTED_IN[package], DEFERRED_IN[package], LAZY_PARENTS_IN[package])
-    tree = redirect.visit(ast.parse(source, filename=path))
+    tree: ast.Module = redirect.visit(ast.parse(source, filename=path))
     return ast.fix_missing_locations(tree)
 
 
 class _Redirect(ast.NodeTransformer):
-    def __init__(self, roots: frozenset, deferred: frozenset, lazy_parents: frozenset) -> None:
+    def __init__(self, roots: frozenset[str], deferred: frozenset[str], lazy_parents: frozenset[str]) -> None:
         self.roots = roots
         self.deferred = deferred
         self.lazy_parents = lazy_parents
 
-    def visit_Import(self, node: ast.Import) -> list:
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
         return [new for alias in node.names for new in self._import(node, alias)]
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> list:
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
         root = (node.module or "").partition(".")[0]
         if node.level:
             return [node]
@@ -80,18 +80,18 @@ class _Redirect(ast.NodeTransformer):
         if root not in self.roots:
             return [node]
         redirected = ast.ImportFrom(module=standin_of(node.module), names=node.names, level=0)
-        statements: list = [ast.copy_location(redirected, node)]
+        statements: list[ast.stmt] = [ast.copy_location(redirected, node)]
         if node.module not in SERVED:
             statements.insert(0, _bind(node, root, f"_redirected_{root}"))
         return statements
 
-    def _from(self, node: ast.ImportFrom, alias: ast.alias) -> list:
+    def _from(self, node: ast.ImportFrom, alias: ast.alias) -> list[ast.stmt]:
         name = f"{node.module}.{alias.name}"
         if name in self.deferred:
             return _defer(node, name, alias.asname or alias.name)
         return [ast.copy_location(ast.ImportFrom(module=node.module, names=[alias], level=0), node)]
 
-    def _import(self, node: ast.Import, alias: ast.alias) -> list:
+    def _import(self, node: ast.Import, alias: ast.alias) -> list[ast.stmt]:
         root, _, rest = alias.name.partition(".")
         if alias.name in self.deferred and (alias.asname or not rest):
             return _defer(node, alias.name, alias.asname or root)
@@ -105,7 +105,7 @@ class _Redirect(ast.NodeTransformer):
         return [_bind(node, alias.name, alias.asname)]
 
 
-def _defer(node: ast.stmt, name: str, asname: str) -> list:
+def _defer(node: ast.stmt, name: str, asname: str) -> list[ast.stmt]:
     """Build ``asname = deferred_module(name)``."""
     function = ast.alias(name="deferred_module", asname="_deferred_module")
     made = ast.Call(func=ast.Name(id="_deferred_module", ctx=ast.Load()), args=[ast.Constant(name)], keywords=[])

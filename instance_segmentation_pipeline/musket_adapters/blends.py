@@ -16,7 +16,7 @@ def derive_blend(upstream: type) -> type:
         _fused: Any = None
 
         @property
-        def _members(self) -> list:
+        def _members(self) -> list[Any]:
             return list(self.predictions if hasattr(self, "predictions") else self.components)
 
         def _blend(self) -> Any:

@@ -61,7 +61,11 @@ def _schemas() -> Path:
     return Path(str(musket_core.__file__)).parent / "schemas"
 
 
-def parse_with_dialect(upstream: Callable) -> Callable:
+Parse = Callable[..., Any]
+"""A function of musket_core that makes an experiment's config of what names it."""
+
+
+def parse_with_dialect(upstream: Parse) -> Parse:
     """Return ``configloader.parse`` that reads our files by itself and hands all others to ``upstream``."""
 
     def parse(name: str, source: Any, extra: Any = None) -> Any:
@@ -96,7 +100,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def resolve_before(upstream: Callable) -> Callable:
+def resolve_before(upstream: Parse) -> Parse:
     """Return ``generic.parse`` that says what is wrong when a name is neither a file nor an experiment."""
 
     def parse(path: Any, extra: Any = None) -> Any:

@@ -43,7 +43,7 @@ def derive_experiment(upstream: type) -> type:
                 return Path(self.path).name
             return Path(self.path).absolute().relative_to(Path(self.project.experimentsPath()).absolute()).as_posix()
 
-        def config(self) -> dict:
+        def config(self) -> Any:
             """Return the YAML's mapping, read with the safe loader."""
             if not self.ours:
                 return super().config()
@@ -60,7 +60,7 @@ def derive_experiment(upstream: type) -> type:
         def isCompleted(self) -> bool:
             """Say whether the experiment finished; one that failed did not."""
             if not self.ours:
-                return super().isCompleted()
+                return bool(super().isCompleted())
             return is_completed(self.files.summary)
 
         def parse_config(self) -> Any:
@@ -81,10 +81,10 @@ def derive_experiment(upstream: type) -> type:
             cfg.break_lock = getattr(self, "break_lock", False)
             return cfg
 
-        def apply(self, all: bool = False) -> list:
+        def apply(self, all: bool = False) -> list[Any]:
             """Return the experiments of the seeds, those that are not finished or all, or this one."""
             if not self.ours:
-                return super().apply(all)
+                return list(super().apply(all))
             seeds = [self._of(member) for member in self.parse_config().seeds()]
             return [one for one in seeds if all or not one.isCompleted()] if seeds else [self]
 
@@ -101,7 +101,7 @@ def derive_experiment(upstream: type) -> type:
                 self.generateMetrics()
             return self.parse_config().result_of(self.metrics()) if self.isCompleted() else None
 
-        def fit(self, reporter: Any = None) -> list:
+        def fit(self, reporter: Any = None) -> list[Any]:
             """Train the experiment here and now.
 
             Returns:
@@ -111,7 +111,7 @@ def derive_experiment(upstream: type) -> type:
                 Exception: What went wrong; ``error.yaml`` has the traceback.
             """
             if not self.ours:
-                return super().fit(reporter)
+                return list(super().fit(reporter))
             try:
                 self._fit(reporter)
             except (Exception, SystemExit) as error:
@@ -139,7 +139,7 @@ def derive_experiment(upstream: type) -> type:
             cfg.fit(foldsToExecute=self.folds)
             self.canceled_by_timer = cfg.canceled_by_timer
 
-        def _locked(self) -> contextlib.AbstractContextManager:
+        def _locked(self) -> contextlib.AbstractContextManager[None]:
             return only_run(self.files.root, getattr(self, "break_lock", False))
 
         @contextlib.contextmanager
@@ -182,6 +182,6 @@ def derive_experiment(upstream: type) -> type:
     return Experiment
 
 
-def _record(error: BaseException) -> dict:
+def _record(error: BaseException) -> dict[str, str]:
     """Return what musket_core writes of an error: type, value and traceback."""
     return {"type": str(type(error)), "value": sentence(error), "trace": traceback_of(error)}

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..data.formats.run_length_text import mask_from_text
+from ..detection.arrays import BoolArray, UInt8Array
 from ..detection.boxes import boxes_of_masks
 from ..detection.mask_crops import MaskCrops
 from ..errors import ConfigError, DatasetError, nearest, shortened
@@ -82,7 +83,7 @@ def derive_instance_segmentation(module: Any) -> type:
             """Return ``y`` of an item."""
             return self[item].y
 
-        def get_value(self, im_id: Any) -> np.ndarray:
+        def get_value(self, im_id: object) -> UInt8Array:
             """Return an image ``(height, width, 3)``; transparency is left out."""
             if im_id not in self.images:
                 raise DatasetError(
@@ -95,7 +96,7 @@ def derive_instance_segmentation(module: Any) -> type:
             image = image[..., :channels]
             return np.ascontiguousarray(np.repeat(image, 3, axis=2) if channels == 1 else image)
 
-        def get_mask(self, image: Any, imShape: Any) -> list:
+        def get_mask(self, image: Any, imShape: Any) -> list[tuple[BoolArray, int]]:
             """Return pairs of a mask ``(height, width)`` bool and the class's index, counted from 0."""
             rows = self.get_all_about(image)
             height, width = imShape[:2]

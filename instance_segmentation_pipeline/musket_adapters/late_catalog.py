@@ -13,10 +13,10 @@ from typing import Any
 from ..deferred import Deferred, real
 
 
-class LateCatalog(dict):
+class LateCatalog(dict[str, Any]):
     """A dict that calls ``fill`` once when ``[]`` or ``in`` asks for what it lacks; ``get`` sees what is there."""
 
-    def __init__(self, entries: dict, fill: Callable[[], None]) -> None:
+    def __init__(self, entries: dict[str, Any], fill: Callable[[], None]) -> None:
         super().__init__(entries)
         self._fill: Callable[[], None] | None = fill
         self._held = False
@@ -30,7 +30,7 @@ class LateCatalog(dict):
         finally:
             self._held = before
 
-    def __missing__(self, key: Any) -> Any:
+    def __missing__(self, key: str) -> Any:
         if key in self:
             return self[key]
         raise KeyError(key)
@@ -47,7 +47,7 @@ def derive_module(upstream: Any) -> type:
     """Return ``configloader.Module`` that registers a deferred module (``keras.layers``) late."""
 
     class Module(upstream):
-        catalog: dict
+        catalog: dict[str, Any]
 
         def register_module(self, pyMod: "ModuleType | Deferred", override: bool = True) -> None:
             register = super().register_module

@@ -51,7 +51,7 @@ def _datasets(module: Any) -> None:
     module.dataset_provider = _with_or_without_brackets(module.dataset_provider)
 
 
-def _with_or_without_brackets(upstream: Callable) -> Callable:
+def _with_or_without_brackets(upstream: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``dataset_provider`` that marks a function with ``@dataset_provider`` too, as ``@tasks.task`` does.
 
     Upstream's needs ``@dataset_provider()``; without brackets it replaces the function by its own inner one. ``name``
@@ -63,8 +63,8 @@ def _with_or_without_brackets(upstream: Callable) -> Callable:
         if callable(origin):
             return upstream()(origin)
 
-        def mark(function: Callable) -> Callable:
-            marked: Callable = upstream(origin, kind)(function)
+        def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+            marked: Callable[..., Any] = upstream(origin, kind)(function)
             if name is not None:
                 marked.dataset_name = name  # type: ignore[attr-defined]
             return marked

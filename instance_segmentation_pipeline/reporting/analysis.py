@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..metrics.metric_name import PER_CLASS, VALIDATION, MetricName
 from ..storage.atomic import write_text
 from ..storage.experiment_files import ExperimentFiles, folders_of
 from ..storage.experiment_search import config_files
-from ..storage.metrics_csv import read_rows
+from ..storage.metrics_csv import Row, read_rows
 from ..storage.summary_file import read_summary
 from ..text import csv_cell
 
@@ -143,7 +143,7 @@ def _of_epochs(
     """Return the best value of each column of the metrics CSVs, over epochs and stages, averaged over folds."""
     per_fold = []
     for files, fold in trained:
-        rows: list[dict] = []
+        rows: list[Row] = []
         for stage in range(stages):
             path = files.stage(fold, stage).metrics
             try:
@@ -163,7 +163,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(defined) / len(defined) if defined else math.nan
 
 
-def flatten(mapping: dict, prefix: str = "") -> dict[str, str]:
+def flatten(mapping: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
     """Return a nested mapping as dotted keys and text; entries of lists of mappings are numbered."""
     flat: dict[str, str] = {}
     for key, value in mapping.items():
@@ -188,7 +188,7 @@ def _sort(analysis: Analysis, wanted: str, flag: str) -> str:
     name = wanted or next((name for name in FAVOURITES if name in known), known[0])
     lower_is_better = _direction(analysis, name)
 
-    def key(one: Finished) -> tuple:
+    def key(one: Finished) -> tuple[bool, float, str]:
         value = one.metrics.get(name, math.nan)
         return math.isnan(value), value if lower_is_better else -value, one.name
 

@@ -116,7 +116,7 @@ def _files(record: dict[str, dict[str, Any]]) -> set[str]:
 def _read_record(path: Path) -> dict[str, dict[str, Any]]:
     """Return a record; one that is damaged counts as none, and its pictures are drawn again."""
     try:
-        record = json.loads(read_text(path))
+        record: dict[str, dict[str, Any]] = json.loads(read_text(path))
         for part in record.values():
             pictures = [Picture(**one) for one in part["pictures"]]
             if not isinstance(part["digest"], str) or not all(_NAME.fullmatch(one.file) for one in pictures):

@@ -17,7 +17,7 @@ from ..storage.file_names import file_name_of
 
 
 @tasks.task
-def export_predictions(m: model.ConnectedModel, dataset: str = "validation") -> dict:
+def export_predictions(m: model.ConnectedModel, dataset: str = "validation") -> dict[str, Any]:
     """Write predictions on a dataset as COCO JSON: ``<dataset>.json``, and ``<dataset>-truth.json``."""
     cfg, found = core(m), m.predictions(dataset)
     there = cfg.truths(found)
@@ -29,7 +29,7 @@ def export_predictions(m: model.ConnectedModel, dataset: str = "validation") -> 
 
 
 @tasks.task
-def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: int = 16) -> dict:
+def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: int = 16) -> dict[str, Any]:
     """Draw ``count`` items of a dataset, ground truth beside prediction, where the experiment is trained."""
     from ..visualization.draw import comparison, draw_instances, write_jpeg
 
@@ -50,7 +50,9 @@ def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: in
 
 
 @tasks.task
-def confusion_matrix(m: model.ConnectedModel, dataset: str = "validation", threshold: "float | None" = None) -> dict:
+def confusion_matrix(
+    m: model.ConnectedModel, dataset: str = "validation", threshold: "float | None" = None
+) -> dict[str, Any]:
     """Count which class is taken for which, by mask IoU, as ``confusion.png`` and ``confusion.csv``.
 
     ``threshold`` is the lowest score that counts, by default the experiment's.

@@ -21,9 +21,11 @@ from ..storage.atomic import write_yaml
 from ..text import printable
 
 ALL = "all"
+Task = Callable[..., Any]
+"""A function of a project that was marked ``@tasks.task``, or one that this package ships."""
 
 
-def find_tasks(project: Path) -> dict[str, Callable]:
+def find_tasks(project: Path) -> dict[str, Task]:
     """Return the tasks of a project by name: those of its modules and imports, and those that this package ships.
 
     Raises:
@@ -44,7 +46,7 @@ def find_tasks(project: Path) -> dict[str, Callable]:
     return found
 
 
-def choose_tasks(project: Path, names: Sequence[str]) -> dict[str, Callable]:
+def choose_tasks(project: Path, names: Sequence[str]) -> dict[str, Task]:
     """Return the tasks of these names; ``all`` stands for the project's own.
 
     Raises:
@@ -63,7 +65,7 @@ def choose_tasks(project: Path, names: Sequence[str]) -> dict[str, Callable]:
     return {name: known[name] for name in chosen}
 
 
-def run_task(name: str, function: Callable, experiment: Any, given: Mapping[str, Any]) -> Path:
+def run_task(name: str, function: Task, experiment: Any, given: Mapping[str, Any]) -> Path:
     """Run a task on an experiment, in the folder of the task's name below the experiment's.
 
     Args:
@@ -95,11 +97,11 @@ def run_task(name: str, function: Callable, experiment: Any, given: Mapping[str,
     return folder
 
 
-def _tasks_in(module: Any) -> dict[str, Callable]:
+def _tasks_in(module: Any) -> dict[str, Task]:
     return {name: value for name, value in vars(module).items() if getattr(value, "task", None) is True}
 
 
-def _bound(name: str, function: Callable, cfg: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def _bound(name: str, function: Task, cfg: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters
     kinds = typing.get_type_hints(function)
     choice = {key: given[key] for key in ("folds", "stages") if key in given and key not in parameters}
@@ -132,7 +134,7 @@ def _model(cfg: Any, choice: Mapping[str, Any]) -> Any:
     return FoldsAndStages(cfg, cfg.folds_of(choice.get("folds")), cfg.stages_of(choice.get("stages")))
 
 
-def run_all(experiments: Sequence[Any], tasks: Mapping[str, Callable], given: Mapping[str, Any]) -> list[str]:
+def run_all(experiments: Sequence[Any], tasks: Mapping[str, Task], given: Mapping[str, Any]) -> list[str]:
     """Run each task on each experiment; print what came of it, and return a sentence for each that failed."""
     failures = []
     for experiment in experiments:

@@ -8,10 +8,10 @@ import copy
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from mmengine.hooks import EMAHook
@@ -29,6 +29,7 @@ from ..models.transfer import HeadPolicy, load_into
 from . import coco_metric, rng_state  # noqa: F401 - the metric registers itself
 from .config_place import place_of
 
+Made = TypeVar("Made")
 DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
 PARAMWISE = (
     "custom_keys",
@@ -99,7 +100,8 @@ def _without_traces() -> Iterator[None]:
 
 def _model(stage: FinishedConfig) -> torch.nn.Module:
     def build() -> torch.nn.Module:
-        return MODELS.build(copy.deepcopy(stage.config.model))
+        model: torch.nn.Module = MODELS.build(copy.deepcopy(stage.config.model))
+        return model
 
     with contextlib.suppress(Exception), torch.device("meta"):
         return build()
@@ -188,7 +190,8 @@ def _loading(stage: FinishedConfig, train_dataset: Any, val_dataset: Any) -> Non
 
 
 def _averaged(hook: EMAHook, model: torch.nn.Module) -> torch.nn.Module:
-    return MODELS.build(dict(hook.ema_cfg), default_args={"model": model})
+    averaged: torch.nn.Module = MODELS.build(dict(hook.ema_cfg), default_args={"model": model})
+    return averaged
 
 
 def _built(registry: Any, part: Any, what: str, config: Any, **options: Any) -> Any:
@@ -196,7 +199,7 @@ def _built(registry: Any, part: Any, what: str, config: Any, **options: Any) -> 
     return _attempt(f"{what} {kind}", lambda: registry.build(copy.deepcopy(part), **options), "configOptions", config)
 
 
-def _attempt(what: str, build: Any, key: str, config: Any = None) -> Any:
+def _attempt(what: str, build: Callable[[], Made], key: str, config: Any = None) -> Made:
     try:
         return build()
     except UserError:

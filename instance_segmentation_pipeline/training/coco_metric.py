@@ -6,8 +6,12 @@ from typing import Any
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
+from ..detection.arrays import FoundArrays, TruthRecord
 from ..metrics.coco import coco_metrics
 from ..models.outputs import to_prediction
+
+Further = Callable[[list[TruthRecord], list[FoundArrays]], dict[str, float]]
+"""Computes metrics from the truths and the predictions of all validation items."""
 
 
 @METRICS.register_module()
@@ -19,17 +23,17 @@ class InstanceMetric(BaseMetric):
 
     default_prefix = None
 
-    def __init__(self, with_masks: bool = True, further: "Callable[..., dict] | None" = None, **options: Any) -> None:
+    def __init__(self, with_masks: bool = True, further: "Further | None" = None, **options: Any) -> None:
         super().__init__(**options)
         self.with_masks = with_masks
         self.further = further
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep truth and prediction of each sample, masks as RLE."""
         for sample in data_samples:
             self.results.append((sample["truth"], to_prediction(sample["pred_instances"], self.with_masks)))
 
-    def compute_metrics(self, results: list) -> dict:
+    def compute_metrics(self, results: list[tuple[TruthRecord, FoundArrays]]) -> dict[str, float]:
         """Return ``coco_metrics`` of all that was collected."""
         truths, predictions = [truth for truth, _ in results], [prediction for _, prediction in results]
         metrics = coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks)

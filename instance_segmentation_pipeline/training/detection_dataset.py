@@ -20,8 +20,9 @@ from ..detection.mask_crops import MaskCrops
 from ..detection.records import to_middle_format, to_records
 from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.compact_masks import CompactMasks
+from ..models.config_tree import Pipeline
 from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
-from ..models.size_transforms import ShapeChoice
+from ..models.size_transforms import Results, ShapeChoice
 from .item_seeds import seed_worker
 from .worker_memory import handed_over
 
@@ -48,7 +49,7 @@ class MusketDetectionDataset:
         source: Any,
         indices: Sequence[int],
         reader: ItemReader,
-        pipeline: Sequence[dict],
+        pipeline: Pipeline,
         class_names: Sequence[str],
         *,
         training: bool,
@@ -68,7 +69,7 @@ class MusketDetectionDataset:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __deepcopy__(self, memo: dict) -> "MusketDetectionDataset":
+    def __deepcopy__(self, memo: object) -> "MusketDetectionDataset":
         """Return itself: MMEngine copies the dataloader's config, and datasets may be large or not copyable."""
         return self
 
@@ -89,7 +90,7 @@ class MusketDetectionDataset:
             "objects, and the pipeline's filters."
         )
 
-    def results(self, position: int) -> dict:
+    def results(self, position: int) -> Results:
         """Return one item as MMDetection's loading transforms would have left it."""
         item_id, image, instances = self.reader.read(self.source, self.indices[position])
         if self.training:
@@ -154,7 +155,7 @@ class MusketDetectionDataset:
             results.pop("mix_results", None)
         return results
 
-    def _others(self, transform: Any, transforms: Sequence[Any]) -> list:
+    def _others(self, transform: Any, transforms: Sequence[Any]) -> list[Any]:
         choose = getattr(transform, "get_indexes", None) or transform.get_indices
         plain = _Unmixed(self, transforms)
         for _ in range(MAX_REFETCH):
@@ -192,7 +193,7 @@ def _compacted(data: Any) -> Any:
     return data
 
 
-def _built(pipeline: Sequence[dict]) -> Compose:
+def _built(pipeline: Pipeline) -> Compose:
     transforms = []
     for step in pipeline:
         try:
@@ -207,13 +208,13 @@ def _built(pipeline: Sequence[dict]) -> Compose:
     return Compose(transforms)
 
 
-def _drawn_of(pipeline: Compose) -> list:
+def _drawn_of(pipeline: Compose) -> list[Any]:
     """Return the transforms that the next image goes through, those of one shape where there are several."""
     only = pipeline.transforms[0] if len(pipeline.transforms) == 1 else None
     return only.drawn() if isinstance(only, ShapeChoice) else list(pipeline.transforms)
 
 
-def _first_of(pipeline: Compose) -> list:
+def _first_of(pipeline: Compose) -> list[Any]:
     only = pipeline.transforms[0] if len(pipeline.transforms) == 1 else None
     return only.first() if isinstance(only, ShapeChoice) else list(pipeline.transforms)
 
@@ -224,7 +225,7 @@ def _mixes(transform: Any) -> bool:
     return wants and not hasattr(transform, "results_cache")
 
 
-def _keeping_negatives(transforms: Sequence[Any]) -> list:
+def _keeping_negatives(transforms: Sequence[Any]) -> list[Any]:
     """Return transforms with their filters opened for an image without objects: negatives train too."""
     opened = []
     for transform in transforms:

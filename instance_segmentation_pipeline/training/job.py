@@ -10,7 +10,9 @@ from mmengine.config import Config
 from ..metrics.metric_name import MetricName
 from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import StageFiles
+from ..storage.metrics_csv import Row
 from ..visualization.terminal import Terminal
+from .coco_metric import Further
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ class TrainingJob:
     policy: HeadPolicy = field(default_factory=HeadPolicy)
     resume: bool = False
     longer: bool = False
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     expired: "Callable[[], bool] | None" = None
-    further: "Callable[[list, list], dict] | None" = None
+    further: "Further | None" = None
     terminal: Terminal = field(default_factory=Terminal)
 
 
@@ -60,5 +62,5 @@ class TrainingJob:
 class TrainingResult:
     """What came of a job: its CSV's rows, and whether time ended it before its last epoch."""
 
-    rows: list
+    rows: list[Row]
     stopped: bool

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
+States = dict[str, Any]
+"""The states of one process, by the name of what draws."""
 
-def take() -> dict[str, Any]:
+
+def take() -> States:
     """Return the states of Python's, NumPy's and torch's generators, and that of the CUDA device in use."""
     version, numbers, gauss = random.getstate()
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - transforms draw from the global generator
@@ -21,7 +24,7 @@ def take() -> dict[str, Any]:
     return states
 
 
-def put(states: dict[str, Any]) -> None:
+def put(states: States) -> None:
     """Set the generators to states of ``take``."""
     version, numbers, gauss = states["python"]
     random.setstate((int(version), tuple(int(number) for number in numbers), gauss))

@@ -18,7 +18,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from mmengine.visualization import Visualizer
 
 from ..errors import WeightsError
-from ..models.checkpoints import read_checkpoint
+from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..models.mmdet_compat import complete
 
 
@@ -51,15 +51,17 @@ class StageRunner(Runner):
 
     def build_model(self, model: Any) -> torch.nn.Module:
         """Return the built model, completed."""
-        return complete(super().build_model(model))
+        built: torch.nn.Module = super().build_model(model)
+        return complete(built)
 
     def wrap_model(self, model_wrapper_cfg: Any, model: torch.nn.Module) -> torch.nn.Module:
         """Return the model ready to train; what synchronises normalisation between devices does so on GPUs only."""
         if not torch.cuda.is_available():
             model = revert_sync_batchnorm(model)
-        return super().wrap_model(model_wrapper_cfg, model)
+        wrapped: torch.nn.Module = super().wrap_model(model_wrapper_cfg, model)
+        return wrapped
 
-    def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict:
+    def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> Checkpoint:
         """Load the checkpoint that a run is resumed from; what it holds is data, and ``meta.config`` is not run.
 
         Raises:
@@ -87,7 +89,7 @@ class StageRunner(Runner):
                 handler.setLevel(logging.ERROR)
         return logger
 
-    def _log_env(self, env_cfg: dict) -> None:
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log the environment; where no compiler is found nothing is said on the terminal."""
         with _quiet_without_compiler():
             super()._log_env(env_cfg)
@@ -111,7 +113,7 @@ def _quiet_without_compiler() -> Iterator[None]:
         variables["CC"] = command
 
 
-def _rates(scheduler: Any) -> list[dict]:
+def _rates(scheduler: Any) -> list[dict[str, Any]]:
     """Return the hyperparameters of a scheduler's parameter groups, as they are now."""
     return [
         {key: value for key, value in group.items() if key != "params"} for group in scheduler.optimizer.param_groups

@@ -33,6 +33,7 @@ from .hooks.rng import RandomStates
 from .hooks.start_weights import StartWeights
 from .hooks.time_limit import StopAfter
 from .job import TrainingJob, TrainingResult
+from .rng_state import States
 from .runner import StageRunner, experiment_name, forget_afterwards
 from .stage_settings import META_KEY
 from .worker_memory import is_about_shared_memory, sentence_about
@@ -181,7 +182,7 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
     return runner
 
 
-def _resumed_states(runner: Runner, job: TrainingJob) -> "list | None":
+def _resumed_states(runner: Runner, job: TrainingJob) -> "list[States] | None":
     """Return the random states in the checkpoint that a Runner resumes from, which fits the model whole."""
     path = Path(job.config.load_from)
     checkpoint = read_checkpoint(path)

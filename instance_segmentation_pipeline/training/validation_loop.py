@@ -24,7 +24,7 @@ class ValidationLoop(ValLoop):
     of two-stage models) does not touch the training's random state.
     """
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, float]:
         """Validate; return the metrics, with the mean loss and its parts under ``loss…``.
 
         Losses are NaN where the images have objects and none of them is left in the net's input, a pixel wide and high;
@@ -62,7 +62,7 @@ class ValidationLoop(ValLoop):
         self.evaluator.process(data_samples=[sample.to_dict() for sample in outputs], data_batch=data_batch)
         self.runner.call_hook("after_val_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
-    def _add(self, losses: dict) -> None:
+    def _add(self, losses: dict[str, torch.Tensor]) -> None:
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach()
         self._batches += 1
@@ -75,7 +75,7 @@ class ValidationLoop(ValLoop):
             self.objects += there
             self.vanished += max(there - left, 0)
 
-    def _mean_losses(self) -> dict:
+    def _mean_losses(self) -> dict[str, float]:
         counts = {"objects": torch.tensor(float(self.objects)), "vanished": torch.tensor(float(self.vanished))}
         all_reduce_dict(counts, "sum")
         self.objects, self.vanished = int(counts["objects"]), int(counts["vanished"])
@@ -91,7 +91,7 @@ class ValidationLoop(ValLoop):
 def _features_once(model: Any) -> Iterator[None]:
     """Let ``extract_feat`` answer the second call with the same tensor from memory."""
     original = model.extract_feat
-    memory: dict = {}
+    memory: dict[int, Any] = {}
 
     def remembered(inputs: Any, *arguments: Any, **options: Any) -> Any:
         key = id(inputs)
@@ -123,6 +123,6 @@ def _device_type(model: torch.nn.Module) -> str:
     return next(model.parameters()).device.type
 
 
-def _cuda_devices(model: torch.nn.Module) -> list:
+def _cuda_devices(model: torch.nn.Module) -> list[torch.device]:
     device = next(model.parameters()).device
     return [device] if device.type == "cuda" else []

@@ -26,16 +26,18 @@ class WeightsKeeper(Hook):
 
     priority = "NORMAL"
 
-    def __init__(self, files: StageFiles, log: TrainingLog, metric: MetricName, further: "dict | None" = None) -> None:
+    def __init__(
+        self, files: StageFiles, log: TrainingLog, metric: MetricName, further: "dict[str, Any] | None" = None
+    ) -> None:
         self.files = files
         self.further = further or {}
         self.log = log
         self.metric = metric
         self.improved = False
 
-    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: "dict[str, float] | None" = None) -> None:
         """Save what has to be saved after this epoch."""
-        states: list = all_gather_object(rng_state.take())
+        states: list[rng_state.States] = all_gather_object(rng_state.take())
         if not is_main_process():
             return
         *earlier, now = [as_written(row.get(str(self.metric), math.nan)) for row in self.log.rows]
@@ -50,7 +52,7 @@ class WeightsKeeper(Hook):
         self._save(runner, self.files.last_weights, {**meta, "random_states": states, "rows": rows}, complete=True)
 
     @staticmethod
-    def _save(runner: Runner, path: Path, meta: dict, complete: bool) -> None:
+    def _save(runner: Runner, path: Path, meta: dict[str, Any], complete: bool) -> None:
         def save(temporary: str) -> None:
             runner.save_checkpoint(
                 str(Path(temporary).parent),

@@ -29,7 +29,7 @@ class TrainingLog(Hook):
         self._lr = float(runner.optim_wrapper.get_lr()["lr"][0])
 
     @master_only
-    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: "dict[str, float] | None" = None) -> None:
         """Add the epoch's row and write the file, whole."""
         row: Row = {"epoch": runner.epoch - 1, "lr": self._lr, **self.watch.means}
         row.update({f"val_{name}": value for name, value in (metrics or {}).items()})

@@ -7,6 +7,7 @@ from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...detection.arrays import Float32Array, FoundArrays, TruthRecord
 from ...detection.instances import Instances
 from ...detection.mask_crops import MaskCrops
 from ...detection.records import from_middle_format
@@ -26,7 +27,7 @@ class SamplePictures(Hook):
         spread = np.linspace(0, max(len(dataset) - 1, 0), min(count, len(dataset)))
         world = get_world_size()  # this process sees every world-th item
         self.positions = {int(position) // world * world for position in spread.round()}
-        self._found: dict[int, tuple] = {}
+        self._found: dict[int, tuple[TruthRecord, FoundArrays]] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Forget the last epoch's samples."""
@@ -41,7 +42,7 @@ class SamplePictures(Hook):
                 self._found[position] = (sample.truth, prediction)
 
     @master_only
-    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: "dict[str, float] | None" = None) -> None:
         """Draw and write the picture."""
         from ...visualization.draw import comparison, write_jpeg
 
@@ -54,7 +55,7 @@ class SamplePictures(Hook):
             write_jpeg(self.files.example(runner.epoch - 1), comparison(rows, self.dataset.metainfo["classes"]))
 
 
-def confident(prediction: dict, truth: dict, threshold: float) -> tuple[Instances, np.ndarray]:
+def confident(prediction: FoundArrays, truth: TruthRecord, threshold: float) -> tuple[Instances, Float32Array]:
     """Return the predicted instances with a score of ``threshold`` or more, and their scores ``(N,)``."""
     keep = prediction["scores"] >= threshold
     height, width = truth["height"], truth["width"]

@@ -10,6 +10,8 @@ from mmengine.runner import Runner
 
 from ...errors import TrainingError
 
+Losses = dict[str, torch.Tensor]
+
 
 class LossWatch(Hook):
     """Stops the run when the loss is not finite, and keeps the mean of the losses of an epoch.
@@ -26,7 +28,7 @@ class LossWatch(Hook):
     def __init__(self, label: str) -> None:
         self.label = label
         self.means: dict[str, float] = {}
-        self._pending: list[tuple[int, dict[str, torch.Tensor]]] = []
+        self._pending: list[tuple[int, Losses]] = []
         self._sums: dict[str, float] = {}
         self._count = 0
 
@@ -35,7 +37,7 @@ class LossWatch(Hook):
         model = getattr(runner.model, "module", runner.model)
         original = model.parse_losses
 
-        def looked_at(losses: dict) -> tuple:
+        def looked_at(losses: Losses) -> tuple[torch.Tensor, Losses]:
             total, parts = original(losses)
             if model.training and total.device.type == "cpu":
                 self._check(runner, runner.iter - runner.epoch * len(runner.train_dataloader), _numbers(parts))
@@ -78,5 +80,5 @@ class LossWatch(Hook):
             )
 
 
-def _numbers(losses: dict) -> dict[str, float]:
+def _numbers(losses: Losses) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in losses.items()}

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...metrics.metric_name import MetricName
+from ...storage.metrics_csv import Row
 from ...visualization.terminal import Bar, Terminal, duration
 from .checkpoint import WeightsKeeper
 from .csv_logger import TrainingLog
@@ -55,7 +56,7 @@ class ProgressLine(Hook):
             )
         self._bar.update(1)
 
-    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: "dict[str, float] | None" = None) -> None:
         """Write the epoch's line."""
         if not is_main_process():
             return
@@ -74,7 +75,7 @@ class ProgressLine(Hook):
                 self._said.add(reason)
                 self.terminal.line(f"{self.label}: {reason}")
 
-    def _reasons(self, runner: Runner, row: dict) -> list[str]:
+    def _reasons(self, runner: Runner, row: Row) -> list[str]:
         """Return sentences on numbers that are not there."""
         reasons = []
         objects, vanished = runner.val_loop.objects, runner.val_loop.vanished

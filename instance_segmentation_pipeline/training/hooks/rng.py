@@ -16,7 +16,7 @@ class RandomStates(Hook):
 
     priority = "VERY_LOW"
 
-    def __init__(self, states: "list | None") -> None:
+    def __init__(self, states: "list[rng_state.States] | None") -> None:
         self.states = states
 
     def before_train_epoch(self, runner: Runner) -> None:

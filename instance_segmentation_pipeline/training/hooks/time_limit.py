@@ -14,7 +14,7 @@ class StopAfter(Hook):
         self.expired = expired
         self.stopped = False
 
-    def after_val_epoch(self, runner: Runner, metrics: "dict | None" = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: "dict[str, float] | None" = None) -> None:
         """Ask the loop to stop, when it is time and epochs are left."""
         decision = [self.expired()]
         broadcast_object_list(decision)  # clocks differ, and all processes stop or none
