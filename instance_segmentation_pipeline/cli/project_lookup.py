@@ -74,7 +74,7 @@ def _is_meant(experiment: Any, by_default: Callable[[Any], bool], options: argpa
         return False
 
 
-def _experiments(project: Any) -> list:
+def _experiments(project: Any) -> list[Any]:
     """Return the experiments of a project; musket_core's own search goes round in circles of links."""
     from musket_core.experiment import Experiment
 
