@@ -1,11 +1,13 @@
 """What a dataset calls for each item: ``Augmentation`` in training, ``ColourTransforms`` everywhere."""
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from imgaug import augmenters as iaa
+from imgaug import parameters as iap
 from imgaug.augmentables.batches import UnnormalizedBatch
 from imgaug.augmentables.kps import KeypointsOnImage
 from imgaug.random import RNG
@@ -129,12 +131,28 @@ class _Seeding:
         self.sequence = sequence
         lists = (children for one in all_of(sequence) for children in one.get_children_lists())
         self.kept = [children for children in lists if isinstance(children, iaa.Augmenter)]
+        self.noises = [part for part in _parts(sequence, set()) if isinstance(part, iap.FrequencyNoise)]
 
     def seed(self, number: int) -> None:
         """Seed all; ``number`` is 0..2**31 - 1."""
         self.sequence.seed_(number)
         for position, children in enumerate(self.kept, 1):
             children.random_state = RNG(number + position)
+        for noise in self.noises:  # imgaug overwrites the corners of what it keeps there
+            noise._distance_matrix_cache = np.zeros((0, 0), np.float32)  # noqa: SLF001
+
+
+def _parts(thing: Any, seen: set[int]) -> Iterator[Any]:
+    """Give an augmenter and all that it holds: augmenters, parameters, generators of masks."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    yield thing
+    held = thing if isinstance(thing, (list, tuple)) else ()
+    held = [*held, *getattr(thing, "__dict__", {}).values()]
+    for part in held:
+        if isinstance(part, (list, tuple)) or type(part).__module__.startswith("imgaug."):
+            yield from _parts(part, seen)
 
 
 def _checked(image: Any) -> UInt8Array:

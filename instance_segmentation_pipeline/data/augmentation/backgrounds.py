@@ -50,7 +50,9 @@ class BackgroundReplacer(iaa.Augmenter):
     def _augment_batch_(self, batch: Any, random_state: Any, parents: list[Any], hooks: Any) -> Any:
         if not batch.nb_rows or float(random_state.uniform(0, 1)) < float(self.rate.draw_sample(random_state)):
             return batch
-        number = int(random_state.integers(0, len(self.files) or 1))
+        if not self.files:
+            self.find_files()
+        number = int(random_state.integers(0, len(self.files)))
         erosion = int(self.erosion.draw_sample(random_state))
         batch = self.augmenters.augment_batch_(batch, parents=[*parents, self], hooks=hooks)
         if batch.images is not None:
@@ -61,9 +63,6 @@ class BackgroundReplacer(iaa.Augmenter):
         return batch
 
     def _before(self, image: UInt8Array, objects: UInt8Array, number: int) -> UInt8Array:
-        if not self.files:
-            self.find_files()
-            number %= len(self.files)
         file = self.files[number]
         try:
             background = read_image(file).pixels

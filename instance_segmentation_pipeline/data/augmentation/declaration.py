@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from imgaug import augmenters as iaa
+from imgaug import parameters as iap
 
 from ...errors import ConfigError, UserError, one_line, shortened
 from .arguments import Form, check_names, converted, form_of, parameters_of
@@ -46,7 +47,8 @@ def built(declared: Any, key: str, around: Surroundings, colours_only: bool = Fa
     Raises:
         ConfigError: A name, an argument or a value is none that there is, or that masks cannot follow.
     """
-    return _Builder(around, colours_only).augmenters(declared, key, 0)
+    with iap.no_prefetching():  # numbers drawn in advance would outlive the seed of their item
+        return _Builder(around, colours_only).augmenters(declared, key, 0)
 
 
 class _Builder:

@@ -29,6 +29,9 @@ MOVED = 1e-3
 APART = 0.5
 """Pixels by which the proving points may lie off."""
 
+_TO_INDEX = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+_FROM_INDEX = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+
 
 class MaskFollower:
     """Hooks for ``augment_batch_`` of one image with masks; they stand in for ``imgaug.HooksImages``.
@@ -109,6 +112,8 @@ class MaskFollower:
         matrix = homography(before[:4], after[:4])
         if np.abs(projected(matrix, before[4:]) - after[4:]).max() > APART:
             raise ValueError(f"{type(augmenter).__name__} is no homography")
+        if getattr(augmenter, "fit_output", False):  # imgaug puts the corner pixels, not their corners, at the border
+            matrix = _FROM_INDEX @ matrix @ _TO_INDEX
         self.masks, shares = warped(self.masks, matrix, height, width)
         self.shares *= shares
 
@@ -118,9 +123,8 @@ class MaskFollower:
         given = self.probes(self.masks.height, self.masks.width)
         points = augmenter.augment_batch_(UnnormalizedBatch(keypoints=[given])).keypoints_aug[0]
         matrix = homography(given.to_xy_array()[:4].astype(float), points.to_xy_array()[:4].astype(float))
-        to_index, from_index = np.eye(3), np.eye(3)
-        to_index[:2, 2], from_index[:2, 2] = -0.5, 0.5
-        self.masks, shares = warped(self.masks, from_index @ matrix @ to_index, *(int(n) for n in points.shape[:2]))
+        size = (int(side) for side in points.shape[:2])
+        self.masks, shares = warped(self.masks, _FROM_INDEX @ matrix @ _TO_INDEX, *size)
         self.shares *= shares
         if (self.masks.height, self.masks.width) != (height, width):
             self.masks = self.masks.resized(height, width)
