@@ -173,7 +173,10 @@ def test_names_and_arguments_of_2019():
         {"HorizontalFlip": 1},
         {"Sequential": {"Fliplr": 1, "Add": {"range": [0, 0]}}},
         {"OneOf": {"value": [{"Fliplr": 1}]}},
-        [{"Sometimes": {"p": 1, "then_list": [{"Fliplr": 1}]}}, {"Sometimes": {"p": 0, "then_list": {"Fliplr": 1}, "else_list": "Noop"}}],
+        [
+            {"Sometimes": {"p": 1, "then_list": [{"Fliplr": 1}]}},
+            {"Sometimes": {"p": 0, "then_list": {"Fliplr": 1}, "else_list": "Noop"}},
+        ],
     ):
         _, after = augmentation(declared)(image, instances, 3)
         assert after.bboxes.tolist() == [[20, 10, 30, 20]], declared
