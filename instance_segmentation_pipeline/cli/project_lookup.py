@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,14 @@ def chosen(options: argparse.Namespace, by_default: Callable[[Any], bool]) -> li
         raise ConfigError(f"--project {root} is no project: it has no folder experiments.")
     if options.cache is not None:
         _use_cache(options)
-    found = {experiment.name(): experiment for experiment in _experiments(project_at(root))}
+    project = project_at(root)
+    found = {experiment.name(): experiment for experiment in _experiments(project)}
     found = dict(sorted(found.items(), key=lambda entry: _by_number(entry[0])))
     if not found:
         raise ConfigError(f"--project {root} has no experiment: none of the folders in experiments has a config.yaml.")
     if not wanted:
         return [experiment for experiment in found.values() if _is_meant(experiment, by_default, options)]
+    found.update(_linked(project, [name for name in wanted if name not in found]))
     for name in wanted:
         if name not in found:
             known = ", ".join(sorted(found))
@@ -81,6 +83,14 @@ def _experiments(project: Any) -> list[Any]:
     folders = [path.parent for path in config_files(Path(project.experimentsPath()))]
     outermost = [folder for folder in folders if not any(other in folder.parents for other in folders)]
     return [Experiment(str(folder), project=project) for folder in outermost]
+
+
+def _linked(project: Any, names: Sequence[str]) -> dict:
+    """Return the experiments of these names that only a link names, such as ``latest``."""
+    found = {
+        name: project.byName(name) for name in names if ".." not in Path(name).parts and not Path(name).is_absolute()
+    }
+    return {name: experiment for name, experiment in found.items() if experiment is not None}
 
 
 def project_at(root: Path) -> Any:

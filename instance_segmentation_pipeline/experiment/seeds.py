@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from ..config.loader import HEADER, common_of, read_config
+from ..launch.job_environment import leads
 from ..metrics.fold_statistics import over_folds
 from ..storage.atomic import write_yaml
 from ..storage.experiment_files import ExperimentFiles
@@ -55,7 +56,7 @@ class SeedRuns(Generic[Config]):
         changed = {name: value for name, value in values.items() if value != written[name]}
         properties = {**read_config(lead.config, common_of(lead.config)), **changed, **own}
         properties = {name: value for name, value in properties.items() if value is not None}
-        if not files.config.exists() or read_config(files.config) != properties:
+        if leads() and (not files.config.exists() or read_config(files.config) != properties):
             write_yaml(files.config, properties, f"{HEADER}\n")
         return self._make({**copy.deepcopy(dict(values)), **own}, files)
 

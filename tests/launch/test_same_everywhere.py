@@ -15,7 +15,25 @@ from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 pytestmark = pytest.mark.slow
 
 SCRIPT = """
-import json, sys
+import json, os, sys
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+def told(event, arguments):
+    if os.environ.get("RANK", "0") == "0":
+        return
+    if event in ("os.rename", "os.remove", "os.mkdir", "os.link", "os.truncate"):
+        changed = [one for one in arguments[:2] if isinstance(one, str)]
+    elif event == "open" and (arguments[2] or 0) & WRITING:
+        changed = [arguments[0]]
+    else:
+        return
+    for name in changed:
+        if str(name).startswith(sys.argv[1]):
+            os.write(notes, f"{event} {name}\\n".encode())
+
+notes = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+sys.addaudithook(told)
 from musket_core import generic
 from instance_segmentation_pipeline.launch import ray_cluster
 
@@ -71,10 +89,10 @@ def test_a_run_means_the_same(ways, add_experiment, project, tmp_path):
             extra="folds_count: 3\n",
             replace=[("  - epochs: 1\n", "  - epochs: 2\n  - epochs: 1\n"), ("imagesPerGpu: 4", "imagesPerGpu: 2")],
         )
-    script = tmp_path / "script.py"
+    script, notes = tmp_path / "script.py", tmp_path / "notes"
     script.write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, *program, str(script), str(project), json.dumps(attributes)],
+        [sys.executable, *program, str(script), str(project), json.dumps(attributes), str(notes)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -100,6 +118,7 @@ def test_a_run_means_the_same(ways, add_experiment, project, tmp_path):
     assert all(path.stem.endswith(".0") and len(read_rows(path)) == 1 for path in began)
     assert not late.summary.exists()
     assert not list(project.rglob("fit.lock"))
+    assert notes.read_text() == "", "the first process of a net alone writes"
 
 
 def items(stage):

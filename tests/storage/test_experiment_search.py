@@ -1,8 +1,11 @@
 """Experiments below a folder, however links lead: found once each, and the search ends."""
 
+import argparse
+
 import pytest
 
-from instance_segmentation_pipeline.cli.project_lookup import _experiments, project_at
+from instance_segmentation_pipeline.cli.project_lookup import _experiments, chosen, project_at
+from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.storage.experiment_search import config_files
 
 
@@ -54,3 +57,14 @@ def test_experiments_elsewhere_are_found_once(root, tmp_path):
     for name in ("first", "second"):
         (root / "experiments" / name).symlink_to(tmp_path / "elsewhere")
     assert found(root) == ["b", "first/d", "group/c"]
+
+
+def test_a_link_is_a_name_that_can_be_given(root):
+    (root / "experiments" / "latest").symlink_to("b")
+    (root / "experiments" / "gone").symlink_to("nowhere")
+    options = argparse.Namespace(project=root, name=["latest"], cache=None)
+    assert [experiment.name() for experiment in chosen(options, bool)] == ["latest"]
+    for name in ("gone", "../experiments/b", str(root / "experiments" / "b")):
+        options.name = [name]
+        with pytest.raises(ConfigError, match="is no experiment of"):
+            chosen(options, bool)
