@@ -85,7 +85,7 @@ def _experiments(project: Any) -> list[Any]:
     return [Experiment(str(folder), project=project) for folder in outermost]
 
 
-def _linked(project: Any, names: Sequence[str]) -> dict:
+def _linked(project: Any, names: Sequence[str]) -> dict[str, Any]:
     """Return the experiments of these names that only a link names, such as ``latest``."""
     found = {
         name: project.byName(name) for name in names if ".." not in Path(name).parts and not Path(name).is_absolute()
