@@ -78,6 +78,21 @@ def taken_from_common(path: Path, common: "Path | None") -> dict[str, Any]:
     return {key: value for key, value in read_mapping(common).items() if own.get(key) is None}
 
 
+def origin_of(path: Path, key: str, entry: "str | None" = None) -> Path:
+    """Return the file that gives an experiment a property, or an entry of one: its own YAML, or ``common.yaml``."""
+    common = common_of(path)
+    try:
+        given = {} if common is None or not os.path.lexists(common) else read_mapping(common)
+        own = read_mapping(path).get(key)
+    except ConfigError:
+        return path
+    if common is None or given.get(key) is None:
+        return path
+    if entry is None or not isinstance(own, dict):
+        return common if own is None else path
+    return common if entry not in own and entry in given[key] else path
+
+
 def common_of(path: Path) -> "Path | None":
     """Return the ``common.yaml`` of the project that an experiment's YAML lies in, ``None`` outside a project."""
     project = project_of(path)

@@ -13,6 +13,7 @@ from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
 from .refusals import refusal
+from .step_chain import check_declarations, steps_of
 
 Value = TypeVar("Value")
 Check = Callable[[Any], Any]
@@ -166,6 +167,12 @@ def _augmenters(value: Value) -> Value | None:
     return value or None
 
 
+def _chain(value: object) -> object:
+    if not isinstance(value, (str, dict, list)) or not value:
+        raise ValueError
+    return value
+
+
 def _optimizer(value: object) -> "str | dict[str, Any]":
     if isinstance(value, dict):
         if not isinstance(value.get("type"), str):
@@ -204,6 +211,9 @@ def _augmentation(value: Value) -> Value:
 AUGMENTERS = "a mapping of imgaug's augmenters to their arguments, or a list of such"
 TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, or a mapping with flips and scales"
 
+CHAIN = "a step's name, a mapping of it to its arguments, or a list of these"
+DATASET = "a provider's name, a mapping of it to its arguments, or a list of it and the steps behind it"
+
 STAGE_PROPERTIES = (
     _numeric("epochs", Integer(1, 1_000_000), None, "how many epochs the stage trains", True),
     _numeric("lr", RATES, None, "learning rate of this stage"),
@@ -228,8 +238,10 @@ PROPERTIES = (
     _numeric("workersPerGpu", Integer(0, 1000), None, "processes that load data"),
     _numeric("inference_batch", COUNTS, None, "batch size of evaluation"),
     Property("amp", "true or false", _boolean, False, "mixed precision on CUDA devices"),
-    Property("dataset", "a provider's name, or a mapping of it to its arguments", _dataset, None, "the dataset"),
+    Property("dataset", DATASET, _dataset, None, "the dataset"),
     Property("datasets", "a mapping of names to datasets", _mapping, {}, "further datasets, by name"),
+    Property("preprocessing", CHAIN, _chain, None, "steps that every item goes through"),
+    Property("declarations", "a mapping of names to chains of steps", _mapping, {}, "chains of steps by name"),
     Property("datasets_path", "a path", _text, None, "folder that dataset providers run in"),
     Property("imports", "a module's name or a list of names", _names, [], "Python modules to import"),
     Property("bboxOrder", "yxyx or xyxy", _one_of("yxyx", "xyxy"), None, "coordinate order of the dataset's boxes"),
@@ -296,7 +308,18 @@ def check_given(raw: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: An unknown key, or a wrong type or value.
     """
-    _check(raw, tuple(replace(entry, required=False) for entry in PROPERTIES), "")
+    _check_chains(_check(raw, tuple(replace(entry, required=False) for entry in PROPERTIES), ""))
+
+
+def _check_chains(checked: Mapping[str, Any]) -> None:
+    """See to it that chains of steps are such, as far as the YAML alone tells."""
+    declared = checked["declarations"]
+    check_declarations(declared)
+    chains = {key: checked[key] for key in ("preprocessing", "dataset")}
+    chains.update({f"datasets.{name}": one for name, one in checked["datasets"].items()})
+    for where, chain in chains.items():
+        if isinstance(chain, list) or (where == "preprocessing" and chain is not None):
+            steps_of(chain, declared, where)
 
 
 def _check(raw: Mapping[str, Any], table: tuple[Property, ...], prefix: str) -> dict[str, Any]:

@@ -76,6 +76,8 @@ class DataSettings(Group):
 
     dataset: Any
     datasets: dict[str, Any]
+    preprocessing: Any
+    declarations: dict[str, Any]
     datasets_path: "str | None"
     imports: list[str]
     classes: "int | None"

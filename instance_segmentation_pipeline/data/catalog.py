@@ -7,13 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..config.loader import project_of
+from ..config.loader import origin_of, project_of
 from ..config.settings import DataSettings
 from ..errors import ConfigError, nearest
 from .cross_validation import root_of
 from .data_folder import DataFolder, FolderDataSet
 from .item_cache import ItemCache
-from .providers import declared_dataset, project_modules
+from .preprocessing.item_steps import is_preprocessed, mark_preprocessed
+from .providers import Declarations, declared_dataset, preprocessing_chain, project_modules
 from .splits import item_labels
 
 BUILT_IN = ("train", "validation", "holdout")
@@ -73,12 +74,15 @@ class DatasetCatalog:
 
     def __init__(self, settings: DataSettings, paths: ProjectPaths, given: Any = None) -> None:
         self.settings, self.paths, self.given = settings, paths, given
-        self._main = given
+        self._main: Any = None
+        self._gone_through: tuple[Any, Any] | None = None
         self._named: dict[str, Any] = {}
 
     @property
     def known(self) -> Any:
         """The dataset to train on where it was given or made already, else ``None``."""
+        if self._main is None and self.given is not None:
+            self._main = self.preprocessed(self.given)
         return self._main
 
     @property
@@ -97,7 +101,7 @@ class DatasetCatalog:
             ConfigError: There is none.
             UserError: Its provider cannot be found, or failed.
         """
-        if self._main is None:
+        if self.known is None:
             if self.settings.dataset is None:
                 raise ConfigError(f"{self.paths.config}: no dataset: give the property dataset, or call fit(dataset).")
             self._main = self.make()
@@ -134,14 +138,44 @@ class DatasetCatalog:
 
     def gives_xyxy(self) -> bool:
         """Say whether the dataset to train on gives boxes as ``x1, y1, x2, y2``, as musket_core's own does."""
-        return bool(getattr(root_of(self._main), "gives_xyxy", False))
+        return bool(getattr(root_of(self.known), "gives_xyxy", False))
+
+    def preprocessed(self, dataset: Any) -> Any:
+        """Return a dataset of the user's with ``preprocessing`` around it, where it has not gone through it yet.
+
+        Raises:
+            UserError: A step is not known, or failed.
+        """
+        if self.settings.preprocessing is None or is_preprocessed(dataset):
+            return dataset
+        if self._gone_through is None or self._gone_through[0] is not dataset:
+            with self.paths.data_folder().entered():
+                made = preprocessing_chain(self._declarations(None)).around(dataset)
+            mark_preprocessed(made)
+            self._gone_through = (dataset, made)
+        return self._gone_through[1]
+
+    def _declarations(self, name: "str | None") -> Declarations:
+        """Return what the dataset, or an entry of ``datasets``, is read with."""
+        config = self.paths.config
+        return Declarations(
+            imports=self.modules(),
+            where=origin_of(config, "dataset") if name is None else origin_of(config, "datasets", name),
+            chains=self.settings.declarations,
+            preprocessing=self.settings.preprocessing,
+            preprocessed_at=origin_of(config, "preprocessing"),
+            cache=self.paths.project / ".cache",
+        )
 
     def _made(self, declaration: Any, name: "str | None") -> Any:
         folder = self.paths.data_folder()
         with folder.entered():
-            made: Any = declared_dataset(declaration, self.modules(), self.paths.config)
+            key = "dataset" if name is None else f"datasets.{name}"
+            made: Any = declared_dataset(declaration, self._declarations(name), key)
         if name is not None and not hasattr(made, "name"):
             made.name = name
+        if self.settings.preprocessing is not None:
+            mark_preprocessed(made)
         return FolderDataSet(made, folder)
 
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from ..storage.digests import digest
 from .data_folder import FolderDataSet, inner_of
-from .item_reader import ItemReader
 from .protocols import Dataset
 
 SAMPLE = 16
@@ -39,7 +38,15 @@ class Digest(Protocol):
         ...
 
 
-def dataset_mark(source: Dataset, reader: ItemReader) -> str:
+class ReadsImages(Protocol):
+    """Reads the image of an item, as ``ItemReader`` does."""
+
+    def image(self, source: Dataset, index: int, /) -> "tuple[str, Any]":
+        """Return id and image of item ``index``."""
+        ...
+
+
+def dataset_mark(source: Dataset, reader: ReadsImages) -> str:
     """Return what stands for a dataset in a fingerprint.
 
     These are its length, what it holds for each item, its plain settings, and ids and pixels of ``SAMPLE`` items. What

@@ -3,9 +3,11 @@
 musket_core turns an exception inside a provider to ``None``; here it keeps its place and its words.
 """
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -13,8 +15,10 @@ from typing import Any, cast
 from musket_core import builtin_datasets, datasets, net_declaration
 from musket_core.configloader import PythonFunction, PythonType
 
-from ..errors import ConfigError, DatasetError, UserError, nearest, one_line
+from ..config.step_chain import BUILT_IN, steps_of
+from ..errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
 from .dataset_length import length_of
+from .preprocessing.chain import Chain, Place
 from .protocols import Dataset
 
 Provider = Callable[..., Any]
@@ -35,30 +39,101 @@ def project_modules(project: Path) -> list[str]:
     return names
 
 
-def declared_dataset(declaration: object, imports: Sequence[str], where: Path) -> Dataset:
+@dataclass(frozen=True)
+class Declarations:
+    """What the declarations of datasets are read with.
+
+    Attributes:
+        imports: Names of the modules to look for providers and preprocessors in.
+        where: The YAML file, for messages.
+        chains: ``declarations``: chains by name.
+        preprocessing: The chain that every provider's dataset goes through, as the YAML has it.
+        preprocessed_at: The YAML file that has it, for messages.
+        cache: The folder of disk caches.
+    """
+
+    imports: Sequence[str]
+    where: Path
+    chains: "Mapping[str, Any]" = field(default_factory=dict)
+    preprocessing: Any = None
+    preprocessed_at: "Path | None" = None
+    cache: Path = Path(".cache")
+
+
+def declared_dataset(declaration: Any, given: Declarations, key: str = "dataset") -> Dataset:
     """Return the dataset that a declaration describes.
 
     Args:
         declaration: A provider's name; or a mapping of it to its arguments (nothing, a list, a mapping or one
             value); or a mapping with the keys ``train``, ``validation`` and ``holdout`` to such mappings; or a list of
-            a provider and preprocessors, as musket_core has them.
-        imports: Names of the modules to look for the provider in.
-        where: The YAML file, for messages.
+            a provider and the steps behind it; or the name of a declared list.
+        given: What it is read with.
+        key: Where the YAML has it, for messages.
 
     Raises:
         UserError: No such provider, or it failed.
     """
     if isinstance(declaration, dict):
-        _check_mapping(declaration, where)
-    modules = _register(imports, where)
+        _check_mapping(declaration, given.where)
+    maker = _Maker(given, _register(given.imports, given.where))
     if isinstance(declaration, dict) and declaration and set(declaration) <= set(PARTS):
-        return _parts(declaration, modules, where)
-    if isinstance(declaration, str):
-        return _provided(declaration, None, modules, where)
-    if isinstance(declaration, dict) and len(declaration) == 1:
-        ((name, arguments),) = declaration.items()
-        return _provided(name, arguments, modules, where)
-    return _composed(declaration, where)
+        return _parts(declaration, maker, key)
+    return maker.made(declaration, key)
+
+
+def preprocessing_chain(given: Declarations) -> Chain:
+    """Return the chain of ``preprocessing``, ready to be put around datasets; of no steps where there is none.
+
+    Raises:
+        ConfigError: A step is not known, or is given wrong arguments.
+    """
+    return _Maker(given, _register(given.imports, given.where)).preprocessing
+
+
+class _Maker:
+    """Makes datasets of providers, with the steps behind them and those of ``preprocessing``."""
+
+    def __init__(self, given: Declarations, modules: Sequence[ModuleType]) -> None:
+        self.given, self.modules = given, modules
+        self.place = Place(modules, list(given.chains), given.cache)
+        self.preprocessing = Chain((), self.place)
+        if given.preprocessing is not None:
+            with _named(given.preprocessed_at or given.where):
+                steps = steps_of(given.preprocessing, given.chains, "preprocessing")
+                self.preprocessing = Chain(steps, self.place)
+
+    def made(self, declaration: Any, key: str) -> Dataset:
+        """Return the dataset of one provider."""
+        where = self.given.where
+        if isinstance(declaration, dict) and len(declaration) == 1:
+            ((name, arguments),) = declaration.items()
+        else:
+            name, arguments = declaration, None
+        if isinstance(name, str) and name not in self.given.chains:
+            return self._preprocessed(_provided(name, arguments, self.modules, where))
+        with _named(where):
+            steps = steps_of(declaration, self.given.chains, key)
+            if not steps or steps[0].name in BUILT_IN:
+                raise ConfigError(f"{key} has no provider before its steps: begin with one.")
+            chain = Chain(steps[1:], self.place)
+        provided = _provided(steps[0].name, steps[0].arguments, self.modules, where)
+        with _named(where):
+            made = chain.around(provided)
+        return self._preprocessed(made)
+
+    def _preprocessed(self, made: Dataset) -> Dataset:
+        with _named(self.given.preprocessed_at or self.given.where):
+            return cast(Dataset, self.preprocessing.around(made))
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the name of a file before what is wrong with a chain in it."""
+    try:
+        yield
+    except UserError as error:
+        told = str(error)
+        raise type(error)(told if told.startswith(str(path)) else f"{path}: {told}") from error
 
 
 def _check_mapping(declaration: Mapping[str, Any], where: Path) -> None:
@@ -147,13 +222,20 @@ def _call_arguments(arguments: object) -> tuple[list[Any], dict[str, Any]]:
     return (arguments, {}) if isinstance(arguments, list) else ([arguments], {})
 
 
-def _parts(declaration: Mapping[str, Any], modules: Sequence[ModuleType], where: Path) -> Dataset:
+def _parts(declaration: Mapping[str, Any], maker: _Maker, key: str) -> Dataset:
     """Join the datasets of train, validation and holdout to one that carries its fold and holdout."""
     made: dict[str, list[Dataset]] = {part: [] for part in PARTS}
     for part, providers in declaration.items():
+        where = f"{key}.{part}"
+        if isinstance(providers, list) and providers:
+            made[part] = [maker.made(providers, where)]
+            continue
         if not isinstance(providers, dict):
-            raise ConfigError(f"{where}: dataset.{part} is {providers!r}, expected a mapping of providers.")
-        made[part] = [_provided(name, arguments, modules, where) for name, arguments in providers.items()]
+            raise ConfigError(
+                f"{maker.given.where}: {where} is {shortened(providers)}, expected a mapping of providers, or a "
+                "list of one and its steps."
+            )
+        made[part] = [maker.made({name: arguments}, where) for name, arguments in providers.items()]
     joined: Any = datasets.CompositeDataSet([dataset for part in PARTS for dataset in made[part]])
     ranges, start = {}, 0
     for part in PARTS:
@@ -165,16 +247,6 @@ def _parts(declaration: Mapping[str, Any], modules: Sequence[ModuleType], where:
     if ranges["holdout"]:
         joined.holdoutArr = ranges["holdout"]
     return cast(Dataset, joined)
-
-
-def _composed(declaration: object, where: Path) -> Dataset:
-    """Leave a list of providers and preprocessors to musket_core."""
-    try:
-        made = net_declaration.create_dataset_from_config({}, declaration, [])
-    except (Exception, SystemExit) as error:
-        text = one_line(error)
-        raise DatasetError(f"{where}: the dataset {declaration!r} cannot be made: {text}.") from error
-    return _checked(made, "the dataset", where)
 
 
 def _checked(made: Any, what: str, where: Path) -> Dataset:

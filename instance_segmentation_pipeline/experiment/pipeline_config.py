@@ -163,7 +163,7 @@ class PipelineConfig(Fitting, Predicting, Scoring, GenericImageTaskConfig):
     def use_dataset(self, dataset: Any) -> None:
         """Train on this dataset, in place of the one that ``dataset`` declares."""
         datasets = self.parts.datasets
-        if dataset is not datasets.known:
+        if dataset is not datasets.known and dataset is not datasets.given:
             self._shared.datasets = DatasetCatalog(datasets.settings, datasets.paths, dataset)
 
     @property
@@ -226,7 +226,11 @@ class PipelineConfig(Fitting, Predicting, Scoring, GenericImageTaskConfig):
         return self.parts.folds.part(self._or_own(ds), kind, fold[0] if isinstance(fold, list) else fold)
 
     def _or_own(self, ds: Any) -> Any:
-        return self.get_dataset() if ds is None else ds
+        return self.get_dataset() if ds is None else self.preprocessed(ds)
+
+    def preprocessed(self, dataset: Any) -> Any:
+        """Return a dataset as it is after ``preprocessing``; itself where there is none, or it has gone through it."""
+        return self.parts.datasets.preprocessed(dataset)
 
     def fold_count(self) -> int:
         """Return how many folds there are: of the dataset, where it was asked for, else ``folds_count``, or trained."""

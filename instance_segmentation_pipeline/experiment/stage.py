@@ -6,6 +6,7 @@ from typing import Any
 
 from musket_core.datasets import SubDataSet
 
+from ..config.step_chain import described, steps_of
 from ..data.splits import class_balanced
 from ..errors import WeightsError
 from ..launch.job_environment import leads
@@ -120,9 +121,14 @@ class DetectionStage:
             primary_metric=f"{cfg.primary()} ({cfg.primary().mode})",
             augmentation=cfg.augmentation,
             transforms=cfg.transforms,
+            preprocessing=self._preprocessing(),
             stages={str(number): {"epochs": one.epochs, "lr": one.lr} for number, one in self._before(ec)},
             **{"training items": items},
         )
+
+    def _preprocessing(self) -> "str | None":
+        chain = self.cfg.preprocessing
+        return None if chain is None else described(steps_of(chain, self.cfg.declarations, "preprocessing"))
 
     def _before(self, ec: Any) -> list:
         return list(enumerate(self.cfg.stages))[: ec.stage]

@@ -53,6 +53,7 @@ class Predicting(FolderPredicting):
     executor: Callable[[], Any]
     augmenters_of: Callable[[str], Any]
     get_dataset: Callable[..., Any]
+    preprocessed: Callable[[Any], Any]
     kfold: Callable[..., Any]
     trained: Callable[[], TrainedFolds]
     members: Callable[[], list]
@@ -255,7 +256,7 @@ class Predicting(FolderPredicting):
         entries of ``datasets``.
         """
         if not isinstance(dataset, str):
-            return dataset
+            return self.preprocessed(dataset)
         numbered = re.fullmatch(r"(validation|train)(\d{1,9})", dataset)
         if numbered is not None:
             self.get_dataset()
@@ -367,6 +368,7 @@ class Predicting(FolderPredicting):
 
     def create_writeable_dataset(self, dataset: Any, dsPath: str) -> PredictionStore:
         """Return an empty store for predictions on a dataset."""
+        dataset = self.preprocessed(dataset)
         made_from = json.dumps({"dataset": self._mark(dataset)})
         return PredictionStore(dataset, Path(dsPath), self.reader().bbox_order, made_from)
 
@@ -376,6 +378,7 @@ class Predicting(FolderPredicting):
         Raises:
             DatasetError: It cannot be read, or holds predictions on another dataset.
         """
+        ds = self.preprocessed(ds)
         store = PredictionStore(ds, Path(path), self.reader().bbox_order)
         store.open(self._mark(ds))
         return store

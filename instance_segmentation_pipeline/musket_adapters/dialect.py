@@ -11,9 +11,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..config.loader import HEADER, check_version, common_of, first_line, is_ours, read_config, taken_from_common
+from ..config.loader import (
+    HEADER,
+    check_version,
+    common_of,
+    first_line,
+    is_ours,
+    read_config,
+    read_mapping,
+    taken_from_common,
+)
 from ..config.schema import check_given
+from ..config.step_chain import check_used
 from ..errors import ConfigError, shortened
+from ..storage.experiment_files import ExperimentFiles
 from ..storage.regular_file import open_regular
 
 _ANY_HEADER = re.compile(r"#\s*%\s*Musket\b", re.IGNORECASE)
@@ -82,6 +93,8 @@ def parse_with_dialect(upstream: Parse) -> Parse:
             check_given(taken)
         with _naming(path):
             config = Dialect().instantiate(properties)
+            if path.name != ExperimentFiles.CONCRETE:  # a seed's has what the experiment and common.yaml declare
+                check_used(read_mapping(path).get("declarations") or {}, properties)
         config.path = str(path)
         for key in ("augmentation", "transforms"):
             with _naming(common if key in taken and common is not None else path):
