@@ -3,11 +3,10 @@
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.processes import PATIENCE, PROGRAM
 from tests.support.project import FAST, SHAPES, SMALL_CONFIG, TWO_BY_TWO, TWO_STAGES
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -67,7 +66,7 @@ def trained(tmp_path_factory):
 def run():
     """Return a function that runs a command and gives back the completed process, output as text."""
 
-    def call(*command, cwd=None, env=None, timeout=240):
+    def call(*command, cwd=None, env=None, timeout=PATIENCE):
         environment = {"OMP_NUM_THREADS": "2", **os.environ, **(env or {})}
         return subprocess.run(
             [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
@@ -79,8 +78,7 @@ def run():
 @pytest.fixture
 def musket(run):
     """Return a function that runs the ``musket`` command of this environment."""
-    program = Path(sys.executable).parent / "musket"
-    return lambda *arguments, **options: run(program, *arguments, **options)
+    return lambda *arguments, **options: run(PROGRAM, *arguments, **options)
 
 
 def pytest_collection_modifyitems(items):

@@ -11,6 +11,7 @@ from instance_segmentation_pipeline.config.schema import PROPERTIES, STAGE_PROPE
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.launch.job_environment import place
 from instance_segmentation_pipeline.launch.process_group import patience
+from tests.support.processes import PATIENCE
 
 LEAST = {"configPath": "a.py", "stages": [{"epochs": 1}]}
 NUMERIC = [(entry, "") for entry in PROPERTIES if isinstance(entry.check, (Integer, Number))]
@@ -202,7 +203,7 @@ def test_an_environment_variable_that_is_no_number(monkeypatch, value):
 def test_importing_reads_no_environment(monkeypatch):
     code = "import instance_segmentation_pipeline.launch.process_group, instance_segmentation_pipeline.launch.torchrun"
     environment = {"MUSKET_MMDETECTION_GROUP_TIMEOUT": "abc", "PATH": "/usr/bin:/bin"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT"])

@@ -15,6 +15,7 @@ from musket_core.projects import Project
 
 from instance_segmentation_pipeline.data.data_folder import DataFolder, FolderDataSet
 from tests.support.datasets import shapes
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -254,11 +255,11 @@ def test_processes_that_begin_while_a_thread_reads(here, tmp_path):
     def hold():
         with DataFolder(tmp_path / "other", tmp_path).entered():
             going.set()
-            done.wait(30)
+            done.wait(PATIENCE)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert going.wait(30)
+    assert going.wait(PATIENCE)
 
     class Indexed(torch.utils.data.Dataset):
         def __len__(self):

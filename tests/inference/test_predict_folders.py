@@ -21,6 +21,7 @@ from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.inference.detector import Detector
 from instance_segmentation_pipeline.storage.file_names import file_name_of
 from tests.support.datasets import shapes
+from tests.support.processes import PATIENCE
 from tests.support.project import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -259,7 +260,7 @@ with CocoWriter(Path({str(tmp_path / "predictions.json")!r}), ["disc"]) as writt
         written.add(f"{{number}}.png", _found())
     os.kill(os.getpid(), 9)
 """
-    assert subprocess.run([sys.executable, "-c", program], timeout=120, check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE, check=False).returncode == -9
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
     assert [line["image"]["file_name"] for line in lines] == ["0.png", "1.png", "2.png"]
     assert [len(line["annotations"]) for line in lines] == [2, 2, 2]

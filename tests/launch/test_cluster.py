@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 
 import pytest
 import yaml
@@ -17,6 +16,7 @@ from instance_segmentation_pipeline.launch.ray_cluster import RayCluster
 from instance_segmentation_pipeline.storage.atomic import write_atomically
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from tests.support.datasets import shapes
+from tests.support.processes import PATIENCE, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -35,22 +35,31 @@ def cluster():
 
 
 def node(cluster):
-    return cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    """Add a node; however long it takes to be there."""
+    added = cluster.add_node(wait=False, num_cpus=1, object_store_memory=80_000_000)
+    cluster.wait_for_nodes(PATIENCE)
+    return added
 
 
 @pytest.mark.parametrize("copied", [False, True], ids=["shared", "copied"])
-def test_a_fold_whose_node_is_lost_goes_on_from_its_last_checkpoint(cluster, add_experiment, capfd, copied):
-    path = add_experiment(extra="folds_count: 2\n", replace=[("  - epochs: 1\n", "  - epochs: 12\n")])
-    first, _ = node(cluster), node(cluster)
+def test_a_fold_whose_node_is_lost_goes_on_from_its_last_checkpoint(
+    cluster, add_experiment, capfd, monkeypatch, copied
+):
+    path = add_experiment(extra="folds_count: 2\n", replace=[("  - epochs: 1\n", "  - epochs: 16\n")])
+    nodes = {added.node_id: added for added in (node(cluster), node(cluster))}
+    gangs, gather = [], ray.util.placement_group
+    monkeypatch.setattr(
+        ray.util, "placement_group", lambda *given, **more: gangs.append(gather(*given, **more)) or gangs[-1]
+    )
     seen = {}
     cfg = generic.parse(str(path))
 
     def lose_a_node():
         files = cfg.files.stage(0, 0)
-        while not files.last_weights.exists() or len(read_rows(files.metrics)) < 3:
-            time.sleep(0.1)
+        wait_until(lambda: files.last_weights.exists() and len(read_rows(files.metrics)) >= 3)
         seen["epochs"] = len(read_rows(files.metrics))
-        cluster.remove_node(first, allow_graceful=False)
+        where = ray.util.placement_group_table(gangs[0])["bundles_to_node_id"][0]  # that of fold 0
+        cluster.remove_node(nodes[where], allow_graceful=False)
 
     threading.Thread(target=lose_a_node, daemon=True).start()
     if copied:  # nothing holds the folder's lock: for the nodes it is another one than that of this run
@@ -69,7 +78,7 @@ def test_a_fold_whose_node_is_lost_goes_on_from_its_last_checkpoint(cluster, add
     for fold in (0, 1):
         assert f"fold {fold}: trained on" in out
         rows = read_rows(generic.parse(str(path)).files.stage(fold, 0).metrics)
-        assert [row["epoch"] for row in rows] == list(range(12))
+        assert [row["epoch"] for row in rows] == list(range(16))
     assert yaml.safe_load((path.parent / "summary.yaml").read_text())["folds"] == [0, 1]
 
 

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError
+from instance_segmentation_pipeline.launch import process_group
 from instance_segmentation_pipeline.launch.process_group import run_group
+from tests.support.processes import PATIENCE, PROGRAM, of_session, single_threaded, started, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -52,40 +54,19 @@ def shown(address):
 LOOPBACK = {"127.0.0.1", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 
 
-def of_session(session):
-    """Return the processes of a session."""
-    found = []
-    for folder in glob.glob("/proc/[0-9]*"):
-        try:
-            words = Path(folder, "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(words[3]) == session:
-            found.append(int(Path(folder).name))
-    return found
-
-
-def test_only_loopback_listens_during_gpus_per_net_2(add_experiment):
+def test_only_loopback_listens_during_gpus_per_net_2(add_experiment, tmp_path):
     """From the first moment to the last, all processes of the command are watched."""
     path = add_experiment(replace=[("  - epochs: 1\n", "  - epochs: 3\n")])
-    command = [Path(sys.executable).parent / "musket", "fit", "--project", path.parents[2], "--gpus_per_net", 2]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "nothing-of-this-name"}
-    with subprocess.Popen(
-        [str(part) for part in command],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        seen, most = {}, 0
+    environment = single_threaded(GLOO_SOCKET_IFNAME="nothing-of-this-name", TMPDIR=str(tmp_path))
+    seen, most = {}, 0
+    with started(PROGRAM, "fit", "--project", path.parents[2], "--gpus_per_net", 2, env=environment) as process:
         while process.poll() is None:
             members = of_session(process.pid)
             most = max(most, len(members))
             for address, ports in listeners(members).items():
                 seen.setdefault(address, set()).update(ports)
             time.sleep(0.02)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert most >= 3
     assert seen, "nothing was seen to listen: the check sees nothing"
@@ -93,7 +74,7 @@ def test_only_loopback_listens_during_gpus_per_net_2(add_experiment):
     assert "Warning" not in err, err
     assert "[W" not in err, err
     assert "GLHF" not in err, err
-    assert not list(Path(tempfile.gettempdir()).glob("musket-group-*"))
+    assert not list(tmp_path.glob("musket-group-*"))
 
 
 def test_the_check_sees_who_listens_everywhere():
@@ -188,6 +169,9 @@ DEATHS = {
 @pytest.mark.parametrize(("act", "words"), DEATHS.values(), ids=DEATHS)
 def test_who_failed_is_named_and_nothing_is_left(act, words, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(
+        process_group, "GRACE", PATIENCE
+    )  # however busy the machine is, the one that failed has its say
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(TrainingError, match=words):
         run_group(on_second(act), ["cpu", "cpu"])
@@ -201,10 +185,10 @@ def children():
 
 
 def test_one_that_does_not_answer_is_named(monkeypatch):
-    monkeypatch.setenv("MUSKET_MMDETECTION_GROUP_TIMEOUT", "0.03")
-    words = "process 1 of 2 that trained one net did not answer for 0:00:01.8.*: .*MUSKET_MMDETECTION_GROUP_TIMEOUT"
+    monkeypatch.setenv("MUSKET_MMDETECTION_GROUP_TIMEOUT", "0.1")
+    words = "process 1 of 2 that trained one net did not answer for 0:00:06: .*MUSKET_MMDETECTION_GROUP_TIMEOUT"
     with pytest.raises(TrainingError, match=words):
-        run_group(on_second(lambda: time.sleep(600)), ["cpu", "cpu"])
+        run_group(on_second(lambda: time.sleep(3600)), ["cpu", "cpu"])
     assert children() == []
 
 
@@ -226,7 +210,7 @@ def test_no_process_and_no_folder_outlive_the_program(tmp_path, number):
 
         def wait(device):
             pathlib.Path(sys.argv[1], "pid" + os.environ["RANK"]).write_text(str(os.getpid()))
-            time.sleep(600)
+            time.sleep(3600)
 
         run_group(wait, ["cpu", "cpu"])
         """
@@ -234,18 +218,10 @@ def test_no_process_and_no_folder_outlive_the_program(tmp_path, number):
     told, scratch = tmp_path / "told", tmp_path / "scratch"
     told.mkdir()
     scratch.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(told)],
-        env={**os.environ, "TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while len(list(told.iterdir())) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    process.wait(60)
-    while of_session(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert of_session(process.pid) == []
+    environment = single_threaded(TMPDIR=str(scratch))
+    with started(sys.executable, "-c", script, told, env=environment, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: len(list(told.iterdir())) == 2, process)
+        process.send_signal(number)
+        process.wait(PATIENCE)
+        wait_until(lambda: not of_session(process.pid))
     assert list(scratch.glob("musket*")) == []

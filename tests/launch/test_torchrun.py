@@ -1,10 +1,6 @@
 """One net over machines: two agents of torchrun on this one, each with a process of its own."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
+import contextlib
 
 import pytest
 import yaml
@@ -14,10 +10,11 @@ from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.launch.job_environment import Place, leads, place
 from instance_segmentation_pipeline.launch.torchrun import Joined
+from tests.support.processes import PATIENCE, PROGRAM, free_port, single_threaded, started
 
 pytestmark = pytest.mark.slow
 
-SCRIPTS = Path(sys.executable).parent
+TORCHRUN = PROGRAM.with_name("torchrun")
 TROUBLE = """
 import os
 import signal
@@ -41,26 +38,25 @@ def get_trouble():
 
 
 def torchrun(project, name, *extra):
-    """Return exit statuses and error output of the agents that train an experiment."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [SCRIPTS / "torchrun", "--nnodes", 2, "--nproc_per_node", 1, "--rdzv_backend", "c10d"]
+    """Return exit statuses, output and error output of the agents that train an experiment."""
+    port = free_port()
+    command = [TORCHRUN, "--nnodes", 2, "--nproc_per_node", 1, "--rdzv_backend", "c10d"]
     command += ["--rdzv_endpoint", f"localhost:{port}", "--rdzv_id", name, "--monitor_interval", "0.1", *extra]
-    command += ["--no_python", SCRIPTS / "musket", "fit", "--project", project, "--name", name]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    agents = [
-        subprocess.Popen(
-            [str(part) for part in command],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    ended = [agent.communicate(timeout=120) for agent in agents]
-    return [agent.returncode for agent in agents], "".join(out for out, _ in ended), "".join(err for _, err in ended)
+    command += ["--no_python", PROGRAM, "fit", "--project", project, "--name", name]
+    agents = []
+    with contextlib.ExitStack() as stack:  # files, since a pipe would fill while the other agent is waited for
+        for number in range(2):
+            files = [
+                stack.enter_context((project.parent / f"agent{number}.{kind}").open("w")) for kind in ("out", "err")
+            ]
+            agent = started(*command, env=single_threaded(), stdout=files[0], stderr=files[1])
+            agents.append(stack.enter_context(agent))
+        statuses = [agent.wait(PATIENCE) for agent in agents]
+    out, err = (
+        "".join((project.parent / f"agent{number}.{kind}").read_text() for number in range(2))
+        for kind in ("out", "err")
+    )
+    return statuses, out, err
 
 
 def trouble(project, condition, action):

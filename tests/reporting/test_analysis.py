@@ -14,6 +14,7 @@ from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.detection.detections import none_found
 from instance_segmentation_pipeline.reporting.analysis import analyse, flatten
 from instance_segmentation_pipeline.reporting.report_figures import quality
+from tests.support.processes import PATIENCE
 from tests.support.scenes import HEIGHT, WIDTH, found
 
 
@@ -117,11 +118,13 @@ def test_the_page_in_a_browser(project, add_experiment, musket, tmp_path):
     picture = tmp_path / "page.png"
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,1600"]
     page = (project / "report.html").as_uri()
-    subprocess.run([browser, *options, f"--screenshot={picture}", page], check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [browser, *options, f"--screenshot={picture}", page], check=True, capture_output=True, timeout=PATIENCE
+    )
     shown = cv2.imread(str(picture))
     assert shown.shape[:2] == (1600, 1200)
     assert shown.std() > 20
-    dumped = subprocess.run([browser, *options, "--dump-dom", page], check=True, capture_output=True, timeout=120)
+    dumped = subprocess.run([browser, *options, "--dump-dom", page], check=True, capture_output=True, timeout=PATIENCE)
     assert b"exp02" in dumped.stdout
 
 

@@ -16,6 +16,7 @@ from musket_core.projects import Project
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.storage.run_lock import NAME, Locked, only_run
 from tests.support.folders import snapshot
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +27,9 @@ from instance_segmentation_pipeline.storage.run_lock import only_run
 with only_run(Path(sys.argv[1])):
     {more}
     print("held", flush=True)
-    time.sleep(120)
+    time.sleep(3600)
 """
-FORK = "import os\n    if os.fork() == 0: time.sleep(60)"
+FORK = "import os\n    if os.fork() == 0: time.sleep(3600)"
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_never_two_however_many_begin_at_once(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(PATIENCE)
         assert process.exitcode == 0
     assert wrong.value == 0
 
@@ -189,3 +190,29 @@ def test_state_files_are_kept_within_the_lock(add_experiment, monkeypatch):
     names = set(snapshot(path.parent))
     assert "error.yaml" in names
     assert not {"inProgress.yaml", NAME} & names
+
+
+def test_a_second_run_is_refused_and_a_stale_lock_is_not(add_experiment, tmp_path):
+    words = rf"process {os.getpid()} on {socket.gethostname()}"
+    with only_run(tmp_path), pytest.raises(ConfigError, match=words), only_run(tmp_path):
+        raise AssertionError
+    assert not (tmp_path / NAME).exists()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for holder in ({"pid": gone.pid, "started": "1"}, {"pid": os.getpid(), "started": "another life"}):
+        (tmp_path / NAME).write_text(json.dumps({"host": socket.gethostname(), **holder}))
+        with only_run(tmp_path):
+            pass
+    (tmp_path / NAME).write_text("half a js")
+    with only_run(tmp_path):
+        pass
+    (tmp_path / NAME).write_text(json.dumps({"pid": 1, "host": "another-host", "started": "1"}))
+    with pytest.raises(ConfigError, match="process 1 on another-host"), only_run(tmp_path):
+        raise AssertionError
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no folder here that even root cannot write to")
+def test_a_folder_that_cannot_be_written_to():
+    words = r"/sys/kernel cannot be written to \(.+\): see to the folder's rights"
+    with pytest.raises(ConfigError, match=words), only_run(Path("/sys/kernel")):
+        raise AssertionError

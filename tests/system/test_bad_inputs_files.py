@@ -130,11 +130,9 @@ def run(command, project, capsys):
     arguments = [part.format(project=project) for part in COMMANDS[command]]
     if command != "analize":
         arguments += ["--project", str(project)]
-    signal.alarm(60)
     try:
         status = main(arguments)
     finally:
-        signal.alarm(0)
         signal.signal(signal.SIGTERM, handler)
     out, err = capsys.readouterr()
     return status, out, err

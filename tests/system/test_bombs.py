@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.regular_file import open_regular, read_text
 from instance_segmentation_pipeline.storage.summary_file import is_completed, read_summary
 from instance_segmentation_pipeline.storage.yaml_files import parse_yaml
+from tests.support.processes import PATIENCE, PROGRAM
 
 pytestmark = pytest.mark.slow
 
@@ -275,8 +275,8 @@ def test_the_command_does_not_wait_for_a_pipe(project, add_experiment, kind, nam
         extra=f"weightsPath: {project / 'experiments' / 'exp01' / 'weights.pth'}\n" if "pth" in name else ""
     )
     put(project / name if name == "common.yaml" else path.with_name(name), kind)
-    command = [Path(sys.executable).parent / "musket", "fit", "--project", project, "--name", "exp01"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60)
+    command = [PROGRAM, "fit", "--project", project, "--name", "exp01"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode in (1, 2), done.stderr
     assert "Traceback" not in done.stderr
     assert "(see " not in done.stderr, done.stderr

@@ -5,8 +5,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.errors import TrainingError
 from instance_segmentation_pipeline.training import worker_memory
 from instance_segmentation_pipeline.training.worker_memory import handed_over
+from tests.support.processes import PATIENCE, PROGRAM
 from tests.support.project import FAST, SMALL_CONFIG
 
 pytestmark = pytest.mark.slow
@@ -56,7 +55,7 @@ def test_a_full_memory_is_told_by_the_worker(error, monkeypatch):
         raise error
 
     monkeypatch.setattr(torch.Tensor, "share_memory_", fail)
-    loader = iter(DataLoader(Handed(), num_workers=1, collate_fn=_first, timeout=60))
+    loader = iter(DataLoader(Handed(), num_workers=1, collate_fn=_first, timeout=PATIENCE))
     with pytest.raises(TrainingError, match="ran out of shared memory.*lower workersPerGpu"):
         next(loader)
 
@@ -81,7 +80,7 @@ def _in_small_memory(kilobytes, command, cwd):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
@@ -94,8 +93,7 @@ def _in_small_memory(kilobytes, command, cwd):
 @pytest.mark.parametrize("kilobytes", [4, 64])
 def test_a_small_dev_shm_ends_in_one_sentence(kilobytes, project, add_experiment):
     add_experiment(text=FAST.format(config=SMALL_CONFIG, extra="workersPerGpu: 2\n"))
-    program = Path(sys.executable).parent / "musket"
-    done = _in_small_memory(kilobytes, f"{program} fit --project {project}", project)
+    done = _in_small_memory(kilobytes, f"{PROGRAM} fit --project {project}", project)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert len(lines) == 2, done.stderr

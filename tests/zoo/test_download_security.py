@@ -12,6 +12,7 @@ import pytest
 
 from instance_segmentation_pipeline.errors import WeightsError
 from instance_segmentation_pipeline.zoo.downloads import fetch, file_name_of, shown
+from tests.support.processes import PATIENCE
 
 FIRST, SECOND = bytes(range(256)) * 4000, bytes(reversed(range(256))) * 4000
 DIGEST = hashlib.sha256(FIRST).hexdigest()[:8]
@@ -108,9 +109,9 @@ def test_many_processes_at_once_are_one_download(server, tmp_path):
     processes = [context.Process(target=_fetch, args=arguments) for _ in range(4)]
     for process in processes:
         process.start()
-    found = {results.get(timeout=60) for _ in processes}
+    found = {results.get(timeout=PATIENCE) for _ in processes}
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert found == {hashlib.sha256(FIRST).hexdigest()}
     assert len(server.asked) == 1
 
