@@ -14,6 +14,7 @@ from .cross_validation import root_of
 from .data_folder import DataFolder, FolderDataSet
 from .item_cache import ItemCache
 from .preprocessing.item_steps import is_preprocessed, mark_preprocessed
+from .protocols import Dataset
 from .providers import Declarations, declared_dataset, preprocessing_chain, project_modules
 from .splits import item_labels
 
@@ -72,14 +73,14 @@ class DatasetCatalog:
         given: The dataset to train on, in place of the declared one.
     """
 
-    def __init__(self, settings: DataSettings, paths: ProjectPaths, given: Any = None) -> None:
+    def __init__(self, settings: DataSettings, paths: ProjectPaths, given: "Dataset | None" = None) -> None:
         self.settings, self.paths, self.given = settings, paths, given
-        self._main: Any = None
-        self._gone_through: tuple[Any, Any] | None = None
-        self._named: dict[str, Any] = {}
+        self._main: Dataset | None = None
+        self._gone_through: tuple[Dataset, Dataset] | None = None
+        self._named: dict[str, Dataset] = {}
 
     @property
-    def known(self) -> Any:
+    def known(self) -> "Dataset | None":
         """The dataset to train on where it was given or made already, else ``None``."""
         if self._main is None and self.given is not None:
             self._main = self.preprocessed(self.given)
@@ -94,7 +95,7 @@ class DatasetCatalog:
         """Say whether these are the datasets of such settings in such a place."""
         return (self.settings, self.paths) == (settings, paths)
 
-    def main(self) -> Any:
+    def main(self) -> Dataset:
         """Return the dataset to train on.
 
         Raises:
@@ -107,13 +108,13 @@ class DatasetCatalog:
             self._main = self.make()
         return self._main
 
-    def named(self, name: str) -> Any:
+    def named(self, name: str) -> Dataset:
         """Return an entry of ``datasets``."""
         if name not in self._named:
             self._named[name] = self.make(name)
         return self._named[name]
 
-    def make(self, name: "str | None" = None) -> Any:
+    def make(self, name: "str | None" = None) -> Dataset:
         """Return the declared dataset, or an entry of ``datasets``, made anew.
 
         Raises:
@@ -138,9 +139,10 @@ class DatasetCatalog:
 
     def gives_xyxy(self) -> bool:
         """Say whether the dataset to train on gives boxes as ``x1, y1, x2, y2``, as musket_core's own does."""
-        return bool(getattr(root_of(self.known), "gives_xyxy", False))
+        known = self.known
+        return known is not None and bool(getattr(root_of(known), "gives_xyxy", False))
 
-    def preprocessed(self, dataset: Any) -> Any:
+    def preprocessed(self, dataset: Dataset) -> Dataset:
         """Return a dataset of the user's with ``preprocessing`` around it, where it has not gone through it yet.
 
         Raises:
@@ -167,7 +169,7 @@ class DatasetCatalog:
             cache=self.paths.project / ".cache",
         )
 
-    def _made(self, declaration: Any, name: "str | None") -> Any:
+    def _made(self, declaration: object, name: "str | None") -> Dataset:
         folder = self.paths.data_folder()
         with folder.entered():
             key = "dataset" if name is None else f"datasets.{name}"
@@ -179,6 +181,6 @@ class DatasetCatalog:
         return FolderDataSet(made, folder)
 
 
-def _resolved(declaration: Any, others: Mapping[str, Any]) -> Any:
+def _resolved(declaration: object, others: Mapping[str, object]) -> object:
     """Return a declaration in place of the name of an entry of ``datasets``."""
     return others[declaration] if isinstance(declaration, str) and declaration in others else declaration

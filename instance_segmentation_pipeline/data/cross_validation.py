@@ -11,7 +11,7 @@ from ..errors import ConfigError, DatasetError
 from ..storage.experiment_files import ExperimentFiles
 from .dataset_length import length_of
 from .item_cache import ItemCache
-from .protocols import Dataset
+from .protocols import Dataset, Part
 from .split_checks import check_folds, check_holdout, damaged, notes_on
 from .splits import (
     Fold,
@@ -31,7 +31,7 @@ from .splits import (
 class DetectionFolds(datasets.DefaultKFoldedDataSet):
     """Folds as musket_core's ``FoldWork`` reads them: ``ds``, and ``indexes(fold, isTrain)`` into it."""
 
-    def __init__(self, ds: Any, folds: Sequence[Fold], batch: int) -> None:
+    def __init__(self, ds: Dataset, folds: Sequence[Fold], batch: int) -> None:
         self.ds = ds
         self.folds = list(folds)
         self.batchSize = batch
@@ -45,8 +45,8 @@ class DetectionFolds(datasets.DefaultKFoldedDataSet):
 class Split:
     """How a dataset is parted: what is trained on and validated, what is held out, and the folds of the first."""
 
-    train: Any
-    holdout: Any
+    train: Dataset
+    holdout: "Part | None"
     folds: list[Fold]
 
 
@@ -73,10 +73,10 @@ class CrossValidation:
     ) -> None:
         self.settings, self.files, self.labels = settings, files, labels
         self._announce, self._writes = announce, writes
-        self._kept: tuple[Any, Split] | None = None
-        self._stratification: tuple[Any, list[int]] | None = None
+        self._kept: tuple[Dataset, Split] | None = None
+        self._stratification: tuple[Dataset, list[int]] | None = None
 
-    def of(self, dataset: Any) -> Split:
+    def of(self, dataset: Dataset) -> Split:
         """Return the split of a dataset, which is fixed on disk at the first call.
 
         Raises:
@@ -91,7 +91,7 @@ class CrossValidation:
         """Read the split anew when it is asked for next: its files were moved."""
         self._kept = None
 
-    def part(self, dataset: Any, kind: str, fold: int) -> Any:
+    def part(self, dataset: Dataset, kind: str, fold: int) -> Part:
         """Return the items that a fold trains on or validates.
 
         Args:
@@ -100,20 +100,20 @@ class CrossValidation:
             fold: Number of the fold.
         """
         split = self.of(dataset)
-        part = datasets.SubDataSet(split.train, split.folds[fold][1 if kind == "validation" else 0])
+        part: Part = datasets.SubDataSet(split.train, split.folds[fold][1 if kind == "validation" else 0])
         part.name = f"{kind}{fold}"
         return part
 
-    def count(self, dataset: Any) -> int:
+    def count(self, dataset: "Dataset | None") -> int:
         """Return how many folds there are, whatever split lies on disk: a dataset's own folds go before settings."""
         given = getattr(dataset, "folds", None)
         return self.settings.folds_count if given is None else len(given)
 
-    def has_holdout(self, dataset: Any) -> bool:
+    def has_holdout(self, dataset: "Dataset | None") -> bool:
         """Say whether a part of the dataset is held out."""
         return self.settings.test_split > 0 or self._given_holdout(dataset) is not None
 
-    def check(self, dataset: Any) -> None:
+    def check(self, dataset: Dataset) -> None:
         """See to it that the dataset can be split as is asked for; no file is read or written.
 
         Raises:
@@ -134,7 +134,7 @@ class CrossValidation:
         elif len(kept) < len(dataset):
             _given_folds(asked.folds, datasets.SubDataSet(dataset, kept))
 
-    def _made(self, dataset: Any) -> Split:
+    def _made(self, dataset: Dataset) -> Split:
         asked = self._asked(dataset)
         self._check_trained(asked)
         missing = self._is_missing(asked)
@@ -149,10 +149,10 @@ class CrossValidation:
             classes = [classes[index] for index in train.indexes]
         return Split(train, held, self._fold_split(train, held, asked, classes))
 
-    def _given_holdout(self, dataset: Any) -> Any:
+    def _given_holdout(self, dataset: "Dataset | None") -> Any:
         return self.settings.holdout if self.settings.holdout is not None else getattr(dataset, "holdoutArr", None)
 
-    def _asked(self, dataset: Any) -> "_Asked":
+    def _asked(self, dataset: Dataset) -> "_Asked":
         """Return folds and holdout that were given, checked, and what decides a split."""
         check_length(dataset)
         folds, holdout = getattr(dataset, "folds", None), self._given_holdout(dataset)
@@ -172,7 +172,7 @@ class CrossValidation:
         )
         return _Asked(folds, holdout, request, fingerprint(request, dataset, given), item_order(dataset))
 
-    def _classes_of(self, dataset: Any) -> list[int]:
+    def _classes_of(self, dataset: Dataset) -> list[int]:
         """Return the class of each item that a stratified split goes by; read once."""
         if self._stratification is None or self._stratification[0] is not dataset:
             self._stratification = (dataset, stratification_classes(dataset, self.labels))
@@ -196,7 +196,9 @@ class CrossValidation:
         needed = [self.files.folds_split, *([self.files.holdout_split] if has_holdout else [])]
         return not all(is_made_from(path, asked.mark, asked.items) for path in needed)
 
-    def _holdout_split(self, dataset: Any, asked: "_Asked", classes: "list[int] | None") -> tuple[Any, Any]:
+    def _holdout_split(
+        self, dataset: Dataset, asked: "_Asked", classes: "list[int] | None"
+    ) -> "tuple[Any, Part | None]":
         if not self.settings.test_split and asked.holdout is None:
             return dataset, None
         path = self.files.holdout_split
@@ -213,7 +215,7 @@ class CrossValidation:
         holdout.name = "holdout"
         return train, holdout
 
-    def _fold_split(self, train: Any, held: Any, asked: "_Asked", classes: "list[int] | None") -> list[Fold]:
+    def _fold_split(self, train: Part, held: object, asked: "_Asked", classes: "list[int] | None") -> list[Fold]:
         path = self.files.folds_split
         split = read_split(path, asked.mark, asked.items)
         if split is None:
@@ -248,7 +250,7 @@ def check_length(dataset: Dataset) -> None:
         raise DatasetError("the dataset is empty: expected at least one item to train on.")
 
 
-def _given_folds(given: list[Fold], train: Any) -> list[Fold]:
+def _given_folds(given: list[Fold], train: Part) -> list[Fold]:
     """Return folds that came with a dataset, as positions in ``train``, what is left of it without the holdout."""
     place = {index: position for position, index in enumerate(train.indexes)}
     left = [

@@ -1,5 +1,6 @@
 """What is asked of a Musket dataset and of its items: musket_core's classes have it, and so may any other."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..detection.arrays import UInt8Array
@@ -30,6 +31,17 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, position: int, /) -> Item: ...
+
+
+class Part(Dataset, Protocol):
+    """Some items of another dataset, as musket_core's ``SubDataSet``."""
+
+    name: str
+
+    @property
+    def indexes(self) -> Sequence[int]:
+        """Their positions in the other one."""
+        ...
 
 
 class Samples(Protocol):

@@ -14,20 +14,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import HOOKS, METRICS, PARAM_SCHEDULERS, WEIGHT_INITIALIZERS, init_default_scope
+from mmengine.registry import HOOKS, METRICS, PARAM_SCHEDULERS, WEIGHT_INITIALIZERS, Registry, init_default_scope
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ..errors import ConfigError, UserError, nearest, one_line, shortened
-from ..models.config_tree import walk
+from ..models.config_tree import Node, walk
 from ..models.finished_config import FinishedConfig
 from ..models.mmdet_compat import MODELS
 from ..models.transfer import HeadPolicy, load_into
 from . import coco_metric, rng_state  # noqa: F401 - the metric registers itself
 from .config_place import place_of
+from .detection_dataset import MusketDetectionDataset
 
 Made = TypeVar("Made")
 DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
@@ -48,8 +50,8 @@ SUPPRESSIONS = ("nms", "soft_nms", "nms_match", "nms_quadri")
 
 def check_buildable(
     stages: Sequence[FinishedConfig],
-    train_dataset: Any,
-    val_dataset: Any,
+    train_dataset: MusketDetectionDataset,
+    val_dataset: MusketDetectionDataset,
     start: "Path | None" = None,
     policy: "HeadPolicy | None" = None,
 ) -> list[str]:
@@ -108,7 +110,7 @@ def _model(stage: FinishedConfig) -> torch.nn.Module:
     return _attempt("the model", build, "configOptions", stage.config)
 
 
-def _suppression(model: Any) -> None:
+def _suppression(model: Node) -> None:
     """Check what is looked up only when a net has found something: the kind of non-maximum suppression."""
     for path, node in walk(model, "model"):
         kind = node.get("type", "nms") if path.endswith(".nms") else "nms"
@@ -118,7 +120,7 @@ def _suppression(model: Any) -> None:
             )
 
 
-def _initial_weights(config: Any) -> None:
+def _initial_weights(config: Config) -> None:
     """Build what sets the first weights of each part; models do so only when training begins."""
     for path, node in walk(config.model, "model"):
         inits = node.get("init_cfg") or []
@@ -133,7 +135,7 @@ def _initial_weights(config: Any) -> None:
             _built(WEIGHT_INITIALIZERS, arguments, f"{path}.init_cfg", config)
 
 
-def _clipping(config: Any) -> None:
+def _clipping(config: Config) -> None:
     """Check the arguments of gradient clipping, which MMEngine hands on after the first iteration."""
     clip = config.optim_wrapper.get("clip_grad")
     if clip is None:
@@ -179,7 +181,7 @@ def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None
             _attempt(f"{where}the model of EMAHook", partial(_averaged, made, model), "configOptions", config)
 
 
-def _loading(stage: FinishedConfig, train_dataset: Any, val_dataset: Any) -> None:
+def _loading(stage: FinishedConfig, train_dataset: MusketDetectionDataset, val_dataset: MusketDetectionDataset) -> None:
     config = stage.config
     _built(METRICS, config.val_evaluator, "the metric", config)
     for name, dataset in (("train_dataloader", train_dataset), ("val_dataloader", val_dataset)):
@@ -194,12 +196,12 @@ def _averaged(hook: EMAHook, model: torch.nn.Module) -> torch.nn.Module:
     return averaged
 
 
-def _built(registry: Any, part: Any, what: str, config: Any, **options: Any) -> Any:
+def _built(registry: Registry, part: object, what: str, config: Config, **options: Any) -> Any:
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
     return _attempt(f"{what} {kind}", lambda: registry.build(copy.deepcopy(part), **options), "configOptions", config)
 
 
-def _attempt(what: str, build: Callable[[], Made], key: str, config: Any = None) -> Made:
+def _attempt(what: str, build: Callable[[], Made], key: str, config: "Config | None" = None) -> Made:
     try:
         return build()
     except UserError:

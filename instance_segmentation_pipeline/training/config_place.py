@@ -3,12 +3,12 @@
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import Registry
 
 from ..errors import nearest
-from ..models.config_tree import walk
+from ..models.config_tree import Node, walk
 
 SECTIONS = (
     "model",
@@ -31,7 +31,7 @@ _UNKNOWN = re.compile(r"(\w[\w.]*) is not in the (.+?) registry")
 _UNNAMED = "Cannot find None in registry"
 
 
-def place_of(error: BaseException, config: Any) -> "str | None":
+def place_of(error: BaseException, config: Config | Node) -> "str | None":
     """Return the dotted path in a config that an error of building speaks of, with near names; ``None`` if unknown.
 
     Args:
@@ -46,7 +46,7 @@ def place_of(error: BaseException, config: Any) -> "str | None":
     return next(_unregistered(config), None) if _UNNAMED in text else None
 
 
-def _nodes(config: Any) -> Iterator[tuple[str, Any, str]]:
+def _nodes(config: Config | Node) -> Iterator[tuple[str, Node, str]]:
     """Yield path, mapping and its type's name, of all that is built."""
     for section in SECTIONS:
         for path, node in walk(config.get(section), section):
@@ -54,23 +54,23 @@ def _nodes(config: Any) -> Iterator[tuple[str, Any, str]]:
             yield path, node, kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
 
 
-def _argument(config: Any, owner: "str | None", name: str) -> Iterator[str]:
+def _argument(config: Config | Node, owner: "str | None", name: str) -> Iterator[str]:
     found = [(path, kind) for path, node, kind in _nodes(config) if name in node]
     of_owner = [(path, kind) for path, kind in found if owner in (None, kind.rpartition(".")[2])]
     for path, kind in of_owner or found:  # a class hands on to the one that it is derived from
         yield f"{path}.{name}{nearest(name, _arguments(kind))}"
 
 
-def _lacking(config: Any, owner: "str | None", name: str) -> Iterator[str]:
+def _lacking(config: Config | Node, owner: "str | None", name: str) -> Iterator[str]:
     return (f"{path}, which lacks {name}," for path, _, kind in _nodes(config) if kind.rpartition(".")[2] == owner)
 
 
-def _kind(config: Any, name: str, registry: str) -> Iterator[str]:
+def _kind(config: Config | Node, name: str, registry: str) -> Iterator[str]:
     known = _classes(registry.rpartition("::")[2])
     return (f"{path}.type{nearest(name, known)}" for path, _, kind in _nodes(config) if kind == name)
 
 
-def _unregistered(config: Any) -> Iterator[str]:
+def _unregistered(config: Config | Node) -> Iterator[str]:
     """Yield the types of layers that no registry has: MMCV says of them ``None``."""
     known = set(_classes(""))
     for path, _, kind in _nodes({"model": config.get("model")}):

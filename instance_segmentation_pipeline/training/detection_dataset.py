@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 
 from ..data.augmentation.properties import NOTHING, ItemAugmenters
 from ..data.item_reader import ItemReader
+from ..data.protocols import Dataset
 from ..detection.mask_crops import MaskCrops
 from ..detection.records import to_middle_format, to_records
 from ..errors import ConfigError, DatasetError, UserError, one_line
@@ -46,7 +47,7 @@ class MusketDetectionDataset:
 
     def __init__(
         self,
-        source: Any,
+        source: Dataset,
         indices: Sequence[int],
         reader: ItemReader,
         pipeline: Pipeline,
@@ -73,12 +74,18 @@ class MusketDetectionDataset:
         """Return itself: MMEngine copies the dataloader's config, and datasets may be large or not copyable."""
         return self
 
-    def __getitem__(self, position: int) -> Any:
+    def __getitem__(self, position: int) -> Results:
         return handed_over(self._item(position))
 
-    def _item(self, position: int) -> Any:
+    def _item(self, position: int) -> Results:
         if not self.training:
-            return self._prepared(position)
+            data = self._prepared(position)
+            if data is None:
+                raise DatasetError(
+                    f"item {self.reader.image(self.source, self.indices[position])[0]!r} is left out by the validation "
+                    "pipeline: take its filters out by configOptions, so that every item is predicted."
+                )
+            return data
         seed_worker(position)
         for _ in range(MAX_REFETCH):
             data = self._prepared(position)
@@ -98,7 +105,7 @@ class MusketDetectionDataset:
         else:
             image = self.augmenters.image(image)
         height, width = image.shape[:2]
-        results: dict[str, Any] = {
+        results: Results = {
             "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
             "img_id": position,
             "img_path": item_id,
@@ -122,7 +129,7 @@ class MusketDetectionDataset:
         """Leave out transforms of these types from now on, as hooks that end strong augmentation ask."""
         self.skipped = tuple(skip_type_keys)
 
-    def _prepared(self, position: int) -> Any:
+    def _prepared(self, position: int) -> "Results | None":
         results = self.results(position)
         try:
             return self._transformed_alone(results)
@@ -135,24 +142,25 @@ class MusketDetectionDataset:
                 f"{'training' if self.training else 'validation'} pipeline: {one_line(error)[:300]}."
             ) from error
 
-    def _transformed_alone(self, results: Any) -> Any:
+    def _transformed_alone(self, results: Results) -> "Results | None":
         if not self.training:
             return _compacted(self.pipeline(results))
         negative = not len(results["gt_bboxes_labels"])
         transforms = _drawn_of(self.pipeline)
         return _compacted(self.transformed(results, _keeping_negatives(transforms) if negative else transforms))
 
-    def transformed(self, results: Any, transforms: Sequence[Any]) -> Any:
+    def transformed(self, results: "Results | None", transforms: Sequence[Any]) -> "Results | None":
         """Run transforms; one that mixes images gets others, run through the steps before the first such one."""
         for transform in transforms:
+            if results is None:
+                return None
             if type(transform).__name__ in self.skipped:
                 continue
             if _mixes(transform):
                 results["mix_results"] = self._others(transform, transforms)
             results = transform(results)
-            if results is None:
-                return None
-            results.pop("mix_results", None)
+            if results is not None:
+                results.pop("mix_results", None)
         return results
 
     def _others(self, transform: Any, transforms: Sequence[Any]) -> list[Any]:
@@ -177,11 +185,11 @@ class _Unmixed:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, position: int) -> Any:
+    def __getitem__(self, position: int) -> "Results | None":
         return self.dataset.transformed(self.dataset.results(position), self.transforms)
 
 
-def _compacted(data: Any) -> Any:
+def _compacted(data: "Results | None") -> "Results | None":
     """Return packed data whose masks travel as crops also where a transform (copy-paste) made dense ones."""
     objects = (
         getattr(data["data_samples"], "gt_instances", None)

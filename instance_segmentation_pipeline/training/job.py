@@ -13,6 +13,7 @@ from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import Row
 from ..visualization.terminal import Terminal
 from .coco_metric import Further
+from .detection_dataset import MusketDetectionDataset
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class TrainingJob:
     """
 
     config: Config
-    train_dataset: Any
-    val_dataset: Any
+    train_dataset: MusketDetectionDataset
+    val_dataset: MusketDetectionDataset
     files: StageFiles
     label: str
     primary_metric: MetricName

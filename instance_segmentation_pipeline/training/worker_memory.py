@@ -6,13 +6,14 @@ for ever. Here the worker moves them itself, while it can still report a failure
 
 import os
 import pickle
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import get_worker_info
 
 from ..errors import TrainingError, one_line
 
+Item = TypeVar("Item")
 FOLDER = "/dev/shm"
 """Where Linux keeps shared memory."""
 TOO_SMALL = (
@@ -21,7 +22,7 @@ TOO_SMALL = (
 )
 
 
-def handed_over(item: Any) -> Any:
+def handed_over(item: Item) -> Item:
     """Return what a data worker is to send, its tensors moved to shared memory; outside of workers, as it is.
 
     Raises:

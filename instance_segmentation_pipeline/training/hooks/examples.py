@@ -13,6 +13,7 @@ from ...detection.mask_crops import MaskCrops
 from ...detection.records import from_middle_format
 from ...models.outputs import to_prediction
 from ...storage.experiment_files import StageFiles
+from ..detection_dataset import MusketDetectionDataset
 
 
 class SamplePictures(Hook):
@@ -20,7 +21,7 @@ class SamplePictures(Hook):
 
     priority = "LOW"
 
-    def __init__(self, files: StageFiles, dataset: Any, threshold: float, count: int = 4) -> None:
+    def __init__(self, files: StageFiles, dataset: MusketDetectionDataset, threshold: float, count: int = 4) -> None:
         self.files = files
         self.dataset = dataset
         self.threshold = threshold
