@@ -102,11 +102,13 @@ class DatasetCatalog:
             ConfigError: There is none.
             UserError: Its provider cannot be found, or failed.
         """
-        if self.known is None:
-            if self.settings.dataset is None:
-                raise ConfigError(f"{self.paths.config}: no dataset: give the property dataset, or call fit(dataset).")
-            self._main = self.make()
-        return self._main
+        known = self.known
+        if known is not None:
+            return known
+        if self.settings.dataset is None:
+            raise ConfigError(f"{self.paths.config}: no dataset: give the property dataset, or call fit(dataset).")
+        self._main = made = self.make()
+        return made
 
     def named(self, name: str) -> Dataset:
         """Return an entry of ``datasets``."""
