@@ -12,6 +12,7 @@ from musket_core import model, tasks
 from ..data.formats.coco_json import to_coco
 from ..detection.detections import truth_of
 from ..detection.matching import confusion
+from ..errors import ConfigError, shortened
 from ..storage.atomic import write_text
 from ..storage.file_names import file_name_of
 
@@ -29,11 +30,18 @@ def export_predictions(m: model.ConnectedModel, dataset: str = "validation") -> 
 
 
 @tasks.task
-def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: int = 16) -> dict[str, Any]:
-    """Draw ``count`` items of a dataset, ground truth beside prediction, where the experiment is trained."""
+def draw_dataset(
+    m: model.ConnectedModel, dataset: str = "validation", count: int = 16, augmented: int = 0
+) -> dict[str, Any]:
+    """Draw ``count`` items of a dataset, ground truth beside prediction, where the experiment is trained.
+
+    With ``augmented``, each item is drawn beside that many of what ``augmentation`` and ``transforms`` make of it.
+    """
     from ..visualization.draw import comparison, draw_instances, write_jpeg
 
     cfg = core(m)
+    if augmented:
+        return _draw_augmented(cfg, dataset, count, augmented)
     if cfg.trained().folds():
         found = m.predictions(dataset)
         for number in _spread(len(found), count):
@@ -47,6 +55,26 @@ def draw_dataset(m: model.ConnectedModel, dataset: str = "validation", count: in
         item_id, image, truth = cfg.reader().read(source, number)
         write_jpeg(Path(f"{file_name_of(item_id)}.jpg"), draw_instances(image, truth, cfg.class_names()))
     return {"dataset": dataset, "pictures": min(count, len(source))}
+
+
+def _draw_augmented(cfg: Any, dataset: str, count: int, times: int) -> dict[str, Any]:
+    from ..visualization.draw import draw_instances, grid, write_jpeg
+
+    if not isinstance(times, int) or not 0 < times <= 100:
+        raise ConfigError(f"draw_dataset: augmented is {shortened(times)}, expected a whole number from 1 to 100.")
+    augmenters = cfg.item_augmenters
+    if augmenters.augmentation is None and augmenters.transforms is None:
+        raise ConfigError(f"{cfg.path} has no augmentation and no transforms: draw_dataset without augmented draws it.")
+    augmenters.check_files()
+    source, names = cfg.dataset_named("validation0" if dataset == "validation" else dataset), cfg.class_names()
+    for number in _spread(len(source), count):
+        item_id, image, truth = cfg.reader().read(source, number)
+        pictures = [draw_instances(image, truth, names)]
+        for seed in range(number * times, (number + 1) * times):
+            made, objects = augmenters.training_item(image, truth, item_id, seed)
+            pictures.append(draw_instances(made, objects, names))
+        write_jpeg(Path(f"{file_name_of(item_id)}.jpg"), grid(pictures, min(4, times + 1)))
+    return {"dataset": dataset, "pictures": min(count, len(source)), "augmented": times}
 
 
 @tasks.task

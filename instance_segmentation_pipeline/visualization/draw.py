@@ -96,6 +96,18 @@ def comparison(rows: Sequence[Row], class_names: Sequence[str]) -> UInt8Array:
     return np.concatenate(parts)
 
 
+def grid(pictures: Sequence[UInt8Array], columns: int) -> UInt8Array:
+    """Return pictures ``(height, width, 3)`` uint8, of any sizes, as one: ``columns`` beside each other, on white."""
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    rows = -(-len(pictures) // columns)
+    across = min(columns, len(pictures))
+    whole = np.full((rows * (height + GAP) - GAP, across * (width + GAP) - GAP, 3), 255, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * (height + GAP), number % columns * (width + GAP)
+        whole[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return whole
+
+
 def write_jpeg(path: Path, picture: UInt8Array) -> None:
     """Write an RGB picture ``(height, width, 3)`` uint8, atomically."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])

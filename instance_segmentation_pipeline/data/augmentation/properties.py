@@ -32,13 +32,17 @@ class ItemAugmenters:
                 if isinstance(augmenter, BackgroundReplacer):
                     augmenter.find_files()
 
-    def training_item(self, image: UInt8Array, instances: Instances, item_id: Any) -> tuple[UInt8Array, Instances]:
-        """Return an item as it is trained on; what is random comes from NumPy's generator, once an item.
+    def training_item(
+        self, image: UInt8Array, instances: Instances, item_id: Any, seed: "int | None" = None
+    ) -> tuple[UInt8Array, Instances]:
+        """Return an item as it is trained on; what is random is decided by ``seed``.
 
-        That generator's state is in checkpoints, so a resumed run draws what an uninterrupted one would have drawn.
+        Without one it comes from NumPy's generator, whose state is in checkpoints: a resumed run draws what an
+        uninterrupted one would have drawn.
         """
         if self.augmentation is not None:
-            seed = int(np.random.randint(2**31 - 1000))  # noqa: NPY002 - seeded by mmengine in each worker
+            if seed is None:
+                seed = int(np.random.randint(2**31 - 1000))  # noqa: NPY002 - seeded in each worker
             image, instances = self.augmentation(image, instances, seed, item_id)
         return self.image(image), instances
 
