@@ -22,6 +22,11 @@ class BoxForm:
         order: ``xyxy`` where x comes before y, ``yxyx`` where y does.
         kind: ``corners``, ``corner and size`` (COCO) or ``centre and size`` (YOLO).
         normalised: Whether they are shares of the image's sides.
+
+    >>> str(BoxForm("xyxy", SIZES))
+    '[minX, minY, width, height]'
+    >>> BoxForm("xyxy", SIZES).corners(np.array([[2, 3, 10, 20]]), np.array([[100, 50]]))
+    array([[ 2.,  3., 12., 23.]])
     """
 
     order: str = "yxyx"
@@ -66,6 +71,10 @@ def fits(form: BoxForm, bboxes: FloatArray, sides: FloatArray, tight: FloatArray
         bboxes: ``(N, 4)`` as the dataset gives them, N of 1 or more.
         sides: ``(N, 2)`` width and height of the image of each.
         tight: ``(N, 4)`` ``x1, y1, x2, y2`` of the masks.
+
+    >>> one, image, mask = np.array([[2, 3, 10, 20]]), np.array([[100, 50]]), np.array([[2, 3, 12, 23]])
+    >>> fits(BoxForm("xyxy", SIZES), one, image, mask)
+    (1.0, 1.0)
     """
     boxes = form.corners(bboxes, sides)
     iou = pairwise_iou(boxes, np.asarray(tight, np.float64))
@@ -77,6 +86,10 @@ def best_form(order: str, bboxes: FloatArray, sides: FloatArray, tight: FloatArr
     """Return the form in which boxes fit their masks; ``None`` where most fit as corners in ``order``, or in no form.
 
     Another form is named only where nine of ten boxes fit in it. The arguments are those of ``fits``.
+
+    >>> one, image, mask = np.array([[30, 3, 10, 20]]), np.array([[100, 50]]), np.array([[30, 3, 40, 23]])
+    >>> best_form("xyxy", one, image, mask)
+    BoxForm(order='xyxy', kind='corner and size', normalised=False)
     """
     if fits(BoxForm(order), bboxes, sides, tight)[0] >= 0.5:
         return None
@@ -93,7 +106,14 @@ def best_form(order: str, bboxes: FloatArray, sides: FloatArray, tight: FloatArr
 
 
 def ends_are_inclusive(boxes: FloatArray, tight: FloatArray) -> bool:
-    """Say whether boxes ``(N, 4)`` ``x1, y1, x2, y2`` end with the last pixel of their masks instead of after it."""
+    """Say whether boxes ``(N, 4)`` ``x1, y1, x2, y2`` end with the last pixel of their masks instead of after it.
+
+    >>> boxes = np.array([[0, 0, 10, 10], [5, 5, 8, 8], [1, 2, 3, 4]])
+    >>> ends_are_inclusive(boxes, boxes + [0, 0, 1, 1])
+    True
+    >>> ends_are_inclusive(boxes, boxes)
+    False
+    """
     if len(boxes) < 3:
         return False
     starts = (np.abs(boxes[:, :2] - tight[:, :2]) < 0.01).all(axis=1)
@@ -102,7 +122,11 @@ def ends_are_inclusive(boxes: FloatArray, tight: FloatArray) -> bool:
 
 
 def look_normalised(bboxes: FloatArray, sides: FloatArray) -> bool:
-    """Say whether boxes without masks can only be shares of the image's sides: none reaches beyond 1."""
+    """Say whether boxes without masks can only be shares of the image's sides: none reaches beyond 1.
+
+    >>> look_normalised(np.array([[0.1, 0.2, 0.5, 0.6]]), np.array([[64, 64]]))
+    True
+    """
     return bool(len(bboxes) and (np.abs(bboxes) <= 1.0).all() and (sides > 4).all() and (bboxes % 1 != 0).any())
 
 
@@ -110,6 +134,9 @@ def look_like_sizes(order: str, bboxes: FloatArray, sides: FloatArray) -> "BoxFo
     """Return ``corner and size`` where boxes without masks make sense so alone.
 
     Some end before they begin when read as corners, and all lie inside their images when read as sizes.
+
+    >>> look_like_sizes("xyxy", np.array([[20, 20, 10, 10], [5, 5, 9, 9]]), np.array([[64, 64], [64, 64]]))
+    BoxForm(order='xyxy', kind='corner and size', normalised=False)
     """
     boxes = BoxForm(order).corners(bboxes, sides)
     if not len(boxes) or (boxes[:, 2:] > boxes[:, :2]).all():
@@ -124,5 +151,11 @@ def look_like_sizes(order: str, bboxes: FloatArray, sides: FloatArray) -> "BoxFo
 
 
 def joined(parts: Sequence[FloatArray], width: int) -> FloatArray:
-    """Return arrays ``(n, width)`` as one, which may have no row."""
+    """Return arrays ``(n, width)`` as one, which may have no row.
+
+    >>> joined([], 4).shape
+    (0, 4)
+    >>> joined([np.array([1, 2, 3, 4])], 4)
+    array([[1., 2., 3., 4.]])
+    """
     return np.concatenate([np.zeros((0, width)), *(np.asarray(part, np.float64).reshape(-1, width) for part in parts)])

@@ -13,7 +13,11 @@ SWAPPED = [1, 0, 3, 2]
 
 
 def swapped(bboxes: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Return boxes ``(N, 4)`` in the other coordinate order: ``xyxy`` for ``yxyx``, and the other way round."""
+    """Return boxes ``(N, 4)`` in the other coordinate order: ``xyxy`` for ``yxyx``, and the other way round.
+
+    >>> swapped(np.array([[2, 5, 8, 30]]))  # minY, minX, maxY, maxX: minX, minY, maxX, maxY
+    array([[ 5,  2, 30,  8]])
+    """
     return bboxes[:, SWAPPED]
 
 
@@ -21,6 +25,11 @@ def boxes_of_masks(masks: AnyArray) -> Float32Array:
     """Return the tight boxes ``(N, 4)`` float32, ``x1, y1, x2, y2``, of non-empty masks ``(N, height, width)``.
 
     Ends are exclusive: a mask of the single pixel at row 2, column 5 has the box ``5, 2, 6, 3``.
+
+    >>> mask = np.zeros((1, 10, 20), bool)
+    >>> mask[0, 2, 5] = True
+    >>> boxes_of_masks(mask)
+    array([[5., 2., 6., 3.]], dtype=float32)
     """
     bboxes = np.zeros((len(masks), 4), np.float32)
     for number, mask in enumerate(masks):
@@ -31,7 +40,11 @@ def boxes_of_masks(masks: AnyArray) -> Float32Array:
 
 
 def pairwise_iou(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Return the IoU ``(N,)`` of boxes ``(N, 4)`` with the boxes ``(N, 4)`` of the same row, both ``xyxy``."""
+    """Return the IoU ``(N,)`` of boxes ``(N, 4)`` with the boxes ``(N, 4)`` of the same row, both ``xyxy``.
+
+    >>> pairwise_iou(np.array([[0.0, 0, 10, 10], [0, 0, 2, 2]]), np.array([[0.0, 0, 10, 5], [4, 4, 6, 6]]))
+    array([0.5, 0. ])
+    """
     low = np.maximum(first[:, :2], second[:, :2])
     high = np.minimum(first[:, 2:], second[:, 2:])
     overlap: FloatArray = np.clip(high - low, 0, None).prod(axis=1)
@@ -41,7 +54,11 @@ def pairwise_iou(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def box_iou(first: FloatArray, second: FloatArray) -> Float64Array:
-    """Return the IoU of each box ``(N, 4)`` ``xyxy`` of ``first`` with each of ``second``, ``(N, M)`` float64."""
+    """Return the IoU of each box ``(N, 4)`` ``xyxy`` of ``first`` with each of ``second``, ``(N, M)`` float64.
+
+    >>> box_iou(np.array([[0.0, 0, 10, 10]]), np.array([[0.0, 0, 10, 5], [20, 20, 30, 30]]))
+    array([[0.5, 0. ]])
+    """
     if not len(first) or not len(second):
         return np.zeros((len(first), len(second)))
     low = np.maximum(first[:, None, :2], second[None, :, :2])

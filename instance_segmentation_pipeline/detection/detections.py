@@ -30,6 +30,11 @@ class Detections:
         scores: ``(N,)`` float32, 0..1.
         bboxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in pixels.
         masks: N COCO RLE dicts with text ``counts`` of the image's size, or ``None`` for box-only models.
+
+    >>> boxes = np.array([[10, 10, 30, 20], [40, 5, 50, 15]], np.float32)
+    >>> found = Detections(60, 80, np.array([0, 2]), np.array([0.4, 0.9], np.float32), boxes, None)
+    >>> len(found), found.above(0.5).labels, found.by_score().labels
+    (2, array([2]), array([2, 0]))
     """
 
     height: int
@@ -84,7 +89,11 @@ class Detections:
 
 
 def none_found(height: int, width: int, with_masks: bool) -> Detections:
-    """Return the detections of an image in which nothing was found."""
+    """Return the detections of an image in which nothing was found.
+
+    >>> none_found(60, 80, with_masks=True).to_musket()[3].shape
+    (0, 60, 80)
+    """
     return Detections(
         height,
         width,
@@ -96,7 +105,13 @@ def none_found(height: int, width: int, with_masks: bool) -> Detections:
 
 
 def from_musket_prediction(prediction: Sequence[Any], height: int, width: int, bbox_order: str = "yxyx") -> Detections:
-    """Translate a tuple of ``Detections.to_musket`` back."""
+    """Translate a tuple of ``Detections.to_musket`` back.
+
+    >>> prediction = np.array([1]), np.array([0.9]), np.array([[10, 20, 30, 40]])  # minY, minX, maxY, maxX
+    >>> found = from_musket_prediction(prediction, 60, 80)
+    >>> found.labels, found.bboxes
+    (array([0]), array([[20., 10., 40., 30.]], dtype=float32))
+    """
     labels, scores, bboxes = (np.asarray(field) for field in prediction[:3])
     bboxes = bboxes.reshape(-1, 4).astype(np.float32)
     masks = None
@@ -113,12 +128,20 @@ def from_musket_prediction(prediction: Sequence[Any], height: int, width: int, b
 
 
 def from_arrays(arrays: FoundArrays, height: int, width: int) -> Detections:
-    """Return detections from a mapping with ``labels``, ``scores``, ``bboxes`` and, with masks, ``masks``: RLE."""
+    """Return detections from a mapping with ``labels``, ``scores``, ``bboxes`` and, with masks, ``masks``: RLE.
+
+    >>> len(from_arrays({"labels": np.array([0]), "scores": np.array([0.9]), "bboxes": np.zeros((1, 4))}, 60, 80))
+    1
+    """
     return Detections(height, width, arrays["labels"], arrays["scores"], arrays["bboxes"], arrays.get("masks"))
 
 
 def is_musket_prediction(prediction: object) -> bool:
-    """Say whether a value has the form of ``Detections.to_musket``."""
+    """Say whether a value has the form of ``Detections.to_musket``.
+
+    >>> is_musket_prediction(none_found(60, 80, with_masks=True).to_musket())
+    True
+    """
     return isinstance(prediction, tuple) and len(prediction) in (3, 4)
 
 
@@ -126,6 +149,11 @@ def overlaps(first: Detections, second: Detections) -> Float64Array:
     """Return the IoU of each object of ``first`` with each of ``second``: of masks where both have them, else of boxes.
 
     Both have ``bboxes`` and ``masks`` as in ``Detections``; the result is ``(N, M)`` float64.
+
+    >>> one = Detections(60, 80, np.array([0]), np.array([0.9]), np.array([[0.0, 0, 10, 10]]), None)
+    >>> other = Detections(60, 80, np.array([0]), np.array([0.7]), np.array([[0.0, 0, 10, 5]]), None)
+    >>> overlaps(one, other)
+    array([[0.5]])
     """
     if first.masks is not None and second.masks is not None:
         return mask_iou(first.masks, second.masks)
@@ -133,7 +161,12 @@ def overlaps(first: Detections, second: Detections) -> Float64Array:
 
 
 def truth_of(record: TruthRecord) -> Detections:
-    """Return a ground-truth record of ``records.to_middle_format`` as detections with scores of 1."""
+    """Return a ground-truth record of ``records.to_middle_format`` as detections with scores of 1.
+
+    >>> objects = {"labels": np.array([1]), "bboxes": np.array([[0, 0, 10, 10]])}
+    >>> truth_of({"filename": "a.png", "height": 60, "width": 80, "ann": objects}).scores
+    array([1.], dtype=float32)
+    """
     ann = record["ann"]
     scores = np.ones(len(ann["labels"]), np.float32)
     return Detections(record["height"], record["width"], ann["labels"], scores, ann["bboxes"], ann.get("masks"))

@@ -47,6 +47,15 @@ def fuse(
 
     Raises:
         ValueError: No members, another number of weights, or no such method.
+
+    >>> def found(score, right):
+    ...     box = np.array([[0, 0, right, 10]], np.float32)
+    ...     return Detections(20, 20, np.array([1]), np.array([score], np.float32), box, None)
+    >>> fused = fuse([found(0.9, 10), found(0.3, 12)], method="wbf")
+    >>> fused.labels, fused.scores, fused.bboxes
+    (array([1]), array([0.6], dtype=float32), array([[ 0. ,  0. , 10.5, 10. ]], dtype=float32))
+    >>> fuse([found(0.9, 10), found(0.3, 12)], method="nms").scores
+    array([0.9], dtype=float32)
     """
     if not members or (weights is not None and len(weights) != len(members)):
         raise ValueError(f"{len(members)} members and {weights} as weights, expected as many weights as members")

@@ -29,6 +29,9 @@ class Instances:
         labels: ``(N,)`` int64, 0..classes-1.
         bboxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in pixels, inside the image, of positive area.
         masks: N masks, or ``None`` for box-only data.
+
+    >>> Instances(60, 80, np.array([0]), np.array([[10, 10, 30, 20]], np.float32), None)
+    Instances(height=60, width=80, labels=array([0]), bboxes=array([[10., 10., 30., 20.]], dtype=float32), masks=None)
     """
 
     height: int
@@ -50,6 +53,13 @@ def check_image(image: Any, item_id: object) -> UInt8Array:
 
     Raises:
         DatasetError: Another shape or dtype, or no image at all.
+
+    >>> check_image(np.zeros((60, 80, 3), np.uint8), "a.png").shape
+    (60, 80, 3)
+    >>> check_image(np.zeros((60, 80), np.uint8), "a.png")
+    Traceback (most recent call last):
+        ...
+    instance_segmentation_pipeline.errors.DatasetError: item 'a.png': x has shape (60, 80), expected (height, width, 3).
     """
     if not isinstance(image, np.ndarray):
         found = "nothing" if image is None else f"a {type(image).__name__}"
@@ -88,6 +98,12 @@ def from_musket(
 
     Raises:
         DatasetError: A field of wrong shape, dtype or value; the message names item, field, found and expected.
+
+    >>> mask = np.zeros((1, 60, 80), bool)
+    >>> mask[0, 10:20, 30:50] = True
+    >>> found = from_musket((np.array([2]), np.array([[10, 30, 20, 50]]), mask), 60, 80, classes=3)
+    >>> found.labels, found.bboxes, found.masks.areas()
+    (array([1]), array([[30., 10., 50., 20.]], dtype=float32), array([200]))
     """
     where = f"item {item_id!r}: "
     if not isinstance(y, (tuple, list)) or len(y) not in (2, 3):
@@ -105,7 +121,11 @@ def from_musket(
 
 
 def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple[AnyArray, ...]:
-    """Translate back: ``(labels, bboxes, masks)``, or ``(labels, bboxes)`` without masks; see ``from_musket``."""
+    """Translate back: ``(labels, bboxes, masks)``, or ``(labels, bboxes)`` without masks; see ``from_musket``.
+
+    >>> to_musket(Instances(60, 80, np.array([1]), np.array([[30, 10, 50, 20]], np.float32), None))
+    (array([2]), array([[10., 30., 20., 50.]], dtype=float32))
+    """
     bboxes = instances.bboxes if bbox_order == "xyxy" else swapped(instances.bboxes)
     if instances.masks is None:
         return instances.labels + 1, bboxes
@@ -118,6 +138,13 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
     A box fits when it overlaps its mask's tight box with an IoU of 0.3 or more (padded boxes do); the answer is
     yes when, over the item, at least one object tells the two orders apart, none of those fits as given, and all
     of them fit swapped. Targets without masks, or with other faults, are left to ``from_musket``.
+
+    >>> mask = np.zeros((1, 60, 80), bool)
+    >>> mask[0, 10:20, 30:50] = True
+    >>> fits_only_swapped((np.array([1]), np.array([[30, 10, 50, 20]]), mask), "yxyx")
+    True
+    >>> fits_only_swapped((np.array([1]), np.array([[10, 30, 20, 50]]), mask), "yxyx")
+    False
     """
     if not isinstance(y, (tuple, list)) or len(y) != 3:
         return False
@@ -211,7 +238,13 @@ def _are_rles(values: Any) -> bool:
 
 
 def any_masks(values: Any) -> MaskCrops:
-    """Return masks as they are given, unchecked."""
+    """Return masks as they are given, unchecked.
+
+    >>> any_masks(np.ones((1, 4, 5), bool)).areas()
+    array([20])
+    >>> any_masks([{"size": [4, 5], "counts": [0, 20]}]).areas()
+    array([20])
+    """
     if _are_rles(values):
         return MaskCrops.from_rles(values, *values[0]["size"])
     masks = np.asarray(values)

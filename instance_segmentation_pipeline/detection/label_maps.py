@@ -13,7 +13,11 @@ from .mask_crops import MaskCrops
 
 
 def colours(boxes: Int64Array) -> Int64Array:
-    """Return which map each of N boxes ``(N, 4)``, ``x1, y1, x2, y2``, belongs to, ``(N,)``: none touches another."""
+    """Return which map each of N boxes ``(N, 4)``, ``x1, y1, x2, y2``, belongs to, ``(N,)``: none touches another.
+
+    >>> colours(np.array([[0, 0, 4, 4], [2, 2, 6, 6], [10, 10, 12, 12]]))
+    array([0, 1, 0])
+    """
     x1, y1, x2, y2 = boxes.T
     touch = (x1[:, None] <= x2) & (x1 <= x2[:, None]) & (y1[:, None] <= y2) & (y1 <= y2[:, None])
     chosen = np.full(len(boxes), -1, np.int64)
@@ -24,7 +28,11 @@ def colours(boxes: Int64Array) -> Int64Array:
 
 
 def to_label_maps(masks: MaskCrops) -> list[Int32Array]:
-    """Return maps ``(height, width)`` int32 that hold 0 for the background and ``number + 1`` for each mask."""
+    """Return maps ``(height, width)`` int32 that hold 0 for the background and ``number + 1`` for each mask.
+
+    >>> to_label_maps(MaskCrops.from_dense(np.array([[[1, 1, 0, 0]], [[0, 0, 0, 1]]])))
+    [array([[1, 1, 0, 2]], dtype=int32)]
+    """
     of_mask = colours(masks.boxes)
     maps: list[Int32Array] = [
         np.zeros((masks.height, masks.width), np.int32) for _ in range(int(of_mask.max(initial=-1)) + 1)
@@ -35,7 +43,11 @@ def to_label_maps(masks: MaskCrops) -> list[Int32Array]:
 
 
 def from_label_maps(maps: Sequence[Int32Array], count: int, height: int, width: int) -> MaskCrops:
-    """Return ``count`` masks of maps that were warped together; those that are on none of them are empty."""
+    """Return ``count`` masks of maps that were warped together; those that are on none of them are empty.
+
+    >>> from_label_maps([np.array([[1, 1, 0, 2]], np.int32)], 2, 1, 4).areas()
+    array([2, 1])
+    """
     boxes = np.zeros((count, 4), np.int64)
     crops: list[UInt8Array] = [np.zeros((0, 0), np.uint8)] * count
     for labels in maps:
@@ -63,6 +75,11 @@ def _boxes_of(labels: Int32Array) -> list[tuple[int, tuple[int, int, int, int]]]
 
 
 def resized_labels(labels: Int32Array, height: int, width: int) -> Int32Array:
-    """Return a map resized by nearest neighbours."""
+    """Return a map resized by nearest neighbours.
+
+    >>> resized_labels(np.array([[1, 0]], np.int32), 2, 4)
+    array([[1, 1, 0, 0],
+           [1, 1, 0, 0]], dtype=int32)
+    """
     resized: Int32Array = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
     return resized

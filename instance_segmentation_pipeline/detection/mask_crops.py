@@ -28,6 +28,15 @@ class MaskCrops:
         boxes: ``(N, 4)`` int64, ``x1, y1, x2, y2`` with exclusive ends, inside the image: where each crop lies. All
             pixels outside are background; a box may be wider than its object, and is empty where nothing is left.
         crops: N arrays ``(y2 - y1, x2 - x1)`` uint8 of 0 and 1, not to be written to.
+
+    >>> masks = MaskCrops.from_dense(np.array([[[0, 1, 1, 0], [0, 0, 1, 0]]]))
+    >>> masks.boxes, masks.areas()
+    (array([[1, 0, 3, 2]]), array([3]))
+    >>> masks.flip(horizontal=False, vertical=True).to_dense()
+    array([[[0, 0, 1, 0],
+            [0, 1, 1, 0]]], dtype=uint8)
+    >>> masks.to_rles()
+    [{'size': [2, 4], 'counts': '21111'}]
     """
 
     height: int

@@ -21,14 +21,24 @@ _BACK = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 
 
 def projected(matrix: Float64Array, points: Float64Array) -> Float64Array:
-    """Return points ``(N, 2)``, ``x, y``, under a homography ``(3, 3)``; behind its horizon they are not finite."""
+    """Return points ``(N, 2)``, ``x, y``, under a homography ``(3, 3)``; behind its horizon they are not finite.
+
+    >>> double = np.diag([2.0, 2.0, 1.0])
+    >>> projected(double, np.array([[3.0, 4.0]]))
+    array([[6., 8.]])
+    """
     flat = points @ matrix[:, :2].T + matrix[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(flat[:, 2:] > 1e-9, flat[:, :2] / flat[:, 2:], np.inf)
 
 
 def homography(before: Float64Array, after: Float64Array) -> Float64Array:
-    """Return the homography ``(3, 3)`` that takes four points ``(4, 2)``, ``x, y``, no three in a line, to others."""
+    """Return the homography ``(3, 3)`` that takes four points ``(4, 2)``, ``x, y``, no three in a line, to others.
+
+    >>> corners = np.array([[0, 0], [4, 0], [4, 2], [0, 2]])
+    >>> projected(homography(corners, corners * 2 + 1), np.array([[1.0, 1.0]])).round(6)
+    array([[3., 3.]])
+    """
     rows = []
     for (x, y), (u, v) in zip(before, after, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
@@ -49,6 +59,11 @@ def warped(masks: MaskCrops, matrix: Float64Array, height: int, width: int) -> t
     Returns:
         The masks, some of which may be empty; and ``(N,)`` float64 in 0..1: how much of each object's pixels lands
         inside the image, whatever its size there.
+
+    >>> masks = MaskCrops.from_dense(np.array([[[1, 1, 0, 0]]]))
+    >>> moved, there = warped(masks, np.array([[1, 0, 3], [0, 1, 0], [0, 0, 1.0]]), 1, 4)  # three pixels to the right
+    >>> moved.to_dense(), there
+    (array([[[0, 0, 0, 1]]], dtype=uint8), array([0.5]))
     """
     there = _shares(masks, matrix, height, width)
     straight = _straight(masks, matrix, height, width)
@@ -121,7 +136,11 @@ def _in_boxes(masks: MaskCrops, matrix: Float64Array, height: int, width: int) -
 
 
 def tightened(masks: MaskCrops) -> MaskCrops:
-    """Return the same masks, each in its tight box."""
+    """Return the same masks, each in its tight box.
+
+    >>> tightened(MaskCrops(4, 4, np.array([[0, 0, 3, 3]]), (np.eye(3, dtype=np.uint8)[:, :2],))).boxes
+    array([[0, 0, 2, 2]])
+    """
     boxes = masks.tight_boxes().astype(np.int64)
     crops: list[UInt8Array] = []
     for (x1, y1, x2, y2), (left, top, *_), crop in zip(boxes, masks.boxes, masks.crops, strict=True):

@@ -25,6 +25,9 @@ class Matches:
         iou: ``(D,)`` IoU with it, 0 where none was.
         images: ``(D,)`` number of the image.
         objects: ``(classes,)`` number of objects of each class.
+
+    >>> Matches(np.array([0]), np.array([0.9]), np.array([True]), np.array([0.8]), np.array([0]), np.array([1])).correct
+    array([ True])
     """
 
     labels: Int64Array
@@ -36,7 +39,15 @@ class Matches:
 
 
 def match(truths: Sequence[Detections], found: Sequence[Detections], classes: int, iou: float = IOU) -> Matches:
-    """Match the detections of each image with its objects of the same class, greedily, the surest first."""
+    """Match the detections of each image with its objects of the same class, greedily, the surest first.
+
+    >>> boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
+    >>> truth = Detections(40, 40, np.array([0, 0]), np.ones(2), boxes, None)
+    >>> found = Detections(40, 40, np.array([0, 1]), np.array([0.9, 0.8]), boxes, None)
+    >>> matches = match([truth], [found], classes=2)
+    >>> matches.correct, matches.objects
+    (array([ True, False]), array([2, 0]))
+    """
     rows: list[tuple[AnyArray, ...]] = []
     objects = np.zeros(classes, int)
     for number, (truth, detections) in enumerate(zip(truths, found, strict=True)):
@@ -56,6 +67,12 @@ def match_image(truth: Detections, ordered: Detections, iou: float = IOU) -> tup
 
     Returns:
         ``(D,)`` whether an object was matched, and ``(D,)`` the IoU with it, 0 where none was.
+
+    >>> boxes = np.array([[0, 0, 10, 9], [0, 0, 10, 10]], np.float32)
+    >>> truth = Detections(40, 40, np.array([0]), np.ones(1), boxes[1:], None)
+    >>> found = Detections(40, 40, np.array([0, 0]), np.array([0.9, 0.8]), boxes, None)
+    >>> match_image(truth, found)  # the surest chooses first
+    (array([ True, False]), array([0.9, 0. ]))
     """
     table = overlaps(ordered, truth)
     table[ordered.labels[:, None] != truth.labels[None, :]] = 0
@@ -65,7 +82,11 @@ def match_image(truth: Detections, ordered: Detections, iou: float = IOU) -> tup
 
 
 def greedy(table: FloatArray, iou: float) -> Int64Array:
-    """Give each row the free column of highest IoU, row by row; -1 where none reaches ``iou``. Returns ``(rows,)``."""
+    """Give each row the free column of highest IoU, row by row; -1 where none reaches ``iou``. Returns ``(rows,)``.
+
+    >>> greedy(np.array([[0.6, 0.9], [0.2, 0.8]]), 0.5)
+    array([ 1, -1])
+    """
     partner = np.full(len(table), -1)
     if table.size:
         free = np.ones(table.shape[1], bool)
@@ -78,7 +99,12 @@ def greedy(table: FloatArray, iou: float) -> Int64Array:
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision and recall as the score threshold falls, of one class or of all: arrays ``(D,)``."""
+    """Precision and recall as the score threshold falls, of one class or of all: arrays ``(D,)``.
+
+    >>> both = Curve(np.array([0.9, 0.5]), np.array([1.0, 0.5]), np.array([0.5, 0.5]))
+    >>> both.area(), both.best_f1()[1]
+    (0.5, 0.9)
+    """
 
     scores: FloatArray
     precision: FloatArray
@@ -104,7 +130,13 @@ class Curve:
 
 
 def curve(matches: Matches, label: "int | None" = None) -> "Curve | None":
-    """Return the precision-recall curve of a class, or of all together; ``None`` where there is no object."""
+    """Return the precision-recall curve of a class, or of all together; ``None`` where there is no object.
+
+    >>> labels, scores, correct = np.array([0, 0]), np.array([0.9, 0.5]), np.array([True, False])
+    >>> matches = Matches(labels, scores, correct, np.array([0.8, 0.0]), np.array([0, 0]), objects=np.array([2]))
+    >>> curve(matches).precision, curve(matches).recall
+    (array([1. , 0.5]), array([0.5, 0.5]))
+    """
     chosen = slice(None) if label is None else matches.labels == label
     total = int(matches.objects.sum() if label is None else matches.objects[label])
     if not total:
@@ -116,7 +148,13 @@ def curve(matches: Matches, label: "int | None" = None) -> "Curve | None":
 
 
 def mean_average_precision(matches: Matches) -> float:
-    """Return the mean over classes with objects of the area below their curves; NaN without objects."""
+    """Return the mean over classes with objects of the area below their curves; NaN without objects.
+
+    >>> labels, scores, correct, iou, images = [np.array([value]) for value in (0, 0.9, True, 0.8, 0)]
+    >>> matches = Matches(labels, scores, correct, iou, images, objects=np.array([2, 0]))
+    >>> mean_average_precision(matches)  # half of the objects of the only class that has any
+    0.5
+    """
     curves = [curve(matches, label) for label in range(len(matches.objects))]
     areas = [one.area() for one in curves if one is not None]
     return float(np.mean(areas)) if areas else float("nan")
@@ -134,6 +172,14 @@ def confusion(truths: Sequence[Detections], found: Sequence[Detections], classes
     Returns:
         ``(classes + 1, classes + 1)`` int: true class by predicted class; the last row is what was found where nothing
         is, the last column what was not found.
+
+    >>> boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
+    >>> truth = Detections(40, 40, np.array([0, 1]), np.ones(2), boxes, None)
+    >>> found = Detections(40, 40, np.array([1]), np.array([0.9]), boxes[:1], None)
+    >>> confusion([truth], [found], classes=2, threshold=0.5)
+    array([[0, 1, 0],
+           [0, 0, 1],
+           [0, 0, 0]])
     """
     table = np.zeros((classes + 1, classes + 1), int)
     for truth, detections in zip(truths, found, strict=True):

@@ -15,6 +15,10 @@ def to_middle_format(instances: Instances, filename: str) -> TruthRecord:
     ``filename``, ``width``, ``height`` and ``ann`` with ``bboxes (N, 4) float32 xyxy``, ``labels (N,) int64``
     from 0, ``bboxes_ignore (0, 4)``, ``labels_ignore (0,)``, and, where there are masks, ``masks``: a list of COCO
     RLE dicts whose ``counts`` are text.
+
+    >>> one = Instances(60, 80, np.array([0]), np.array([[10, 10, 30, 20]], np.float32), None)
+    >>> to_middle_format(one, "a.png")["ann"]["bboxes"]
+    array([[10., 10., 30., 20.]], dtype=float32)
     """
     annotation: Annotation = {
         "bboxes": instances.bboxes,
@@ -28,7 +32,12 @@ def to_middle_format(instances: Instances, filename: str) -> TruthRecord:
 
 
 def from_middle_format(record: TruthRecord) -> Instances:
-    """Translate one annotation of ``to_middle_format`` back."""
+    """Translate one annotation of ``to_middle_format`` back.
+
+    >>> one = Instances(60, 80, np.array([0]), np.array([[10, 10, 30, 20]], np.float32), None)
+    >>> from_middle_format(to_middle_format(one, "a.png")).labels
+    array([0])
+    """
     annotation = record["ann"]
     rles = annotation.get("masks")
     masks = None if rles is None else MaskCrops.from_rles(rles, record["height"], record["width"])
@@ -40,6 +49,9 @@ def to_records(instances: Instances) -> list[dict[str, Any]]:
 
     Each has ``bbox`` ``[x1, y1, x2, y2]``, ``bbox_label`` from 0, ``ignore_flag`` 0 and ``mask``, an uncompressed COCO
     RLE: InstaBoost takes no other.
+
+    >>> to_records(Instances(60, 80, np.array([0]), np.array([[10, 10, 30, 20]], np.float32), None))
+    [{'bbox': [10.0, 10.0, 30.0, 20.0], 'bbox_label': 0, 'ignore_flag': 0}]
     """
     records: list[dict[str, Any]] = []
     for row, (label, bbox) in enumerate(zip(instances.labels, instances.bboxes, strict=True)):

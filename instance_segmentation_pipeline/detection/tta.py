@@ -22,6 +22,12 @@ class View:
         turns: 0 to 3.
         flip: Left and right exchanged, after turning.
         scale: Factor of the size that the net's pipeline resizes to.
+
+    >>> image = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    >>> View(turns=1).show(image)[:, :, 0]
+    array([[2, 5],
+           [1, 4],
+           [0, 3]], dtype=uint8)
     """
 
     turns: int = 0
@@ -71,6 +77,11 @@ def views_of(augmentation: object) -> list[View]:
 
     Raises:
         ValueError: Something else.
+
+    >>> views_of("Horizontal")
+    [View(turns=0, flip=False, scale=1.0), View(turns=0, flip=True, scale=1.0)]
+    >>> len(views_of({"flips": "All", "scales": [1.0, 1.5]}))
+    16
     """
     if augmentation is None or augmentation is False:
         return [PLAIN]

@@ -26,7 +26,11 @@ MAX_DETECTIONS = (1, 10, 100)
 
 
 def metric_names(with_masks: bool) -> list[str]:
-    """Return the names that ``coco_metrics`` gives, in its order."""
+    """Return the names that ``coco_metrics`` gives, in its order.
+
+    >>> metric_names(with_masks=False)
+    ['coco_bbox_mAP', 'coco_bbox_mAP_50', 'coco_bbox_mAP_75', 'coco_bbox_mAP_s', 'coco_bbox_mAP_m', 'coco_bbox_mAP_l']
+    """
     kinds = ("bbox", "segm") if with_masks else ("bbox",)
     return [f"coco_{kind}_{statistic}" for kind in kinds for statistic in STATISTICS]
 
@@ -46,6 +50,12 @@ def coco_metrics(
     Returns:
         ``coco_bbox_mAP``, ``…_50``, ``…_75``, ``…_s``, ``…_m``, ``…_l`` and, with masks, the same for ``coco_segm``:
         0.0 where nothing was found, NaN where there was nothing to find (pycocotools says -1 there).
+
+    >>> boxes = np.array([[10, 10, 50, 60]], np.float32)
+    >>> truth = {"filename": "a.png", "height": 80, "width": 80, "ann": {"labels": np.array([0]), "bboxes": boxes}}
+    >>> found = {"labels": np.array([0]), "scores": np.array([0.9]), "bboxes": boxes}
+    >>> round(coco_metrics([truth], [found], classes=1, with_masks=False)["coco_bbox_mAP"], 6)
+    1.0
     """
     results = dict.fromkeys(metric_names(with_masks), math.nan)
     for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks).items():
@@ -70,6 +80,9 @@ class Evaluation:
     Attributes:
         statistics: The twelve numbers of pycocotools' summary; -1 where there is nothing to find.
         per_class: ``(classes,)`` AP at IoU .5:.95 of each class; -1 where it has no object.
+
+    >>> Evaluation([0.5] * 12, np.array([0.5])).per_class
+    array([0.5])
     """
 
     statistics: list[float]
@@ -77,7 +90,11 @@ class Evaluation:
 
 
 def named(kind: str, names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
-    """Return COCO numbers under our names, NaN for pycocotools' -1."""
+    """Return COCO numbers under our names, NaN for pycocotools' -1.
+
+    >>> named("bbox", ["mAP", "mAP_s"], [0.5, -1])
+    {'coco_bbox_mAP': 0.5, 'coco_bbox_mAP_s': nan}
+    """
     pairs = zip(names, values, strict=True)
     return {f"coco_{kind}_{name}": math.nan if value < 0 else float(value) for name, value in pairs}
 
@@ -88,6 +105,12 @@ def coco_evaluation(
     """Return COCO's whole evaluation for ``bbox`` and, with masks, ``segm``; empty where there is nothing to find.
 
     The arguments are those of ``coco_metrics``.
+
+    >>> boxes = np.array([[10, 10, 50, 60]], np.float32)
+    >>> truth = {"filename": "a.png", "height": 80, "width": 80, "ann": {"labels": np.array([0]), "bboxes": boxes}}
+    >>> found = {"labels": np.array([0]), "scores": np.array([0.9]), "bboxes": boxes}
+    >>> coco_evaluation([truth], [found], classes=2, with_masks=False)["bbox"].per_class.round(6)
+    array([ 1., -1.])
     """
     ground = _ground_truth(truths, classes, with_masks)
     if not ground["annotations"]:

@@ -18,7 +18,11 @@ F1_NAMES = ("F1", "F1_threshold")
 
 
 def final_metric_names(with_masks: bool) -> list[str]:
-    """Return the names that ``final_metrics`` gives for any dataset; those of single classes are not among them."""
+    """Return the names that ``final_metrics`` gives for any dataset; those of single classes are not among them.
+
+    >>> [name for name in final_metric_names(with_masks=False) if "coco" not in name]
+    ['bbox_F1', 'bbox_F1_threshold', 'mmdet_mAP_bbox']
+    """
     names = []
     for kind in ("bbox", "segm") if with_masks else ("bbox",):
         names += [f"coco_{kind}_{name}" for name in (*STATISTICS, *RECALLS)]
@@ -43,6 +47,13 @@ def final_metrics(
         IoU .5 over score thresholds, with ``…_threshold``, the threshold that reaches it; ``mask_IoU``, the mean IoU
         of what is matched at that threshold; ``mmdet_mAP_bbox`` and ``mAP_masks``, the mean over classes of AP at IoU
         .5. NaN where there is nothing to find.
+
+    >>> import numpy as np
+    >>> boxes = np.array([[10, 10, 50, 60]], np.float32)
+    >>> truth = {"filename": "a.png", "height": 80, "width": 80, "ann": {"labels": np.array([0]), "bboxes": boxes}}
+    >>> found = Detections(80, 80, np.array([0]), np.array([0.9], np.float32), boxes, None)
+    >>> final_metrics([truth], [found], ["disc"], with_masks=False)["bbox_F1"]
+    1.0
     """
     classes = len(class_names)
     values = dict.fromkeys(final_metric_names(with_masks), math.nan)
@@ -67,7 +78,12 @@ def final_metrics(
 
 
 def as_arrays(found: Detections) -> FoundArrays:
-    """Return detections as ``metrics.coco_metrics`` takes them."""
+    """Return detections as ``metrics.coco_metrics`` takes them.
+
+    >>> from instance_segmentation_pipeline.detection.detections import none_found
+    >>> sorted(as_arrays(none_found(60, 80, with_masks=True)))
+    ['bboxes', 'labels', 'masks', 'scores']
+    """
     arrays: FoundArrays = {"labels": found.labels, "scores": found.scores, "bboxes": found.bboxes}
     if found.masks is not None:
         arrays["masks"] = found.masks

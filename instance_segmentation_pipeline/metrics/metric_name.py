@@ -24,6 +24,12 @@ class MetricName:
     Attributes:
         text: The name, such as ``val_coco_segm_mAP`` or ``val_s0.loss_cls``.
         mode: ``max`` or ``min`` set which values are better; ``auto`` takes the lower ones for losses, else the higher.
+
+    >>> loss = MetricName("val_s0.loss_cls")
+    >>> loss.plain, loss.lower_is_better, loss.best([0.5, 0.2])
+    ('s0.loss_cls', True, 0.2)
+    >>> MetricName("coco_segm_mAP_class_blossom").better(0.5, 0.2)
+    True
     """
 
     text: str
