@@ -57,7 +57,7 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         return _say(f"musket fit: {len(failed)} of {count} experiments failed: {', '.join(failed)}.", 1)
     passed_over = 1 if getattr(options, "passed_over", None) else 0
     if options.launch_tasks and leads():
-        return max(_run_tasks(experiments), passed_over)
+        return max(_run_tasks(experiments, options), passed_over)
     return passed_over
 
 
@@ -146,15 +146,17 @@ def _report(experiment: Any, seconds: float) -> None:
         print(f"  picture {printable(picture)}")  # noqa: T201
 
 
-def _run_tasks(experiments: Sequence[Any]) -> int:
+def _run_tasks(experiments: Sequence[Any], options: argparse.Namespace) -> int:
     """Run the project's tasks on each experiment, as ``musket task --task all`` does."""
+    from ..launch.devices import leases
     from ..tasks.runner import choose_tasks, run_all
 
     try:
+        slots = leases(options.num_gpus, 1, options.num_workers)
         tasks = choose_tasks(Path(experiments[0].project.path), ["all"]) if experiments else {}
     except UserError as error:
         return _say(f"musket fit: {error}", 1)
-    failures = run_all(experiments, tasks, {})
+    failures = run_all(experiments, tasks, {}, slots)
     return _say("\n".join(failures), 1) if failures else 0
 
 

@@ -17,6 +17,9 @@ from tqdm import tqdm
 from ..config.loader import read_mapping
 from ..data.providers import project_modules
 from ..errors import ConfigError, nearest, one_line, sentence
+from ..launch.deadline import Deadline
+from ..launch.executors import Executor
+from ..launch.scheduler import Job, scheduler_for
 from ..storage.atomic import write_yaml
 from ..text import printable
 
@@ -134,19 +137,48 @@ def _model(cfg: Any, choice: Mapping[str, Any]) -> Any:
     return FoldsAndStages(cfg, cfg.folds_of(choice.get("folds")), cfg.stages_of(choice.get("stages")))
 
 
-def run_all(experiments: Sequence[Any], tasks: Mapping[str, Task], given: Mapping[str, Any]) -> list[str]:
-    """Run each task on each experiment; print what came of it, and return a sentence for each that failed."""
+def run_all(
+    experiments: Sequence[Any],
+    tasks: Mapping[str, Callable[..., Any]],
+    given: Mapping[str, Any],
+    slots: Sequence[Sequence[str]],
+) -> list[str]:
+    """Run each task on each experiment; print what came of it, and return a sentence for each that failed.
+
+    Args:
+        experiments: Experiments of ours.
+        tasks: Tasks by name.
+        given: Arguments by name.
+        slots: Devices of the experiments that are worked with at the same time (``launch.devices.leases``); where there
+            is one, they are in turn, in this process.
+    """
+
+    def job(experiment: Any) -> Job:
+        def work(executor: Executor, _: Deadline) -> list[str]:
+            if len(slots) > 1:
+                experiment.lease = executor.devices
+            return _run_each(experiment, tasks, given)
+
+        return Job(experiment.name(), work)
+
+    jobs = [job(experiment) for experiment in experiments]
+    failures: list[str] = []
+    for outcome in scheduler_for(slots, len(jobs)).run(jobs):
+        failures += [f"{outcome.label}: {outcome.error}"] if outcome.error else outcome.result
+    return failures
+
+
+def _run_each(experiment: Any, tasks: Mapping[str, Callable[..., Any]], given: Mapping[str, Any]) -> list[str]:
     failures = []
-    for experiment in experiments:
-        for name, function in tasks.items():
-            what = f"{experiment.name()}: task {name}"
-            try:
-                folder = run_task(name, function, experiment, given)
-            except (Exception, SystemExit) as error:
-                failures.append(f"{what} failed: {sentence(error)}")
-            else:
-                result = folder / "result.yaml"
-                tqdm.write(printable(f"{what}: done, {result if result.exists() else folder}"))
+    for name, function in tasks.items():
+        what = f"{experiment.name()}: task {name}"
+        try:
+            folder = run_task(name, function, experiment, given)
+        except (Exception, SystemExit) as error:
+            failures.append(f"{what} failed: {sentence(error)}")
+        else:
+            result = folder / "result.yaml"
+            tqdm.write(printable(f"{what}: done, {result if result.exists() else folder}"))
     return failures
 
 

@@ -118,7 +118,8 @@ def test_a_run_means_the_same(ways, add_experiment, project, tmp_path):
     assert all(path.stem.endswith(".0") and len(read_rows(path)) == 1 for path in began)
     assert not late.summary.exists()
     assert not list(project.rglob("fit.lock"))
-    assert notes.read_text() == "", "the first process of a net alone writes"
+    others = [line for line in notes.read_text().splitlines() if "/logs" not in line]  # MMEngine exchanges parts there
+    assert not others, "the first process of a net alone writes"
 
 
 def items(stage):
