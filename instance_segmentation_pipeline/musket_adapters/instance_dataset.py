@@ -28,8 +28,19 @@ MOST_SKEW = 0.05
 """How much the sides of an image may be scaled differently from its masks."""
 
 
+Upstream: Any = object
+"""Stands for musket_core's class, which is being defined when this module is imported."""
+
+
 def derive_instance_segmentation(module: Any) -> type:
-    """Return a subclass of ``module.InstanceSegmentationDataSet``; same CSV, same constructor and ``classes`` with it.
+    """Return a subclass of ``module.InstanceSegmentationDataSet`` that reads tables as ``InstanceDataSet`` does."""
+    name = "InstanceSegmentationDataSet"
+    members = {"__module__": module.__name__, "__doc__": InstanceDataSet.__doc__, "upstream": module}
+    return type(name, (InstanceDataSet, getattr(module, name)), members)
+
+
+class InstanceDataSet(Upstream):
+    """musket_core's ``InstanceSegmentationDataSet``: same CSV, same constructor and ``classes`` with it.
 
     Items have ``y = (labels (N,) int64, bboxes (N, 4) float32 x1, y1, x2, y2, masks (N, height, width) bool)``;
     a label is the place of the class in ``meta()["CLASSES"]``, counted from 1. These are ``classes``, by default those
@@ -38,122 +49,119 @@ def derive_instance_segmentation(module: Any) -> type:
     size and brought to the image's, unless ``maskShape`` is given.
     """
 
-    class InstanceSegmentationDataSet(module.InstanceSegmentationDataSet):
-        def __init__(
-            self,
-            imagePath: Any,
-            csvPath: str,
-            imColumn: str,
-            rleColumn: str,
-            clazzColumn: str,
-            maskShape: Any = None,
-            rMask: bool = True,
-            isRel: bool = False,
-            classes: "Sequence[Any] | None" = None,
-        ) -> None:
-            self._columns = (imColumn, rleColumn, clazzColumn)
-            self._relative = isRel
-            with _some_project():
-                super().__init__(imagePath, csvPath, imColumn, rleColumn, clazzColumn, maskShape, rMask, isRel)
-            for name, file in list(self.images.items()):
-                self.images.setdefault(Path(name).stem, file)
-            used = list(dict.fromkeys(name for name in self.data[clazzColumn].map(_class_name) if name))
-            self._set_classes(_in_order(used) if classes is None else _given(classes, used, csvPath, clazzColumn))
-            self._rows = self.data.groupby(imColumn, sort=False).indices
+    gives_xyxy = True
+    upstream: Any
+    """The module of musket_core that the class is of."""
 
-        def readCSV(self, csvPath: str) -> None:
-            """Read the table; ids, run lengths and classes stay the texts that they are."""
-            self.data = _table(module.context.get_current_project_data_path(), csvPath, self._columns)
+    def __init__(
+        self,
+        imagePath: Any,
+        csvPath: str,
+        imColumn: str,
+        rleColumn: str,
+        clazzColumn: str,
+        maskShape: Any = None,
+        rMask: bool = True,
+        isRel: bool = False,
+        classes: "Sequence[Any] | None" = None,
+    ) -> None:
+        self._columns = (imColumn, rleColumn, clazzColumn)
+        self._relative = isRel
+        with _some_project():
+            super().__init__(imagePath, csvPath, imColumn, rleColumn, clazzColumn, maskShape, rMask, isRel)
+        for name, file in list(self.images.items()):
+            self.images.setdefault(Path(name).stem, file)
+        used = list(dict.fromkeys(name for name in self.data[clazzColumn].map(_class_name) if name))
+        self._set_classes(_in_order(used) if classes is None else _given(classes, used, csvPath, clazzColumn))
+        self._rows = self.data.groupby(imColumn, sort=False).indices
 
-        def _set_classes(self, classes: "list[str]") -> None:
-            self.classes = classes
-            self.class2Num = {name: number for number, name in enumerate(classes)}
-            self.num2class = dict(enumerate(classes))
+    def readCSV(self, csvPath: str) -> None:
+        """Read the table; ids, run lengths and classes stay the texts that they are."""
+        self.data = _table(self.upstream.context.get_current_project_data_path(), csvPath, self._columns)
 
-        def get_all_about(self, item: Any) -> Any:
-            """Return the rows of an image."""
-            return self.data.iloc[self._rows[item]]
+    def _set_classes(self, classes: "list[str]") -> None:
+        self.classes = classes
+        self.class2Num = {name: number for number, name in enumerate(classes)}
+        self.num2class = dict(enumerate(classes))
 
-        def isPositive(self, item: int) -> bool:
-            """Say whether an image has an object."""
-            rows = self.get_all_about(self.imageIds[item])
-            return any(str(text).strip() not in NO_OBJECT for text in rows[self.rleColumn].values)
+    def get_all_about(self, item: Any) -> Any:
+        """Return the rows of an image."""
+        return self.data.iloc[self._rows[item]]
 
-        def get_target(self, item: int) -> Any:
-            """Return ``y`` of an item."""
-            return self[item].y
+    def isPositive(self, item: int) -> bool:
+        """Say whether an image has an object."""
+        rows = self.get_all_about(self.imageIds[item])
+        return any(str(text).strip() not in NO_OBJECT for text in rows[self.rleColumn].values)
 
-        def get_value(self, im_id: object) -> UInt8Array:
-            """Return an image ``(height, width, 3)``; transparency is left out."""
-            if im_id not in self.images:
+    def get_target(self, item: int) -> Any:
+        """Return ``y`` of an item."""
+        return self[item].y
+
+    def get_value(self, im_id: object) -> UInt8Array:
+        """Return an image ``(height, width, 3)``; transparency is left out."""
+        if im_id not in self.images:
+            raise DatasetError(
+                f"{self.imColumn} {shortened(im_id)} names no file of the images"
+                f"{nearest(str(im_id), self.images)}: add the image, or take its rows out."
+            )
+        image = self.upstream.imageio.imread(self.images[im_id])
+        image = image if image.ndim == 3 else image[..., None]
+        channels = image.shape[2] - (image.shape[2] in (2, 4))
+        image = image[..., :channels]
+        return np.ascontiguousarray(np.repeat(image, 3, axis=2) if channels == 1 else image)
+
+    def get_mask(self, image: Any, imShape: Any) -> list[tuple[BoolArray, int]]:
+        """Return pairs of a mask ``(height, width)`` bool and the class's index, counted from 0."""
+        rows = self.get_all_about(image)
+        height, width = imShape[:2]
+        pairs = []
+        for number, text in enumerate(rows[self.rleColumn].values):
+            name = _class_name(rows[self.clazzColumn].values[number])
+            if str(text).strip() in NO_OBJECT or not name:
+                continue
+            if name not in self.class2Num:
                 raise DatasetError(
-                    f"{self.imColumn} {shortened(im_id)} names no file of the images"
-                    f"{nearest(str(im_id), self.images)}: add the image, or take its rows out."
+                    f"{self.clazzColumn} {shortened(name)} of {self.imColumn} {shortened(image)} is not among the "
+                    f"classes{nearest(name, self.class2Num)}: add it, or take its rows out."
                 )
-            image = module.imageio.imread(self.images[im_id])
-            image = image if image.ndim == 3 else image[..., None]
-            channels = image.shape[2] - (image.shape[2] in (2, 4))
-            image = image[..., :channels]
-            return np.ascontiguousarray(np.repeat(image, 3, axis=2) if channels == 1 else image)
+            drawn = self._drawn_on(rows, number, height, width)
+            try:
+                rle = mask_from_text(str(text), *drawn, relative=self._relative)
+            except DatasetError as error:
+                raise DatasetError(f"{self.rleColumn} of {self.imColumn} {shortened(image)} {error}.") from None
+            mask = MaskCrops.from_rles([rle], *drawn).to_dense()[0]
+            if drawn != (height, width):
+                mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+            pairs.append((mask.astype(bool), self.class2Num[name]))
+        return pairs
 
-        def get_mask(self, image: Any, imShape: Any) -> list[tuple[BoolArray, int]]:
-            """Return pairs of a mask ``(height, width)`` bool and the class's index, counted from 0."""
-            rows = self.get_all_about(image)
-            height, width = imShape[:2]
-            pairs = []
-            for number, text in enumerate(rows[self.rleColumn].values):
-                name = _class_name(rows[self.clazzColumn].values[number])
-                if str(text).strip() in NO_OBJECT or not name:
-                    continue
-                if name not in self.class2Num:
-                    raise DatasetError(
-                        f"{self.clazzColumn} {shortened(name)} of {self.imColumn} {shortened(image)} is not among the "
-                        f"classes{nearest(name, self.class2Num)}: add it, or take its rows out."
-                    )
-                drawn = self._drawn_on(rows, number, height, width)
-                try:
-                    rle = mask_from_text(str(text), *drawn, relative=self._relative)
-                except DatasetError as error:
-                    raise DatasetError(f"{self.rleColumn} of {self.imColumn} {shortened(image)} {error}.") from None
-                mask = MaskCrops.from_rles([rle], *drawn).to_dense()[0]
-                if drawn != (height, width):
-                    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
-                pairs.append((mask.astype(bool), self.class2Num[name]))
-            return pairs
+    def _drawn_on(self, rows: Any, number: int, height: int, width: int) -> "tuple[int, int]":
+        """Return height and width of the image that a row's mask was drawn on."""
+        if self.maskShape is not None:
+            first, second = (int(side) for side in self.maskShape[:2])
+            return (first, second) if self.rMask else (second, first)
+        if not set(SIZES) <= set(rows.columns):
+            return height, width
+        sides = tuple(rows[name].values[number] for name in SIZES)
+        if not all(side == side and float(side) >= 1 for side in sides):  # an empty cell is no number
+            return height, width
+        drawn = int(sides[0]), int(sides[1])
+        if abs(height / drawn[0] - width / drawn[1]) > MOST_SKEW * height / drawn[0] + 1 / min(drawn):
+            raise DatasetError(
+                f"{' and '.join(SIZES)} of {self.imColumn} {shortened(rows[self.imColumn].values[number])} are "
+                f"{drawn[0]} and {drawn[1]}, but the image is {height} high and {width} wide: the masks do not fit."
+            )
+        return drawn
 
-        def _drawn_on(self, rows: Any, number: int, height: int, width: int) -> "tuple[int, int]":
-            """Return height and width of the image that a row's mask was drawn on."""
-            if self.maskShape is not None:
-                first, second = (int(side) for side in self.maskShape[:2])
-                return (first, second) if self.rMask else (second, first)
-            if not set(SIZES) <= set(rows.columns):
-                return height, width
-            sides = tuple(rows[name].values[number] for name in SIZES)
-            if not all(side == side and float(side) >= 1 for side in sides):  # an empty cell is no number
-                return height, width
-            drawn = int(sides[0]), int(sides[1])
-            if abs(height / drawn[0] - width / drawn[1]) > MOST_SKEW * height / drawn[0] + 1 / min(drawn):
-                raise DatasetError(
-                    f"{' and '.join(SIZES)} of {self.imColumn} {shortened(rows[self.imColumn].values[number])} are "
-                    f"{drawn[0]} and {drawn[1]}, but the image is {height} high and {width} wide: the masks do not fit."
-                )
-            return drawn
-
-        def __getitem__(self, item: int) -> Any:
-            image_id = self.imageIds[item]
-            image = self.get_value(image_id)
-            pairs = [(mask, label) for mask, label in self.get_mask(image_id, image.shape) if mask.any()]
-            masks = np.zeros((len(pairs), *image.shape[:2]), bool)
-            for row, (mask, _) in enumerate(pairs):
-                masks[row] = mask
-            labels = np.array([label for _, label in pairs], np.int64) + 1
-            return module.PredictionItem(image_id, image, (labels, boxes_of_masks(masks), masks))
-
-    InstanceSegmentationDataSet.__module__ = module.__name__
-    InstanceSegmentationDataSet.__qualname__ = "InstanceSegmentationDataSet"
-    InstanceSegmentationDataSet.__doc__ = derive_instance_segmentation.__doc__
-    InstanceSegmentationDataSet.gives_xyxy = True
-    return InstanceSegmentationDataSet
+    def __getitem__(self, item: int) -> Any:
+        image_id = self.imageIds[item]
+        image = self.get_value(image_id)
+        pairs = [(mask, label) for mask, label in self.get_mask(image_id, image.shape) if mask.any()]
+        masks = np.zeros((len(pairs), *image.shape[:2]), bool)
+        for row, (mask, _) in enumerate(pairs):
+            masks[row] = mask
+        labels = np.array([label for _, label in pairs], np.int64) + 1
+        return self.upstream.PredictionItem(image_id, image, (labels, boxes_of_masks(masks), masks))
 
 
 @contextlib.contextmanager

@@ -78,24 +78,11 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
                 runner.train()
         except UserError:
             raise
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"{job.label}: the memory of {device} ran out ({one_line(error)[:120]}): lower imagesPerGpu or shape, "
-                "or set amp: true."
-            ) from error
-        except (RuntimeError, OSError) as error:
-            told = _of_workers(error)
+        except (RuntimeError, OSError, ValueError) as error:
+            told = _told(error, device)
             if told is None:
                 raise
             raise TrainingError(f"{job.label}: {told}") from error
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise TrainingError(
-                f"{job.label}: a BatchNorm was given one value a channel, of which it can take no statistics "
-                f"({one_line(error)[:120]}): set imagesPerGpu to 2 or more, and train_dataloader.drop_last: true by "
-                "configOptions where the last batch of an epoch holds one image."
-            ) from error
         finally:
             progress.close()
     return TrainingResult(log.rows, stop.stopped)
@@ -107,6 +94,21 @@ def _prepare_files(job: TrainingJob) -> None:
         for path in (job.files.best_weights, job.files.last_weights, job.files.previous_weights):
             path.unlink(missing_ok=True)
     save_with(job.files.model_config, job.config.dump)
+
+
+def _told(error: Exception, device: str) -> "str | None":
+    """Return the sentence about an error that the user can do something about, ``None`` for all others."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return (
+            f"the memory of {device} ran out ({one_line(error)[:120]}): lower imagesPerGpu or shape, or set amp: true."
+        )
+    if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):
+        return (
+            "a BatchNorm was given one value a channel, of which it can take no statistics "
+            f"({one_line(error)[:120]}): set imagesPerGpu to 2 or more, and train_dataloader.drop_last: true by "
+            "configOptions where the last batch of an epoch holds one image."
+        )
+    return _of_workers(error) if isinstance(error, (RuntimeError, OSError)) else None
 
 
 def _of_workers(error: BaseException) -> "str | None":
