@@ -79,6 +79,17 @@ AXES = {
 PROBABILITIES = frozenset({"Fliplr", "Flipud", "Invert", "Sometimes", "Solarize", "TotalDropout", "ChannelShuffle"})
 """Classes whose ``p`` is how often they act: imgaug takes numbers there that are no probability."""
 
+TEXTS = {
+    ("Affine", "mode"): ("constant", "edge", "symmetric", "reflect", "wrap"),
+    ("ElasticTransformation", "mode"): ("constant", "nearest", "reflect", "wrap"),
+    ("PerspectiveTransform", "mode"): ("constant", "replicate"),
+    ("PiecewiseAffine", "mode"): ("constant", "edge", "symmetric", "reflect", "wrap"),
+}
+"""Texts that parameters take, where imgaug finds out about others late."""
+
+SIDES = frozenset({"height", "px", "size", "width"})
+"""Parameters in pixels that may make an image larger."""
+
 OURS = ("name", "seed", "random_state", "deterministic")
 """Arguments of every augmenter of imgaug that are not the YAML's to give."""
 
@@ -128,7 +139,7 @@ def converted(value: Any, cls: type, parameter: str, where: str) -> Any:
         ConfigError: It is none that any augmenter takes; ``where`` is its place in the YAML.
     """
     if isinstance(value, dict) and set(value) == {"choice"}:
-        return _choice(value["choice"], f"{where}.choice")
+        return _checked(_choice(value["choice"], f"{where}.choice"), cls, parameter, where)
     if isinstance(value, dict):
         axes = next((AXES[b.__name__, parameter] for b in cls.__mro__ if (b.__name__, parameter) in AXES), ())
         wrong = next((key for key in value if key not in axes), None)
@@ -136,14 +147,28 @@ def converted(value: Any, cls: type, parameter: str, where: str) -> Any:
             expected = f"{', '.join(axes)} or choice" if axes else "choice"
             found = "is an empty mapping" if wrong is None else f"has the key {shortened(wrong)}"
             raise ConfigError(f"{where} {found}, expected a number, a range [low, high], or {expected}.")
-        return {key: converted(entry, cls, "", f"{where}.{key}") for key, entry in value.items()}
+        return {key: converted(entry, cls, f"{parameter}.{key}", f"{where}.{key}") for key, entry in value.items()}
     form = form_of(cls, parameter)
     if isinstance(value, list):
-        return _LISTS[form](value, where)
+        made = _LISTS[form](value, where)
+        return made if form is Form.MATRIX else _checked(made, cls, parameter, where)
     value = _scalar(value, where)
+    _checked([value], cls, parameter, where)
     if parameter == "p" and cls.__name__ in PROBABILITIES and _is_number(value) and not 0 <= value <= 1:
         raise ConfigError(f"{where} is {shortened(value)}, but it is a probability: give a number from 0 to 1.")
     return value
+
+
+def _checked(values: Any, cls: type, parameter: str, where: str) -> Any:
+    """Return values; raise a ``ConfigError`` for a text that the parameter does not take, or a side too long."""
+    known = next((TEXTS[base.__name__, parameter] for base in cls.__mro__ if (base.__name__, parameter) in TEXTS), None)
+    is_side = not SIDES.isdisjoint(parameter.split("."))
+    for value in values:
+        if known is not None and isinstance(value, str) and value not in known:
+            raise ConfigError(f"{where} is {shortened(value)}{nearest(value, known)}, expected {', '.join(known)}.")
+        if is_side and _is_number(value) and abs(value) > LARGEST_SIDE:
+            raise ConfigError(f"{where} is {shortened(value)}, but images have at most {LARGEST_SIDE} pixels a side.")
+    return values
 
 
 def _is_number(value: Any) -> bool:

@@ -14,9 +14,20 @@ from imgaug import augmenters as iaa
 from imgaug import parameters as iap
 
 from ...errors import ConfigError, UserError, one_line, shortened
-from .arguments import Form, check_names, converted, form_of, parameters_of
+from .arguments import CHILDREN, Form, check_names, converted, form_of, parameters_of
 from .backgrounds import BackgroundReplacer
-from .catalogue import CLASSES, FORMER, GEOMETRY, MUSKET_ARGUMENTS, REFUSED, Kind, hint, kind_of, known_name
+from .catalogue import (
+    CLASSES,
+    FORMER,
+    GEOMETRY,
+    MUSKET_ARGUMENTS,
+    REFUSED,
+    Kind,
+    children_of,
+    hint,
+    kind_of,
+    known_name,
+)
 
 DEEPEST = 20
 """Levels of augmenters within augmenters."""
@@ -84,7 +95,7 @@ class _Builder:
         name, cls = self._class_of(written, where)
         arguments = self._arguments(name, cls, given, where)
         if name == "Rot90" and isinstance(arguments.get("k"), bool):  # Musket's Rotate90: true
-            arguments = {"k": {"choice": [0, 1, 2, 3]} if arguments["k"] else 0, "keep_size": False}
+            arguments = {"keep_size": False, **arguments, "k": {"choice": [0, 1, 2, 3]} if arguments["k"] else 0}
         check_names(arguments, cls, name, where)
         values = {key: self._value(key, value, cls, f"{where}.{key}", depth) for key, value in arguments.items()}
         if cls is BackgroundReplacer:
@@ -96,6 +107,7 @@ class _Builder:
         except (Exception, SystemExit) as error:
             raise ConfigError(f"{where} cannot be made ({one_line(error)[:300]}): correct its arguments.") from error
         self._check_kind(made, name, where)
+        _check_children(made, values, name, where)
         if not made.get_children_lists():
             _try(made, where)
         return made
@@ -185,6 +197,19 @@ class _Builder:
                 )
         if kind is Kind.BENDING and any(_replaces(one) for one in _inside(made)):
             raise ConfigError(f"{where} is refused: BackgroundReplacer cannot stand inside {name}: put it before.")
+
+
+def _check_children(made: Any, values: dict[str, Any], name: str, where: str) -> None:
+    """Raise a ``ConfigError`` for an augmenter that has none inside to apply, or not as many as it is to choose."""
+    count = len(children_of(made))
+    lists = [key for key in parameters_of(type(made)) if key in CHILDREN]
+    if lists and not count and not _replaces(made):
+        raise ConfigError(f"{where} has no augmenters to apply: give {' or '.join(lists)}.")
+    number = values.get("n")
+    if isinstance(made, iaa.SomeOf) and "n" in values:
+        for one in number if isinstance(number, (list, tuple)) else (number,):
+            if isinstance(one, (int, float)) and not 0 <= one <= count:
+                raise ConfigError(f"{where}.n is {shortened(one)}, but there are {count} augmenters to choose from.")
 
 
 def _renamed(name: str) -> dict[str, str]:
