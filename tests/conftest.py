@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+import hypothesis
 import pytest
 
 from tests.support.processes import PATIENCE, PROGRAM
@@ -11,6 +12,12 @@ from tests.support.project import FAST, SHAPES, SMALL_CONFIG, TWO_BY_TWO, TWO_ST
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as the smallest machine has cores
+
+
+# Drawn examples are the same in every run, and none has to be fast; HYPOTHESIS_PROFILE=search looks for new ones.
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=60)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(autouse=True)
