@@ -49,6 +49,18 @@ class TrainingError(UserError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
+class PredictionError(UserError):
+    """Predicting cannot go on, for example because memory ran out.
+
+    Attributes:
+        images: How many images were predicted at the time.
+    """
+
+    def __init__(self, message: str, images: int = 1) -> None:
+        super().__init__(message)
+        self.images = images
+
+
 class GroupLost(TrainingError):
     """Another process of the group that trains one net is gone; that one knows why."""
 

@@ -1,7 +1,7 @@
 """Images of a folder, read one by one; entries that are no readable image are named, counted and left out."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..detection.arrays import UInt8Array
@@ -56,9 +56,26 @@ class Directory:
         """Remember that an entry could not be used."""
         self.reasons[name] = one_line_of(sentence(error).rstrip("."), 160)
 
-    def images(self) -> Iterator[tuple[str, UInt8Array]]:
-        """Yield file name and image ``(height, width, 3)`` uint8 RGB; rotated as the camera says."""
-        for file in self.files:
+    def learn(self, reasons: Mapping[str, str], first_pages: Sequence[str]) -> None:
+        """Remember what another process, which read some of the images, found of them."""
+        self.reasons.update(reasons)
+        self.first_pages += [name for name in first_pages if name not in self.first_pages]
+
+    def put_in_order(self) -> None:
+        """Bring what is remembered into the order of the entries."""
+        place = {file.name: number for number, file in enumerate(self.files)}
+        reasons = sorted(self.reasons.items(), key=lambda one: place[one[0]])
+        self.reasons.clear()
+        self.reasons.update(reasons)
+        self.first_pages.sort(key=place.__getitem__)
+
+    def images(self, some: "range | None" = None) -> Iterator[tuple[str, UInt8Array]]:
+        """Yield file name and image ``(height, width, 3)`` uint8 RGB; rotated as the camera says.
+
+        Args:
+            some: Positions of the entries to read; all by default.
+        """
+        for file in self.files if some is None else self.files[some.start : some.stop]:
             try:
                 found = read_image(file)
             except (DatasetError, MemoryError) as error:
@@ -68,11 +85,16 @@ class Directory:
                 self.first_pages.append(file.name)
             yield file.name, found.pixels
 
-    def batches(self, size: int, limit: int = -1) -> Iterator[list[tuple[str, UInt8Array]]]:
-        """Yield lists of up to ``size`` images, ``limit`` in all; at the end say on stderr what was skipped."""
+    def batches(
+        self, size: int, limit: int = -1, some: "range | None" = None
+    ) -> Iterator[list[tuple[str, UInt8Array]]]:
+        """Yield lists of up to ``size`` images, ``limit`` in all; at the end say on stderr what was skipped.
+
+        Of ``some`` positions alone nothing is said: ``tell`` does, when all are read.
+        """
         batch: list[tuple[str, UInt8Array]] = []
         if limit != 0:
-            for number, entry in enumerate(self.images(), start=1):
+            for number, entry in enumerate(self.images(some), start=1):
                 batch.append(entry)
                 if len(batch) == size or number == limit:
                     yield batch
@@ -81,6 +103,11 @@ class Directory:
                     break
         if batch:
             yield batch
+        if some is None:
+            self.tell()
+
+    def tell(self) -> None:
+        """Say on stderr what was skipped, and of which files a part was looked at."""
         for line in self.remarks():
             print(printable(line), file=sys.stderr)  # noqa: T201
 

@@ -15,6 +15,7 @@ from ..storage.experiment_files import ExperimentFiles
 from .announcer import Announcer
 from .augmentation_plan import AugmentationPlan
 from .class_source import ClassSource
+from .evaluator import GroundTruths
 from .model_plan import ModelPlan
 from .run_options import RunOptions
 
@@ -25,6 +26,7 @@ class Shared:
 
     run: RunOptions
     announcer: Announcer
+    truths: GroundTruths
     datasets: "DatasetCatalog | None" = None
 
 

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from musket_core.generic_config import GenericImageTaskConfig
-
 from ..config.schema import check_properties
 from ..data.augmentation.properties import ItemAugmenters
 from ..data.catalog import BUILT_IN, DatasetCatalog, ProjectPaths
@@ -20,7 +18,7 @@ from ..data.cross_validation import DetectionFolds, check_length
 from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
 from ..errors import ConfigError
-from ..inference.predictor import Predicting
+from ..inference.predictor import KeptNet
 from ..inference.trained_folds import TrainedFolds
 from ..launch.deadline import Deadline
 from ..launch.executors import Executor
@@ -32,16 +30,17 @@ from ..storage.experiment_files import ExperimentFiles
 from ..training.build_check import check_buildable
 from ..training.detection_dataset import MusketDetectionDataset
 from .announcer import Announcer
+from .answer_methods import AnswerMethods
 from .assembly import Assembly, ExperimentParts, Shared, plain
 from .attributes import PROPERTY_NAMES, check_attribute
-from .evaluator import Scoring
+from .evaluator import GroundTruths
 from .run_options import RunAttribute, RunOptions
 from .seeds import SeedRuns
 from .stage import DetectionStage
 from .trainer import Fitting
 
 
-class PipelineConfig(Fitting, Predicting, Scoring, GenericImageTaskConfig):
+class PipelineConfig(Fitting, AnswerMethods):
     """An experiment of the MMDetection dialect; see ``reference.md`` for its properties.
 
     Made by ``musket_core.generic.parse``. ``fit`` trains every fold and stage and writes ``summary.yaml``. Properties
@@ -70,7 +69,8 @@ class PipelineConfig(Fitting, Predicting, Scoring, GenericImageTaskConfig):
     def __init__(self, **properties: Any) -> None:
         checked = check_properties(properties)
         self._path: str | None = None
-        self._shared = Shared(RunOptions(), Announcer())
+        self._shared = Shared(RunOptions(), Announcer(), GroundTruths(self.reader))
+        self._kept_net = KeptNet()
         self._assembly, self._seeds = Assembly(), SeedRuns(self._of_seed)
         super().__init__(**checked)
         self.all = {name: value for name, value in checked.items() if value is not None}
@@ -241,6 +241,11 @@ class PipelineConfig(Fitting, Predicting, Scoring, GenericImageTaskConfig):
         """Return the labels in each item of the dataset; an item is read for all folds, stages and seeds once."""
         return self.parts.datasets.labels
 
+    @property
+    def ground_truths(self) -> GroundTruths:
+        """What is there in the items, and what tells datasets apart; the seeds have it in common."""
+        return self._shared.truths
+
     def trained(self) -> TrainedFolds:
         """Return what is trained, seeds included."""
         return self.parts.trained
@@ -324,7 +329,7 @@ class PipelineConfig(Fitting, Predicting, Scoring, GenericImageTaskConfig):
             self.use_dataset(dataset)
         dataset = self.get_dataset()
         check_length(dataset)
-        self._check_metrics()
+        self.metric_selection()
         parts = self.parts
         parts.model.start  # noqa: B018 - what is wrong with the weights is told
         sampled = check_items(dataset, self.reader())

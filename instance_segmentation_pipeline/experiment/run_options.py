@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError, shortened
 from ..launch.deadline import Deadline
-from ..launch.devices import devices_for, gpu_count
+from ..launch.devices import devices_for, gpu_count, leases
 from ..launch.executors import Executor, executor_for
 from ..launch.torchrun import Joined
 
@@ -74,6 +74,22 @@ class RunOptions:
         if self.joined is not None:
             return [self.joined.device]
         return list(self.lease) or devices_for(self.gpus_per_net)
+
+    def answering_devices(self) -> list[str]:
+        """Return the devices that predict, each with a net of its own: all that the run may use.
+
+        ``num_workers`` of more than 1 says how many nets there are at the same time.
+
+        Raises:
+            ConfigError: There are not so many.
+        """
+        if self.joined is not None:
+            return [self.joined.device]
+        if self.lease:
+            return list(self.lease)
+        count = max(self.num_gpus, self.gpus_per_net)
+        slots = leases(count, 1, count if self.num_workers == 1 else self.num_workers)
+        return [device for slot in slots for device in slot]
 
     def executor(self) -> Executor:
         """Return what runs jobs on these devices."""

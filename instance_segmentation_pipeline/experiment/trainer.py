@@ -12,7 +12,7 @@ from musket_core.generic_config import FoldWork
 
 from ..data.item_cache import ItemCache
 from ..errors import ConfigError
-from ..inference.trained_folds import TrainedFolds
+from ..inference.trained_folds import TrainedFolds, weights_of
 from ..launch.deadline import Deadline
 from ..launch.devices import leases
 from ..launch.executors import Executor
@@ -79,7 +79,6 @@ class Fitting:
     initial_weights: Callable[[], tuple]
     weightsPath: "str | None"
     stages: list
-    _weights: Callable[[int, int], Path]
     trained: Callable[[], TrainedFolds]
     _folds: Callable[[], list[int]]
 
@@ -234,11 +233,10 @@ class Fitting:
         if self.canceled_by_timer:
             return
         folds = list(foldsToExecute) if foldsToExecute else self._folds()
-        with self.truths_kept() as truths:
+        with self.truths_kept():
             seeds = self.seeds()
             for member in seeds:
-                with member.truths_kept(truths):
-                    member.generateReports(folds, subsample)
+                member.generateReports(folds, subsample)
             self._write_summary(folds, subsample, seeds)
 
     def _write_summary(self, folds: list[int], subsample: float, seeds: list[Any]) -> None:
@@ -294,7 +292,7 @@ class Fitting:
         """See to it that what the training starts from is there, and will be when an earlier run is put aside."""
         if first_stage:
             for fold in folds:
-                self._weights(fold, first_stage - 1)
+                weights_of(self.files, fold, first_stage - 1)
         start = self.initial_weights()[0]
         moved = {(self.files.root / name).resolve() for name in belonging(self.files, folds, first_stage)}
         if not first_stage and start is not None and start.resolve() in moved:

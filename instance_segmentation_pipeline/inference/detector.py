@@ -29,6 +29,7 @@ from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
 from ..models.outputs import to_prediction
 from ..models.trained_weights import load_trained
 from ..models.transforms import Ratios, base_size, fit_pipeline
+from .memory import telling_of_memory
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,20 @@ def load_net(config: Config, weights: Path, class_names: Sequence[str], device: 
         net = complete(MODELS.build(copy.deepcopy(config.model)))
     load_trained(net, weights, class_names)
     net.cfg = config  # as MMDetection's own init_detector leaves it
-    return net.to(device).eval()
+    with telling_of_memory(
+        device, f"the net of {weights.name} was loaded", "ask fewer folds, stages or seeds at a time"
+    ):
+        return net.to(device).eval()
 
 
 @dataclass
 class Detector:
     """A trained net, the pipeline that its images go through, and how several views of an image are fused.
 
-    ``transforms`` is what an image, as ``detect`` takes it, goes through before all else.
+    Attributes:
+        transforms: What an image, as ``detect`` takes it, goes through before all else.
+        batch_size: Images, or views of images, that the net is given at a time: it bounds the memory that answers take,
+            however many images and views there are.
     """
 
     net: Any
@@ -67,6 +74,7 @@ class Detector:
     views: Sequence[View] = (PLAIN,)
     fusion: Fusion = Fusion()
     transforms: "Callable[[np.ndarray], np.ndarray] | None" = None
+    batch_size: int = 1
     _built: dict = field(default_factory=dict)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
@@ -77,15 +85,27 @@ class Detector:
 
         Returns:
             For each image what was found with a score of ``storage_threshold`` or more, the highest score first.
+
+        Raises:
+            PredictionError: The memory of the device ran out.
         """
+        blocks = (images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size))
+        return [found for block in blocks for found in self._detect(block)]
+
+    def _detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Find objects in a batch of images, of whose views one batch at a time is there."""
         if self.transforms is not None:
             images = [self.transforms(image) for image in images]
-        shown = [(view, view.show(image)) for image in images for view in self.views]
-        found = self._forward([(image, view.scale) for view, image in shown])
-        backs = [view.back(one) for (view, _), one in zip(shown, found, strict=True)]
-        count = len(self.views)
-        groups = [backs[start : start + count] for start in range(0, len(backs), count)]
-        fused = [fuse(group, self.fusion.method, self.fusion.iou_threshold) for group in groups]
+        ways = sorted(range(len(self.views)), key=lambda way: (self.views[way].turns % 2, self.views[way].scale))
+        pairs = [(number, way) for way in ways for number in range(len(images))]  # those of one size side by side
+        found: dict[tuple[int, int], Detections] = {}
+        for start in range(0, len(pairs), self.batch_size):
+            chunk = pairs[start : start + self.batch_size]
+            shown = [(self.views[way].show(images[number]), self.views[way].scale) for number, way in chunk]
+            for (number, way), one in zip(chunk, self._forward(shown), strict=True):
+                found[number, way] = self.views[way].back(one)
+        groups = ([found[number, way] for way in range(len(self.views))] for number in range(len(images)))
+        fused = (fuse(group, self.fusion.method, self.fusion.iou_threshold) for group in groups)
         return [one.above(self.storage_threshold) for one in fused]
 
     @torch.no_grad()
@@ -96,18 +116,34 @@ class Detector:
         for number, item in enumerate(packed):
             sizes.setdefault(tuple(item["inputs"].shape), []).append(number)
         found: dict[int, Detections] = {}
-        for numbers in sizes.values():
-            batch = {key: [packed[number][key] for number in numbers] for key in ("inputs", "data_samples")}
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
-                with naming_config(getattr(self.net, "cfg", None)):
-                    samples = self.net(**self.net.data_preprocessor(batch, False), mode="predict")
-            for number, sample in zip(numbers, samples, strict=True):
-                height, width = images[number][0].shape[:2]
-                answer = to_prediction(sample.pred_instances, self.with_masks)
-                one = from_arrays(answer, *sample.ori_shape)
-                found[number] = one if sample.ori_shape == (height, width) else one.cropped(height, width)
+        for shape, numbers in sizes.items():
+            height, width = max(images[number][0].shape[:2] for number in numbers)
+            words = f"{len(numbers)} images of {width} x {height} pixels, {shape[2]} x {shape[1]} to the net,"
+            advice = f"lower inference_batch ({self.batch_size} images were predicted at a time)"
+            if len(numbers) == 1:
+                words = words.replace("1 images", "an image")
+                advice = "lower shape, or give a smaller image"
+            with telling_of_memory(self._device(), f"{words} were looked at", advice, len(numbers)):
+                samples = self._samples([packed[number] for number in numbers])
+                for number in numbers:  # each answer is let go before the next is made small
+                    found[number] = self._answer(samples.pop(0), *images[number][0].shape[:2])
         return [found[number] for number in range(len(images))]
+
+    def _device(self) -> str:
+        first = next(iter(self.net.parameters()), None)
+        return "cpu" if first is None else str(first.device)
+
+    def _samples(self, items: Sequence[dict]) -> list[Any]:
+        """Return what MMDetection answers to items whose images have one size."""
+        batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
+            with naming_config(getattr(self.net, "cfg", None)):
+                return list(self.net(**self.net.data_preprocessor(batch, False), mode="predict"))
+
+    def _answer(self, sample: Any, height: int, width: int) -> Detections:
+        found = from_arrays(to_prediction(sample.pred_instances, self.with_masks), *sample.ori_shape)
+        return found if sample.ori_shape == (height, width) else found.cropped(height, width)
 
     def _packed(self, image: np.ndarray, scale: float) -> dict:
         if scale not in self._built:

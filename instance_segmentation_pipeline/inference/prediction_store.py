@@ -114,6 +114,13 @@ class PredictionStore(Predictions):
 
     def append(self, item: Any) -> None:
         """Add the prediction of the next item: ``Detections``, or Musket's prediction tuple."""
+        if not isinstance(item, Detections):
+            height, width = self._size(item, self._count)
+            item = from_musket_prediction(item, height, width, self.bbox_order)
+        self.put(self._count, pack(item))
+
+    def put(self, position: int, packed: bytes) -> None:
+        """Add what ``pack`` made of the prediction of an item; items may come in any order."""
         if self._writing is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary = temporary_beside(self.path)
@@ -124,10 +131,7 @@ class PredictionStore(Predictions):
                 "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT);"
                 "CREATE TABLE found (position INTEGER PRIMARY KEY, data BLOB);"
             )
-        if not isinstance(item, Detections):
-            height, width = self._size(item, self._count)
-            item = from_musket_prediction(item, height, width, self.bbox_order)
-        self._writing.execute("INSERT INTO found VALUES (?, ?)", (self._count, pack(item)))
+        self._writing.execute("INSERT INTO found VALUES (?, ?)", (position, packed))
         self._count += 1
         if self._count % COMMIT_EVERY == 0:
             self._writing.commit()

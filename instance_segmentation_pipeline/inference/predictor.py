@@ -1,419 +1,382 @@
-"""Asking trained folds and stages: predictions on datasets and folders, kept in stores, blended, and evaluated."""
+"""Asking trained folds and stages: predictions on datasets and folders, kept in stores and blended."""
 
 import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from musket_core.datasets import SubDataSet
 from tqdm import tqdm
 
-from ..data.class_names import known_class_names
-from ..data.fingerprint import dataset_mark
+from ..data.dataset_marks import DatasetMarks
+from ..data.image_folder import Directory
 from ..data.item_reader import ItemReader
 from ..detection.fusion import VERSION, fuse
-from ..detection.tta import View, views_of
-from ..errors import ConfigError
+from ..detection.tta import PLAIN, View
 from ..models.finished_config import FinishedConfig
 from ..storage.digests import digest, digest_of_file
+from ..storage.experiment_files import ExperimentFiles
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
-from .folder_predictor import FolderPredicting, hand_on
-from .prediction_datasets import Answers, ConcatPredictions, Predictions
-from .prediction_store import PredictionStore, writing
-from .trained_folds import TrainedFolds, weights_of
+from .folder_sinks import Answer, FolderSink, answered
+from .prediction_datasets import Predictions
+from .prediction_store import PredictionStore, pack, unpack, writing
+from .trained_folds import Choice, TrainedFolds, weights_of
+from .workers import Piece, Workers, spread
 
 
-class Predicting(FolderPredicting):
-    """The part of ``PipelineConfig`` that answers questions; the methods' names and defaults are musket_core's.
+@dataclass(frozen=True)
+class Asking:
+    """How nets are asked in one question.
 
-    ``fold`` and ``stage`` are a number or a list of numbers; several are fused as ``fusion`` and ``fusionIou`` say.
-    A ``stage`` of -1 is the last. ``ttflips`` is a value of ``testTimeAugmentation``, which is the default.
+    Attributes:
+        batch_size: Images, or views of them, that a net is given at a time.
+        storage_threshold: The lowest score that is kept.
+        fusion: How members and views are fused.
+        augmentation: The value of ``testTimeAugmentation`` that the views are those of.
+        views: The views of each image.
+        transforms: The property of that name.
+        transform: What it does to an image.
     """
 
-    files: Any
-    path: Any
-    stages: list
-    folds_count: int
-    imagesPerGpu: int
-    inference_batch: "int | None"
+    batch_size: int
     storage_threshold: float
-    testTimeAugmentation: Any
-    fusion: str
-    fusionIou: float
-    device: Any
-    threshold: float
-    transforms: Any
-    mdl: Any = None
-    finished: Callable[[], FinishedConfig]
-    class_names: Callable[[], tuple[str, ...]]
-    reader: Callable[[], ItemReader]
-    executor: Callable[[], Any]
-    augmenters_of: Callable[[str], Any]
-    get_dataset: Callable[..., Any]
-    preprocessed: Callable[[Any], Any]
-    kfold: Callable[..., Any]
-    trained: Callable[[], TrainedFolds]
-    members: Callable[[], list]
-    seeds: Callable[[], list]
-    validation: Callable[..., Any]
-    train: Callable[..., Any]
-    holdout: Callable[..., Any]
-    train_without_holdout: Callable[..., Any]
+    fusion: Fusion
+    augmentation: Any = None
+    views: tuple[View, ...] = (PLAIN,)
+    transforms: Any = None
+    transform: "Callable[[np.ndarray], np.ndarray] | None" = field(default=None, compare=False)
+
+
+class Question(NamedTuple):
+    """A dataset, who is asked about it, and the file for the answers, where it is not the experiment's own."""
+
+    source: Any
+    choice: Choice
+    path: "Path | None" = None
+
+
+@dataclass
+class KeptNet:
+    """The net of the latest question that asked to keep it; it outlives the ``Predictor``."""
+
+    key: Any = None
+    net: "Detector | Ensemble | None" = None
+
+
+@dataclass(frozen=True)
+class _Single:
+    """One trained net, and its store for one dataset."""
+
+    files: ExperimentFiles
+    fold: int
+    stage: int
+    store: PredictionStore
+
+    @property
+    def label(self) -> str:
+        return f"predicting {label_of(self.store.parent)}, {self.files.label}fold {self.fold} stage {self.stage}"
+
+
+class Predictor:
+    """Answers questions with the weights of an experiment, in one state of its settings.
+
+    Args:
+        files: Names of the experiment's files.
+        trained: What is trained.
+        model: The prepared config of its nets.
+        class_names: Names of the classes, in label order.
+        reader: How items are read.
+        asking: How the nets are asked.
+        workers: Where they answer: whole datasets and folders are spread over all devices, what is given out batch by
+            batch is answered by the first.
+        kept: Where a net is kept for the next question.
+        marks: What tells datasets apart.
+    """
+
+    def __init__(
+        self,
+        files: ExperimentFiles,
+        trained: TrainedFolds,
+        model: FinishedConfig,
+        class_names: Sequence[str],
+        reader: ItemReader,
+        asking: Asking,
+        workers: Workers,
+        kept: KeptNet,
+        marks: DatasetMarks,
+    ) -> None:
+        self.files, self.trained, self.model = files, trained, model
+        self.class_names, self.reader = tuple(class_names), reader
+        self.asking, self.workers, self.kept, self.marks = asking, workers, kept, marks
 
     # -- nets ------------------------------------------------------------------------------------------------
 
-    def load_model(self, fold: Any = 0, stage: Any = -1) -> Any:
-        """Return a ``Detector``, or for lists of folds or stages an ``Ensemble`` of them.
+    def detector(self, choice: Choice, device: "str | None" = None) -> "Detector | Ensemble":
+        """Return the net of a fold and a stage, or an ensemble of those of several, and of all seeds."""
+        device = device or self.workers.devices[0]
+        each = itertools.product(self.trained.files, choice.folds, choice.stages)
+        members = [self._net(files, fold, stage, device) for files, fold, stage in each]
+        return members[0] if len(members) == 1 else Ensemble(members, self.asking.fusion)
 
-        Raises:
-            WeightsError: A fold or stage is not trained.
-        """
-        return self._model(self.folds_of(fold), self.stages_of(stage), self._views(None), self.device)
+    def for_mmdetection(self, choice: Choice) -> Any:
+        """Return MMDetection's own net of the first fold and stage, as ``mmdet.apis.inference_detector`` takes it."""
+        weights = weights_of(self.trained.files[0], choice.folds[0], choice.stages[0])
+        return for_inference(self.model, weights, self.class_names, self.workers.devices[0])
 
-    def createAnsambleModel(self, models: Sequence[Any]) -> Ensemble:
-        """Return models of ``load_model``, of this experiment or of others, as one."""
-        return Ensemble(list(models), self._fusion())
-
-    def createNetForInference(self, fold: int = 0, stage: int = -1) -> Any:
-        """Return MMDetection's own net with trained weights, ready for ``mmdet.apis.inference_detector``."""
-        weights = self.members()[0]._weights(*self.folds_of(fold)[:1], *self.stages_of(stage)[:1])
-        return for_inference(self.finished(), weights, self.class_names(), self.device)
-
-    def _fusion(self) -> Fusion:
-        return Fusion(self.fusion, self.fusionIou)
-
-    def _views(self, ttflips: Any) -> list[View]:
-        try:
-            return views_of(ttflips or self.testTimeAugmentation)
-        except ValueError as error:
-            raise ConfigError(f"{self.path}: ttflips: {error}: see testTimeAugmentation.") from None
-
-    def _model(self, folds: Sequence[int], stages: Sequence[int], views: Sequence[View], device: str) -> Any:
-        each = list(itertools.product(self.members(), folds, stages))
-        members = [member._detector(fold, stage, views, device) for member, fold, stage in each]
-        return members[0] if len(members) == 1 else Ensemble(members, self._fusion())
-
-    def _detector(self, fold: int, stage: int, views: Sequence[View], device: str) -> Detector:
-        finished = self.finished()
-        net = load_net(finished.config, self._weights(fold, stage), self.class_names(), device)
+    def _net(self, files: ExperimentFiles, fold: int, stage: int, device: str) -> Detector:
+        net = load_net(self.model.config, weights_of(files, fold, stage), self.class_names, device)
+        asking = self.asking
         return Detector(
             net,
-            finished.val_pipeline,
-            finished.needs_masks,
-            self.storage_threshold,
-            views,
-            self._fusion(),
-            self.augmenters_of("transforms"),
+            self.model.val_pipeline,
+            self.model.needs_masks,
+            asking.storage_threshold,
+            asking.views,
+            asking.fusion,
+            asking.transform,
+            asking.batch_size,
         )
 
-    def _weights(self, fold: int, stage: int) -> Path:
-        return weights_of(self.files, fold, stage)
+    def _kept_net(self, choice: Choice, keep: bool) -> "Detector | Ensemble":
+        """Return the net of a choice; the one that was kept if it is that of the same weights, asked alike."""
+        files = [weights_of(*one) for one in itertools.product(self.trained.files, choice.folds, choice.stages)]
+        key = (choice, self.asking, self._model_digest, self.class_names, [digest_of_file(path) for path in files])
+        if keep and self.kept.net is not None and self.kept.key == key:
+            return self.kept.net
+        net = self.detector(choice)
+        self.kept.key, self.kept.net = (key, net) if keep else (None, None)
+        return net
 
-    def _folds(self) -> list[int]:
-        """Return the folds whose last stage has weights, in every seed."""
-        return list(self.trained().folds())
+    # -- batches ---------------------------------------------------------------------------------------------
 
-    def folds_of(self, fold: Any) -> list[int]:
-        """Return the folds that a choice means; see ``TrainedFolds.folds_of``."""
-        return self.trained().folds_of(fold)
-
-    def stages_of(self, stage: Any) -> list[int]:
-        """Return the stages that a choice means; see ``TrainedFolds.stages_of``."""
-        return self.trained().stages_of(stage)
-
-    # -- datasets --------------------------------------------------------------------------------------------
-
-    def predict_on_dataset(
-        self,
-        dataset: Any,
-        fold: Any = 0,
-        stage: Any = 0,
-        limit: int = -1,
-        batch_size: "int | None" = None,
-        ttflips: Any = False,
-        cacheModel: bool = False,
+    def batches(
+        self, source: Any, choice: Choice, limit: int = -1, keep: bool = False, with_truth: bool = False
     ) -> Iterator[PredictedBatch]:
         """Predict on a dataset, a batch at a time.
 
         Args:
-            dataset: A Musket dataset, or the name of one; its targets are not looked at.
-            fold: A fold or a list of folds.
-            stage: A stage or a list of stages.
+            source: A Musket dataset; its targets are not looked at.
+            choice: Folds and stages.
             limit: Only that many items; all by default.
-            batch_size: Images at a time, by default ``inference_batch``; what is found does not depend on it.
-            ttflips: Test-time augmentation.
-            cacheModel: Keep the net for the next call with the same folds, stages and augmentation.
+            keep: Keep the net for the next question that is asked alike.
+            with_truth: Give the items' targets, as the dataset has them.
 
         Raises:
             DatasetError: An item cannot be read: it is named, and none is skipped.
         """
-        source = self.dataset_named(dataset)
-        model = self._cached_model(fold, stage, ttflips, cacheModel)
-        order = self.reader().bbox_order
-        for numbers in self._batches(len(source), limit, batch_size):
-            items = [self.reader().image(source, number) for number in numbers]
-            images = [image for _, image in items]
-            yield PredictedBatch([name for name, _ in items], images, model.predict(images, order))
-
-    def predict_all_to_dataset(
-        self,
-        dataset: Any,
-        fold: Any = None,
-        stage: Any = None,
-        limit: int = -1,
-        batch_size: "int | None" = None,
-        ttflips: Any = False,
-        dsPath: "str | None" = None,
-        cacheModel: bool = False,
-    ) -> Predictions:
-        """Predict on a whole dataset into a store, and return it; by default with all trained folds and all stages.
-
-        The arguments are those of ``predict_on_dataset``; ``dsPath`` is the store's file.
-        """
-        source = self.dataset_named(dataset)
-        if limit != -1:
-            name = f"{_label(source)}-{limit}"
-            source = SubDataSet(source, list(range(min(limit, len(source)))))
-            source.name = name
-        path = Path(dsPath) if dsPath is not None else None
-        return self._blended(source, self.folds_of(fold), self.stages_of(stage), ttflips, batch_size, path)
-
-    def predict_all_to_array(
-        self,
-        dataset: Any,
-        fold: Any = None,
-        stage: Any = None,
-        limit: int = -1,
-        batch_size: "int | None" = None,
-        ttflips: Any = False,
-    ) -> np.ndarray:
-        """Return the prediction tuples of a dataset as an object array ``(items,)``.
-
-        Masks are dense here: a store of ``predict_all_to_dataset`` takes far less memory.
-        """
-        store = self.predict_all_to_dataset(dataset, fold, stage, limit, batch_size, ttflips)
-        answers = np.empty(len(store), object)
-        for number in range(len(store)):
-            answers[number] = store.detections(number).to_musket(store.bbox_order)
-        return answers
-
-    def predict_in_dataset(
-        self,
-        dataset: Any,
-        fold: Any,
-        stage: Any,
-        cb: Callable[[str, tuple, Any], Any],
-        data: Any,
-        limit: int = -1,
-        batch_size: "int | None" = None,
-        ttflips: Any = False,
-    ) -> None:
-        """Call ``cb(id, prediction, data)`` for each item."""
-        source = self.dataset_named(dataset)
+        model = self._kept_net(choice, keep)
         count = len(source) if limit == -1 else min(limit, len(source))
-        with tqdm(total=count, desc="predicting", unit="image", disable=None) as bar:
-            hand_on(self.predict_on_dataset(source, fold, stage, limit, batch_size, ttflips), cb, data, bar)
+        for numbers in self._in_batches(range(count)):
+            items = [self.reader.checked(source, number) for number in numbers]
+            images = [item.x for item in items]
+            results = model.predict(images, self.reader.bbox_order)
+            truth = [item.y for item in items] if with_truth else []
+            yield PredictedBatch([str(item.id) for item in items], images, results, truth)
 
-    def predictions(self, name: Any, fold: Any = None, stage: Any = None) -> Predictions:
-        """Return predictions as a dataset, from their store where it is current.
+    def _in_batches(self, positions: range) -> Iterator[range]:
+        size = self.asking.batch_size
+        return (positions[start : start + size] for start in range(0, len(positions), size))
 
-        Args:
-            name: ``validation``, ``holdout``, ``train``, ``validation<fold>``, the name of an entry of ``datasets``,
-                or a dataset object.
-            fold: Default: all trained folds. On ``validation``, each of several folds answers for its own part, so that
-                every item is answered by a net that has not seen it; elsewhere they are blended.
-            stage: Default: all stages, blended.
+    # -- folders ---------------------------------------------------------------------------------------------
 
-        Raises:
-            WeightsError: A fold or stage is not trained.
+    def folder_batches(self, folder: Directory, choice: Choice, limit: int = -1) -> Iterator[PredictedBatch]:
+        """Predict on the images of a folder, a batch at a time; ``data`` has their file names."""
+        model = self._kept_net(choice, False)
+        for batch in folder.batches(self.asking.batch_size, limit):
+            answers = answered(model, folder, batch)
+            if answers:
+                found = [one.found.to_musket(self.reader.bbox_order) for one in answers]
+                yield PredictedBatch([one.name for one in answers], [one.image for one in answers], found)
+
+    def folder(self, folder: Directory, choice: Choice, sink: FolderSink, limit: int = -1) -> list[str]:
+        """Predict on the images of a folder, and hand what is found to a sink.
+
+        Returns:
+            The files that were skipped, since they are no readable image, or the net fails on them.
         """
-        stages = self.stages_of(stage)
-        numbered = re.fullmatch(r"(validation|train)(\d+)", name) if isinstance(name, str) else None
-        if numbered is not None:
-            name, fold = numbered[1], int(numbered[2])
-        folds = self.folds_of(fold)
-        if name == "validation":
-            members = [self._blended(self.validation(None, number), [number], stages) for number in folds]
-            return members[0] if len(members) == 1 else ConcatPredictions(members)
-        if name == "train" and len(folds) == 1:
-            return self._blended(self.train(None, folds[0]), folds, stages)
-        if name == "train":
-            name = self.train_without_holdout()
-            name.name = "all" if name is self.get_dataset() else "train"
-        source = self.dataset_named(name)
-        named = known_class_names(source)
-        if named is not None:  # what is there and what is found are compared
-            self.trained().check_names(named)
-        return self._blended(source, folds, stages)
+        places = {file.name: number for number, file in enumerate(folder.files)}
+        alone = sink.in_order or limit != -1
+        runs = spread(len(folder), 1 if alone else len(self.workers.devices))
 
-    def dataset_named(self, dataset: Any) -> Any:
-        """Return a dataset: itself, or the one of a name.
+        def piece(run: range) -> Piece:
+            label = f"{run.start} to {run.stop - 1} of the images"
+            return Piece(label, lambda device: self._seen(folder, choice, sink, limit, run, device))
 
-        Names are ``holdout``, ``validation<fold>``, ``train<fold>``, ``validation`` and ``train`` (of fold 0), and the
-        entries of ``datasets``.
-        """
-        if not isinstance(dataset, str):
-            return self.preprocessed(dataset)
-        numbered = re.fullmatch(r"(validation|train)(\d{1,9})", dataset)
-        if numbered is not None:
-            self.get_dataset()
-            number = self.trained().folds_of(int(numbered[2]))[0]
-            return self.validation(None, number) if numbered[1] == "validation" else self.train(None, number)
-        return self.holdout() if dataset == "holdout" else self.get_dataset(dataset)
+        with tqdm(total=len(folder), desc="predicting", unit="image", disable=None) as bar:
 
-    def _batches(self, count: int, limit: int, batch_size: "int | None") -> Iterator[range]:
-        count = count if limit == -1 else min(limit, count)
-        size = self._batch_size(batch_size)
-        return (range(start, min(start + size, count)) for start in range(0, count, size))
+            def take(number: int, seen: _Seen) -> None:
+                for name, found in seen.found:
+                    sink.take(name, unpack(found), places[name])
+                folder.learn(seen.reasons, seen.first_pages)
+                bar.update(seen.images)
 
-    def _cached_model(self, fold: Any, stage: Any, ttflips: Any, keep: bool) -> Any:
-        views = self._views(ttflips)
-        key = (tuple(self.folds_of(fold)), tuple(self.stages_of(stage)), tuple(views))
-        if keep and self.mdl is not None and self.mdl[0] == key:
-            return self.mdl[1]
-        model = self._model(key[0], key[1], views, self.device)
-        self.mdl = (key, model) if keep else None
-        return model
+            self.workers.run([piece(run) for run in runs], take)
+        folder.put_in_order()
+        folder.tell()
+        return folder.skipped
+
+    def _seen(
+        self, folder: Directory, choice: Choice, sink: FolderSink, limit: int, run: range, device: str
+    ) -> Iterator["_Seen"]:
+        model = self.detector(choice, device)
+        for batch in folder.batches(self.asking.batch_size, limit, run):
+            answers: list[Answer] = answered(model, folder, batch)
+            for one in answers:
+                sink.look(one, folder)
+            found = [(one.name, pack(one.found)) for one in answers]
+            yield _Seen(found, dict(folder.reasons), list(folder.first_pages), len(batch))
+        yield _Seen([], dict(folder.reasons), list(folder.first_pages), 0)
 
     # -- stores ----------------------------------------------------------------------------------------------
 
-    def _blended(
-        self,
-        source: Any,
-        folds: Sequence[int],
-        stages: Sequence[int],
-        ttflips: Any = None,
-        batch_size: "int | None" = None,
-        path: "Path | None" = None,
-    ) -> Predictions:
-        """Return the store of what folds and stages find together; each of them has a store of its own."""
-        each = list(itertools.product(self.members(), folds, stages))
-        mark = self._mark(source)
-        if each == [(self, folds[0], stages[0])]:
-            return self._single(source, mark, folds[0], stages[0], ttflips, batch_size, path)
-        members = [member._single(source, mark, fold, stage, ttflips, batch_size) for member, fold, stage in each]
-        made_from = {
-            "dataset": mark,
-            "fusion": [self.fusion, self.fusionIou, VERSION],
-            "members": [member.fingerprint for member in members],
-        }
-        store = self._store(source, folds, stages, ttflips, made_from, path)
-        if not store.is_current():
-            with writing(store):
-                for number in tqdm(range(len(source)), f"blending {_label(source)}", leave=False, disable=None):
-                    found = [member.detections(number) for member in members]
-                    store.append(fuse(found, self.fusion, self.fusionIou))
-        return store
+    def stores(self, questions: Sequence[Question]) -> list[Predictions]:
+        """Return the stores of what folds and stages find together on datasets, made where they are not current.
 
-    def _mark(self, source: Any) -> str:
-        """Return what tells a dataset from all others; a store is asked for this one alone."""
-        return dataset_mark(source, self.reader())
+        Each net has a store of its own for each dataset; all that are to be made are, on all devices.
+        """
+        asked = [(question, self.marks.of(question.source, self.reader)) for question in questions]
+        members = [self._members(question, mark) for question, mark in asked]
+        todo = {one.store.path: one for each in members for one in each if not one.store.is_current()}
+        self._fill(list(todo.values()))
+        return [self._blended(*one, each) for one, each in zip(asked, members, strict=True)]
 
-    def _single(
-        self,
-        source: Any,
-        mark: str,
-        fold: int,
-        stage: int,
-        ttflips: Any,
-        batch_size: "int | None",
-        path: "Path | None" = None,
-    ) -> PredictionStore:
-        views = self._views(ttflips)
-        made_from: dict[str, Any] = {
-            "weights": digest_of_file(self._weights(fold, stage)),
-            "model": digest(self.finished().config.model.to_dict(), self.finished().val_pipeline),
-            "classes": list(self.class_names()),
-            "views": str(views),
-            "fusion": [self.fusion, self.fusionIou, VERSION] if len(views) > 1 else None,
-            "storage_threshold": self.storage_threshold,
-            **({} if self.transforms is None else {"transforms": self.transforms}),
-            "dataset": mark,
-        }
-        store = self._store(source, [fold], [stage], ttflips, made_from, path)
-        if not store.is_current():
-            self.executor().run(lambda device: self._fill(store, fold, stage, views, batch_size, device))
-        return store
+    def limited(self, source: Any, limit: int) -> Any:
+        """Return the first items of a dataset, as a dataset with a name of its own; all of them for -1."""
+        if limit == -1:
+            return source
+        some = SubDataSet(source, list(range(min(limit, len(source)))))
+        some.name = f"{label_of(source)}-{limit}"
+        return some
 
-    def _store(
-        self,
-        source: Any,
-        folds: Sequence[int],
-        stages: Sequence[int],
-        ttflips: Any,
-        made_from: Any,
-        path: "Path | None",
-    ) -> PredictionStore:
-        augmentation = ttflips or self.testTimeAugmentation
-        further = "" if not augmentation else f"tta-{digest(augmentation)[:6]}"
-        name = f"{_label(source)}-{made_from['dataset'][:8]}"
-        path = path or self.files.predictions(name, stages, folds, further)
-        return PredictionStore(source, path, self.reader().bbox_order, json.dumps(made_from, sort_keys=True))
-
-    def _fill(
-        self, store: PredictionStore, fold: int, stage: int, views: Sequence[View], batch: "int | None", device: str
-    ) -> None:
-        source = store.parent
-        model = self._detector(fold, stage, views, device)
-        description = f"predicting {_label(source)}, fold {fold} stage {stage}"
-        with writing(store), tqdm(total=len(source), desc=description, leave=False, disable=None) as bar:
-            for numbers in self._batches(len(source), -1, batch):
-                images = [self.reader().image(source, number)[1] for number in numbers]
-                for found in model.detect(images):
-                    store.append(found)
-                bar.update(len(numbers))
-
-    def create_writeable_dataset(self, dataset: Any, dsPath: str) -> PredictionStore:
+    def new_store(self, dataset: Any, path: Path) -> PredictionStore:
         """Return an empty store for predictions on a dataset."""
-        dataset = self.preprocessed(dataset)
-        made_from = json.dumps({"dataset": self._mark(dataset)})
-        return PredictionStore(dataset, Path(dsPath), self.reader().bbox_order, made_from)
+        mark = self.marks.of(dataset, self.reader)
+        return PredictionStore(dataset, path, self.reader.bbox_order, json.dumps({"dataset": mark}))
 
-    def load_writeable_dataset(self, ds: Any, path: str) -> PredictionStore:
+    def open_store(self, dataset: Any, path: Path) -> PredictionStore:
         """Return a store that is on disk.
 
         Raises:
             DatasetError: It cannot be read, or holds predictions on another dataset.
         """
-        ds = self.preprocessed(ds)
-        store = PredictionStore(ds, Path(path), self.reader().bbox_order)
-        store.open(self._mark(ds))
+        store = PredictionStore(dataset, path, self.reader.bbox_order)
+        store.open(self.marks.of(dataset, self.reader))
         return store
 
-    # -- evaluating ------------------------------------------------------------------------------------------
+    def _members(self, question: Question, mark: str) -> list[_Single]:
+        each = list(itertools.product(self.trained.files, question.choice.folds, question.choice.stages))
+        path = question.path if len(each) == 1 else None
+        return [self._single(question.source, mark, *one, path) for one in each]
 
-    def evaluateAll(
-        self,
-        ds: Any = None,
-        fold: int = 0,
-        stage: Any = -1,
-        negatives: str = "real",
-        ttflips: Any = None,
-        batchSize: "int | None" = None,
-    ) -> Iterator[PredictedBatch]:
-        """Predict on the validation part of a fold, a batch at a time, with ``ground_truth``.
+    def _single(
+        self, source: Any, mark: str, files: ExperimentFiles, fold: int, stage: int, path: "Path | None"
+    ) -> _Single:
+        asking = self.asking
+        made_from: dict[str, Any] = {
+            "weights": digest_of_file(weights_of(files, fold, stage)),
+            "model": self._model_digest,
+            "classes": list(self.class_names),
+            "views": str(list(asking.views)),
+            "fusion": self._fusion_mark if len(asking.views) > 1 else None,
+            "storage_threshold": asking.storage_threshold,
+            **({} if asking.transforms is None else {"transforms": asking.transforms}),
+            "dataset": mark,
+        }
+        store = self._store(source, files, Choice((fold,), (stage,)), made_from, path)
+        return _Single(files, fold, stage, store)
 
-        ``negatives`` is not used: images without objects are part of every evaluation.
+    def _store(
+        self, source: Any, files: ExperimentFiles, choice: Choice, made_from: dict[str, Any], path: "Path | None"
+    ) -> PredictionStore:
+        augmentation = self.asking.augmentation
+        further = "" if not augmentation else f"tta-{digest(augmentation)[:6]}"
+        name = f"{label_of(source)}-{made_from['dataset'][:8]}"
+        path = path or files.predictions(name, choice.stages, choice.folds, further)
+        return PredictionStore(source, path, self.reader.bbox_order, json.dumps(made_from, sort_keys=True))
+
+    def _blended(self, question: Question, mark: str, members: Sequence[_Single]) -> Predictions:
+        if len(members) == 1:
+            return members[0].store
+        made_from = {
+            "dataset": mark,
+            "fusion": self._fusion_mark,
+            "members": [member.store.fingerprint for member in members],
+        }
+        source, choice, path = question
+        store = self._store(source, self.files, choice, made_from, path)
+        if not store.is_current():
+            fusion = self.asking.fusion
+            with writing(store):
+                for number in tqdm(range(len(source)), f"blending {label_of(source)}", leave=False, disable=None):
+                    found = [member.store.detections(number) for member in members]
+                    store.append(fuse(found, fusion.method, fusion.iou_threshold))
+        return store
+
+    def _fill(self, todo: Sequence[_Single]) -> None:
+        """Predict into stores, each of which is complete when its last item is answered.
+
+        With more devices than stores, several nets of the same weights look at parts of a dataset.
         """
-        source = self.validation(ds, fold)
-        model = self._cached_model(fold, stage, ttflips, False)
-        order = self.reader().bbox_order
-        for numbers in self._batches(len(source), -1, batchSize):
-            items = [self.reader().checked(source, number) for number in numbers]
-            images = [item.x for item in items]
-            truth = [item.y for item in items]
-            yield PredictedBatch([str(item.id) for item in items], images, model.predict(images, order), truth)
+        if not todo:
+            return
+        each = -(-len(self.workers.devices) // len(todo))
+        work = [(one, run) for one in todo for run in spread(len(one.store.parent), each)]
+        pieces = [
+            Piece(one.label, lambda device, one=one, run=run: self._found(one, run, device))  # type: ignore[misc]
+            for one, run in work
+        ]
+        left = {one.store.path: len(one.store.parent) for one in todo}
+        words = todo[0].label if len(todo) == 1 else f"predicting with {len(todo)} nets"
+        with tqdm(total=sum(left.values()), desc=words, leave=False, disable=None) as bar:
+
+            def take(number: int, answer: tuple[int, bytes]) -> None:
+                store = work[number][0].store
+                store.put(*answer)
+                left[store.path] -= 1
+                if not left[store.path]:
+                    store.commit()
+                bar.update()
+
+            try:
+                self.workers.run(pieces, take)
+            finally:
+                for one in todo:
+                    if left[one.store.path]:
+                        one.store.abandon()
+
+    def _found(self, one: _Single, run: range, device: str) -> Iterator[tuple[int, bytes]]:
+        """Give position and packed detections of some items of a store's dataset."""
+        source = one.store.parent
+        model = self._net(one.files, one.fold, one.stage, device)
+        for numbers in self._in_batches(run):
+            images = [self.reader.image(source, number)[1] for number in numbers]
+            for number, found in zip(numbers, model.detect(images), strict=True):
+                yield number, pack(found)
+
+    @cached_property
+    def _model_digest(self) -> str:
+        return digest(self.model.config.model.to_dict(), self.model.val_pipeline)
+
+    @property
+    def _fusion_mark(self) -> list[Any]:
+        return [self.asking.fusion.method, self.asking.fusion.iou_threshold, VERSION]
 
 
-def in_memory(source: Any, found: Sequence[Any], reader: ItemReader) -> Answers:
-    """Return predictions that were just made as a dataset."""
-    return Answers(source, found, reader.bbox_order)
+class _Seen(NamedTuple):
+    """What was found in some images of a folder, packed, and what is known of its files by then."""
+
+    found: list[tuple[str, bytes]]
+    reasons: dict[str, str]
+    first_pages: list[str]
+    images: int
 
 
-def _label(source: Any) -> str:
+def label_of(source: Any) -> str:
     """Return a dataset's name as part of a file name."""
     name = getattr(source, "name", None) or source.__class__.__name__
     return re.sub(r"[^\w.]+", "_", str(name)).strip("_") or "dataset"

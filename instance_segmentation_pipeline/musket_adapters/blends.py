@@ -47,9 +47,9 @@ def derive_prediction(upstream: type) -> type:
     class Prediction(upstream):
         def calculate(self) -> Any:
             """Return the predictions as a dataset."""
-            from ..inference.predictor import Predicting
+            from ..experiment.answer_methods import AnswerMethods
 
-            if not isinstance(self.cfg, Predicting):
+            if not isinstance(self.cfg, AnswerMethods):
                 return super().calculate()
             asked = self.name if self.srcDataset is None else self.srcDataset
             return self.cfg.predictions(asked, self.fold, self.stage)
@@ -67,9 +67,9 @@ def derive_model_spec(upstream: type) -> type:
     class ModelSpec(upstream):
         def wrap(self, m: Any, e: Any) -> Any:
             """Return the folds and stages of an experiment as a ``ConnectedModel``."""
-            from ..inference.predictor import Predicting
+            from ..experiment.answer_methods import AnswerMethods
 
-            if not isinstance(m, Predicting):
+            if not isinstance(m, AnswerMethods):
                 return super().wrap(m, e)
             from musket_core.model import AverageBlend, FoldsAndStages
 

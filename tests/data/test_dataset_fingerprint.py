@@ -17,6 +17,7 @@ from instance_segmentation_pipeline.detection.detections import Detections
 from instance_segmentation_pipeline.errors import DatasetError
 from instance_segmentation_pipeline.inference.prediction_datasets import ConcatPredictions
 from instance_segmentation_pipeline.inference.prediction_store import PredictionStore
+from instance_segmentation_pipeline.inference.predictor import Predictor
 from tests.support.datasets import Items, shapes, square
 from tests.support.stores import NONE, ONE, written
 
@@ -170,12 +171,12 @@ def test_odd_values(folder, value):
 
 
 @pytest.fixture
-def cfg(trained, tmp_path):
+def cfg(trained, tmp_path, monkeypatch):
     root = tmp_path / "experiments" / "exp01"
     shutil.copytree(trained.parent, root)
     shutil.copytree(trained.parents[2] / "modules", tmp_path / "modules")
     cfg = generic.parse(str(root / "config.yaml"))
-    cfg._detector = lambda fold, stage, views, device: Brightness()
+    monkeypatch.setattr(Predictor, "_net", lambda self, files, fold, stage, device: Brightness())
     return cfg
 
 

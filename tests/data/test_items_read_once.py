@@ -203,11 +203,15 @@ def test_truths_asked_for_alone_are_read_anew(trained, tmp_path, reads):
     assert set(reads.values()) == {3}
 
 
-def test_seeds_share_what_is_read(trained, tmp_path, monkeypatch):
+def test_seeds_share_what_is_read(add_experiment):
     """What one keeps, all of an experiment use, and it is let go at the end, also after an error."""
-    cfg, other = generic.parse(str(trained)), generic.parse(str(trained))
-    with cfg.truths_kept() as truths, other.truths_kept(truths) as same, other.truths_kept() as again:
+    cfg = generic.parse(str(add_experiment(extra="num_seeds: 2\n")))
+    first, second = cfg.seeds()
+    held = cfg.get_dataset()
+    with cfg.truths_kept() as truths, first.truths_kept() as same, second.truths_kept() as again:
         assert truths is same is again
+        assert first.truths(held)[0] is second.truths(held)[0] is cfg.truths(held)[0]
     with pytest.raises(ValueError, match="x"), cfg.truths_kept():
         raise ValueError("x")
-    assert cfg._truths is other._truths is None
+    assert not cfg.ground_truths.are_kept
+    assert first.truths(held)[0] is not second.truths(held)[0]

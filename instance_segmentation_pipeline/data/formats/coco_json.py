@@ -3,12 +3,15 @@
 Format: https://cocodataset.org/#format-data; masks are compressed RLE, boxes ``[x, y, width, height]``, classes from 1.
 """
 
+import itertools
 import json
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...detection.detections import Detections
@@ -39,7 +42,7 @@ def to_coco(entries: Iterable[tuple[str, Detections]], class_names: Sequence[str
 
 
 class CocoWriter:
-    """COCO's JSON, written image by image; what is held in memory does not grow.
+    """COCO's JSON, written image by image; 16 bytes an image are held in memory.
 
     While it is made, ``<file>l`` (``predictions.jsonl``) has a line an image, ``{"image": …, "annotations": […]}``:
     what was found outlives a kill. Leaving the context puts the lines together, in the place of ``path``, atomically;
@@ -61,8 +64,9 @@ class CocoWriter:
         self.lines = path.with_name(f"{path.name}l")
         self._class_names = class_names
         self.skipped: Mapping[str, str] = {}
-        self._images = self._objects = 0
-        self._file: TextIO | None = None
+        self._images = self._objects = self._bytes = 0
+        self._places, self._offsets = array("q"), array("q")
+        self._file: BinaryIO | None = None
 
     def __enter__(self) -> "CocoWriter":
         try:
@@ -71,21 +75,31 @@ class CocoWriter:
             new = os.open(self.lines, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise ConfigError(not_writable(self.path.parent, error)) from error
-        self._file = os.fdopen(new, "w", encoding="utf-8")
+        self._file = os.fdopen(new, "wb")
         return self
 
-    def add(self, name: str, found: Detections) -> None:
-        """Write what was found in an image; it is on its way to the disk when this returns."""
-        self._images += 1
-        annotations = _annotations(self._images, found, self._objects + 1, scored=True)
-        self._objects += len(annotations)
-        line = {"image": _image(self._images, name, found), "annotations": annotations}
+    def add(self, name: str, found: Detections, place: "int | None" = None) -> None:
+        """Write what was found in an image; it is on its way to the disk when this returns.
+
+        Args:
+            name: The image's file name.
+            found: What was found.
+            place: What images are ordered by in the JSON, by default when they were added.
+        """
+        number = self._images + 1
+        annotations = _annotations(number, found, self._objects + 1, scored=True)
+        line = {"image": _image(number, name, found), "annotations": annotations}
+        text = (json.dumps(line) + "\n").encode()
         assert self._file is not None
         try:
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(text)
             self._file.flush()
         except OSError as error:
             raise ConfigError(not_writable(self.path.parent, error)) from error
+        self._places.append(self._images if place is None else place)
+        self._offsets.append(self._bytes)
+        self._images, self._bytes = number, self._bytes + len(text)
+        self._objects += len(annotations)
 
     def __exit__(self, kind: "type[BaseException] | None", error: object, trace: object) -> None:
         try:
@@ -102,24 +116,33 @@ class CocoWriter:
         with write_atomically(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
             skipped = [{"file_name": name, "reason": reason} for name, reason in self.skipped.items()]
             file.write(f'{{"info": {json.dumps({"skipped": skipped})}, ' if skipped else "{")
-            for key, parts in (("images", ([line["image"]] for line in self._read())), ("annotations", self._found())):
-                file.write(("" if key == "images" else ", ") + f'"{key}": [')
-                separator = ""
-                for part in parts:
-                    for record in part:
-                        file.write(separator + json.dumps(record))
-                        separator = ", "
-                file.write("]")
+            self._write_list(file, "images", (line["image"] for line in self._read()))
+            file.write(", ")
+            self._write_list(file, "annotations", self._found())
             file.write(f', "categories": {json.dumps(_categories(self._class_names))}}}')
 
-    def _found(self) -> Iterator[list[Entry]]:
-        return (line["annotations"] for line in self._read())
+    @staticmethod
+    def _write_list(file: TextIO, key: str, records: Iterable[dict[str, Any]]) -> None:
+        file.write(f'"{key}": [')
+        separator = ""
+        for record in records:
+            file.write(separator + json.dumps(record))
+            separator = ", "
+        file.write("]")
 
-    def _read(self) -> Iterator[Entry]:
-        with self.lines.open(encoding="utf-8") as file:
-            for text in file:
-                if text.endswith("\n"):  # a full disk cuts the last one
-                    yield json.loads(text)
+    def _found(self) -> Iterator[dict[str, Any]]:
+        number = itertools.count(1)
+        for line in self._read():
+            for annotation in line["annotations"]:
+                yield {**annotation, "id": next(number), "image_id": line["image"]["id"]}
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        """Give the lines in the order of their places, with the numbers that images have in it."""
+        with self.lines.open("rb") as file:
+            for number, row in enumerate(np.argsort(self._places, kind="stable"), start=1):
+                file.seek(self._offsets[row])
+                line = json.loads(file.readline())
+                yield {**line, "image": {**line["image"], "id": number}}
 
 
 def _image(number: int, name: str, found: Detections) -> Entry:

@@ -1,0 +1,125 @@
+"""What becomes of what is found in the images of a folder: COCO's JSON with pictures, or a function of the caller's."""
+
+import errno
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from ..data.formats.coco_json import CocoWriter
+from ..data.image_folder import Directory
+from ..detection.arrays import UInt8Array
+from ..detection.detections import Detections
+from ..errors import ConfigError, PredictionError, UserError
+from ..storage.atomic import not_writable
+from ..storage.file_names import file_name_of
+from ..text import printable
+from .detector import Detector, Ensemble
+
+
+class Answer(NamedTuple):
+    """An image of a folder and what was found in it."""
+
+    name: str
+    image: UInt8Array
+    found: Detections
+
+
+class FolderSink(Protocol):
+    """Takes what is found in the images of a folder.
+
+    Attributes:
+        in_order: Whether images must be taken in the order of their names: one device answers then.
+    """
+
+    in_order: bool
+
+    def look(self, answer: Answer, folder: Directory) -> None:
+        """See an image and what was found in it, in the process that predicts."""
+        ...
+
+    def take(self, name: str, found: Detections, place: int) -> None:
+        """Take what was found in an image, whose position in the folder is ``place``, in the process that asked."""
+        ...
+
+
+class CallbackSink:
+    """Calls ``function(file name, prediction, data)`` for each image, with Musket's prediction tuple."""
+
+    in_order = True
+
+    def __init__(self, function: Callable[[str, tuple, Any], Any], data: Any, bbox_order: str) -> None:
+        self._function, self._data, self._bbox_order = function, data, bbox_order
+
+    def look(self, answer: Answer, folder: Directory) -> None:
+        """Do nothing: the function gets no image."""
+
+    def take(self, name: str, found: Detections, place: int) -> None:
+        """Call the function."""
+        self._function(name, found.to_musket(self._bbox_order), self._data)
+
+
+class CocoSink:
+    """Writes ``predictions.json`` and a picture of each image; a context, in which it takes.
+
+    Args:
+        target: The folder to write to.
+        folder: The images; ``predictions.json`` names those that cannot be used.
+        class_names: Names of the classes, in label order.
+        threshold: Pictures show what has a score of it or more.
+
+    Raises:
+        ConfigError: ``target`` has the images, or cannot be written to.
+    """
+
+    in_order = False
+
+    def __init__(self, target: Path, folder: Directory, class_names: Sequence[str], threshold: float) -> None:
+        if target.resolve() == folder.path.resolve():
+            raise ConfigError(f"{printable(target)} is the folder with the images: give another to write to.")
+        self._target, self._class_names, self._threshold = target, class_names, threshold
+        self._written = CocoWriter(target / "predictions.json", class_names)
+        self._written.skipped = folder.reasons
+
+    def __enter__(self) -> "CocoSink":
+        self._written.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._written.__exit__(*error)
+
+    def look(self, answer: Answer, folder: Directory) -> None:
+        """Draw the picture of an image."""
+        from ..visualization.draw import draw_instances, write_jpeg
+
+        shown = answer.found.above(self._threshold)
+        try:
+            drawn = draw_instances(answer.image, shown.instances(), self._class_names, shown.scores)
+            write_jpeg(self._target / f"{file_name_of(answer.name)}.jpg", drawn)
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EISDIR):  # of this picture's own name
+                raise ConfigError(not_writable(self._target, error)) from error
+            folder.skip(answer.name, error)
+        except Exception as error:
+            folder.skip(answer.name, error)
+
+    def take(self, name: str, found: Detections, place: int) -> None:
+        """Write what was found."""
+        self._written.add(name, found, place)
+
+
+def answered(model: "Detector | Ensemble", folder: Directory, batch: Sequence[tuple[str, UInt8Array]]) -> list[Answer]:
+    """Return what a model finds in some images; one that it fails on is skipped, and costs the others nothing.
+
+    Raises:
+        UserError: What is wrong is not the image's fault.
+    """
+    try:
+        found = model.detect([image for _, image in batch])
+    except Exception as error:
+        if isinstance(error, UserError) and not (isinstance(error, PredictionError) and error.images == 1):
+            raise
+        if len(batch) > 1:
+            return [answer for entry in batch for answer in answered(model, folder, [entry])]
+        folder.skip(batch[0][0], error)
+        return []
+    return [Answer(name, image, one) for (name, image), one in zip(batch, found, strict=True)]
