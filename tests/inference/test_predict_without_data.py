@@ -67,7 +67,10 @@ def test_nets_load_alone_and_items_are_still_asked_of_the_dataset(bare):
 
 def test_without_weights_the_missing_dataset_is_the_error(bare):
     shutil.rmtree(bare.parent / "weights")
-    with pytest.raises(UserError, match="get_photos"):
+    for ask in (lambda cfg: cfg.class_names(), lambda cfg: cfg.reader(), lambda cfg: cfg.predictions("validation")):
+        with pytest.raises(UserError, match="get_photos"):
+            ask(generic.parse(str(bare)))
+    with pytest.raises(UserError, match=r"fold 0 stage 1 is not trained, .*best-0.1.weights does not exist"):
         generic.parse(str(bare)).load_model(0)
 
 
