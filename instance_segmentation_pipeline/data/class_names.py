@@ -57,9 +57,9 @@ def checked_names(names: object, *, numbers: bool = False) -> tuple[str, ...]:
         hint = ": put a single name in a list" if isinstance(names, str) else ""
         raise DatasetError(f"CLASSES of the dataset is {shortened(names)}, expected {EXPECTED}{hint}.")
     found: dict[str, int] = {}
-    for number, name in enumerate(names, start=1):
-        if isinstance(name, (int, np.integer)) and not isinstance(name, bool) and numbers:
-            name = str(name)
+    for number, given in enumerate(names, start=1):
+        is_number = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+        name = str(given) if is_number and numbers else given
         if not isinstance(name, str) or not name.strip():
             scalar = not isinstance(name, (str, bytes, list, tuple, dict, set))
             hint = ": YAML reads no, yes, null and numbers as values, put quotes around them" if scalar else ""

@@ -21,7 +21,7 @@ _lock = threading.RLock()
 
 
 def _renew_lock() -> None:
-    global _lock
+    global _lock  # noqa: PLW0603 - it is the process's
     _lock = threading.RLock()
 
 

@@ -106,12 +106,12 @@ def _held(
 
 def _folders_in(values: Iterable[object]) -> list[str]:
     """Return the folders that a dataset's attributes name, alone or in short lists."""
-    folders = []
+    folders: list[str] = []
     for value in values:
         few = value if isinstance(value, (list, tuple)) and len(value) <= MEMBERS else None
-        for one in (value, getattr(value, "path", None)) if few is None else few:
-            if isinstance(one, (str, Path)) and str(one) and os.path.isdir(one):  # noqa: PTH112 - no text is too long for it
-                folders.append(str(one))
+        named = (value, getattr(value, "path", None)) if few is None else few
+        paths = [str(one) for one in named if isinstance(one, (str, Path)) and str(one)]
+        folders += [path for path in paths if os.path.isdir(path)]  # noqa: PTH112 - no text is too long for it
     return folders
 
 

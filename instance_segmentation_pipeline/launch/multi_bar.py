@@ -35,7 +35,7 @@ class Display:
 
     def begin(self, send: Callable[[str, Any], None]) -> None:
         """Let this process, which runs a job, hand what it shows to ``send``."""
-        global _terminal
+        global _terminal  # noqa: PLW0603 - it is the process's
         _terminal = _RelayedTerminal(send)
         sys.stdout = _RelayedText(send)
 

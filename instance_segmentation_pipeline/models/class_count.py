@@ -82,7 +82,7 @@ def _class_agnostic(path: str) -> bool:
 
 
 def _in_backbone(path: str) -> bool:
-    return path.split(".")[0] == "backbone"
+    return path.split(".", maxsplit=1)[0] == "backbone"
 
 
 def _set_things(model: Node, count: int) -> "int | None":

@@ -239,9 +239,8 @@ def _keeping_negatives(transforms: Sequence[Any]) -> list[Any]:
     for transform in transforms:
         changes = {"keep_empty": False, "allow_negative_crop": True}
         changes = {name: value for name, value in changes.items() if hasattr(transform, name)}
-        if changes:
-            transform = copy.copy(transform)
-            for name, value in changes.items():
-                setattr(transform, name, value)
-        opened.append(transform)
+        chosen = copy.copy(transform) if changes else transform
+        for name, value in changes.items():
+            setattr(chosen, name, value)
+        opened.append(chosen)
     return opened

@@ -137,8 +137,8 @@ class MaskFollower:
             bent = copy.deepcopy(augmenter).augment_batch_(UnnormalizedBatch(segmentation_maps=[given]))
             found = bent.segmentation_maps_aug[0]
             size = int(found.shape[0]), int(found.shape[1])
-            labels = np.ascontiguousarray(found.get_arr().reshape(found.arr.shape[:2])).astype(np.int32)
-            maps.append(labels if labels.shape == size else resized_labels(labels, *size))
+            moved = np.ascontiguousarray(found.get_arr().reshape(found.arr.shape[:2])).astype(np.int32)
+            maps.append(moved if moved.shape == size else resized_labels(moved, *size))
         before = self.masks.areas()
         self.masks = from_label_maps(maps, len(self.masks), *size)
         grown = size[0] * size[1] / (height * width)

@@ -57,12 +57,8 @@ def _add(mark: Any, subject: Any, seen: set[int]) -> None:
 
 
 def _methods(kind: Any) -> list[FunctionType]:
-    found = []
-    for one in vars(kind).values():
-        one = getattr(one, "fget", getattr(one, "__func__", one))
-        if isinstance(one, FunctionType):
-            found.append(one)
-    return found
+    members = (getattr(one, "fget", getattr(one, "__func__", one)) for one in vars(kind).values())
+    return [one for one in members if isinstance(one, FunctionType)]
 
 
 def _follow(mark: Any, name: str, value: Any, user: Any, seen: set[int]) -> None:
