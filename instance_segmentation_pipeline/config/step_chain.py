@@ -34,6 +34,7 @@ MOST_DEPTH = 40
 MOST_REPEATS = 100
 
 _CONTROL = re.compile(r"(?P<word>if|repeat)\s*\((?P<inner>.*)\)", re.DOTALL)
+_BROKEN_CONTROL = re.compile(r"(if|repeat)\b")
 _OF_NETS = ("inputs", "outputs", "shared")
 _PARTS = ("parameters", "body", "with")
 
@@ -231,8 +232,8 @@ class _Expansion:
                 f"{where}: {name} makes several arrays of one, but an item has one image: write a preprocessor that "
                 "gives one."
             )
-        elif name in ("if", "repeat"):
-            raise ConfigError(f"{where}: write {name}({'condition' if name == 'if' else 'n'}) as one word.")
+        elif _BROKEN_CONTROL.match(name):
+            raise ConfigError(f"{where} is {shortened(name)}: write if(condition), or repeat(n), and the steps behind it.")
         elif name == AUGMENTATION:
             yield self._augmentation(arguments, parameters, given, where, within)
         elif name in self.declarations:

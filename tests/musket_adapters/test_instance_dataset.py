@@ -8,20 +8,9 @@ from pycocotools import mask as coco_mask
 
 from instance_segmentation_pipeline.data.formats.run_length_text import mask_from_text
 from instance_segmentation_pipeline.errors import ConfigError, DatasetError
+from tests.support.run_lengths import runs_of
 
 HEADER = "ImageId,EncodedPixels,Height,Width,ClassId"
-
-
-def runs(mask):
-    """Return a mask as start and length pairs, column by column from 1, made pixel by pixel."""
-    flat, pairs, start = mask.T.ravel(), [], None
-    for place, value in enumerate([*flat, 0]):
-        if value and start is None:
-            start = place
-        elif not value and start is not None:
-            pairs += [start + 1, place - start]
-            start = None
-    return " ".join(map(str, pairs))
 
 
 def blob(height=30, width=40, top=4, left=9):
@@ -51,7 +40,7 @@ def table(tmp_path, monkeypatch):
 @pytest.mark.parametrize("seed", range(5))
 def test_runs_are_those_of_the_coco_api(seed):
     mask = (np.random.default_rng(seed).random((7, 11)) < 0.4).astype(np.uint8)
-    found = mask_from_text(runs(mask), 7, 11)
+    found = mask_from_text(runs_of(mask), 7, 11)
     assert (coco_mask.decode(coco_mask.frPyObjects(found, 7, 11)) == mask).all()
 
 
@@ -74,13 +63,13 @@ def test_relative_runs_and_runs_in_any_order():
         ("9" * 40, "expected pairs"),
     ],
 )
-def test_wrong_runs(text, message):
+def test_wrong_runs_of(text, message):
     with pytest.raises(DatasetError, match=message):
         mask_from_text(text, 6, 6)
 
 
 def test_classes_in_label_order(table):
-    text = runs(blob())
+    text = runs_of(blob())
     names = ["0", "1", "10", "31"]
     dataset = table(
         [f"0001.png,{text},30,40,10", f"0001.png,{text},30,40,31_7_9", f"b.png,{text},30,40,0"], classes=names
@@ -108,7 +97,7 @@ def far(mask):
     ],
 )
 def test_classes_of_the_table(table, cells, names):
-    text = runs(blob())
+    text = runs_of(blob())
     dataset = table([f"b.png,{text},30,40,{cell}" for cell in cells])
     assert dataset.meta()["CLASSES"] == names
     assert [names[label - 1] for label in dataset[0].y[0]] == [
@@ -117,7 +106,7 @@ def test_classes_of_the_table(table, cells, names):
 
 
 def test_images_without_objects(table, add_experiment):
-    text = runs(blob())
+    text = runs_of(blob())
     rows = [f"0001.png,{text},30,40,7", "b.png,,30,40,", "c.png,-1,30,40,7", "d.png,,,,"]
     dataset = table(rows, images=("0001.png", "b.png", "c.png", "d.png"))
     assert len(dataset) == 4
@@ -129,14 +118,14 @@ def test_images_without_objects(table, add_experiment):
 
 
 def test_ids_keep_their_zeros_and_need_no_suffix(table):
-    dataset = table([f"0001,{runs(blob())},30,40,1"], images=("0001.png", "0002.jpeg"))
+    dataset = table([f"0001,{runs_of(blob())},30,40,1"], images=("0001.png", "0002.jpeg"))
     assert dataset[0].id == "0001"
     assert dataset.get_value("0002").shape == (30, 40, 3)
 
 
 def test_masks_of_another_size_than_the_image(table):
     large = blob(60, 80, 20, 30)
-    dataset = table([f"b.png,{runs(large)},60,80,1"])
+    dataset = table([f"b.png,{runs_of(large)},60,80,1"])
     mask = dataset[0].y[2][0]
     small = cv2.resize(large, (40, 30), interpolation=cv2.INTER_NEAREST) > 0
     assert (mask == small).all()
@@ -147,11 +136,11 @@ def test_masks_that_fit_no_image(table):
     with pytest.raises(
         DatasetError, match="Height and Width of ImageId 'b.png' are 40 and 30, but the image is 30 high"
     ):
-        table([f"b.png,{runs(blob(40, 30))},40,30,1"])[0]
+        table([f"b.png,{runs_of(blob(40, 30))},40,30,1"])[0]
 
 
 def test_sizes_are_not_needed(table):
-    rows = [f"b.png,{runs(blob())},1"]
+    rows = [f"b.png,{runs_of(blob())},1"]
     dataset = table(rows, header="ImageId,EncodedPixels,ClassId")
     assert (dataset[0].y[2][0] == (blob() > 0)).all()
     given = table(rows, header="ImageId,EncodedPixels,ClassId", maskShape=(40, 30), rMask=False)
@@ -161,7 +150,7 @@ def test_sizes_are_not_needed(table):
 @pytest.mark.parametrize("channels", [1, 4])
 def test_grey_and_transparent_images(table, channels):
     pixels = np.full((30, 40, channels), 77, np.uint8)
-    image = table([f"b.png,{runs(blob())},30,40,1"], pixels=pixels)[0].x
+    image = table([f"b.png,{runs_of(blob())},30,40,1"], pixels=pixels)[0].x
     assert image.shape == (30, 40, 3)
     assert (image == 77).all()
 
