@@ -233,7 +233,9 @@ class _Expansion:
                 "gives one."
             )
         elif _BROKEN_CONTROL.match(name):
-            raise ConfigError(f"{where} is {shortened(name)}: write if(condition), or repeat(n), and the steps behind it.")
+            raise ConfigError(
+                f"{where} is {shortened(name)}: write if(condition), or repeat(n), and the steps behind it."
+            )
         elif name == AUGMENTATION:
             yield self._augmentation(arguments, parameters, given, where, within)
         elif name in self.declarations:

@@ -11,6 +11,7 @@ from ..errors import ConfigError, DatasetError
 from ..storage.experiment_files import ExperimentFiles
 from .dataset_length import length_of
 from .item_cache import ItemCache
+from .preprocessing.item_steps import transformations
 from .protocols import Dataset, Part
 from .split_checks import check_folds, check_holdout, damaged, notes_on
 from .splits import (
@@ -156,7 +157,7 @@ class CrossValidation:
         """Return folds and holdout that were given, checked, and what decides a split."""
         check_length(dataset)
         folds, holdout = getattr(dataset, "folds", None), self._given_holdout(dataset)
-        given = [folds, holdout]
+        given = [folds, holdout, *transformations(dataset)]
         if folds is not None:
             folds = check_folds(folds, len(dataset), "the dataset's folds")
         if holdout is not None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..storage.digests import digest
 from .data_folder import FolderDataSet, inner_of
+from .preprocessing.item_steps import Preprocessed
 from .protocols import Dataset
 
 SAMPLE = 16
@@ -78,6 +79,12 @@ def _held(
         with folder.entered():
             yield from list(_held(inner, items, listing, prefix, depth))
         return
+    if isinstance(source, Preprocessed):
+        yield prefix + "preprocessing", digest(source.setting)
+        while isinstance(source, Preprocessed):
+            source = source.parent
+        yield from _held(source, items, listing, prefix, depth)
+        return
     held = getattr(source, "__dict__", None)
     if held is None or depth == 0:
         return
@@ -87,6 +94,13 @@ def _held(
         yield prefix + "indexes", digest(chosen)
         yield from _held(held["ds"], chosen, listing, prefix + "ds.", depth - 1)
         return
+    yield from _held_itself(held, count, items, listing, prefix, depth)
+
+
+def _held_itself(
+    held: dict[str, Any], count: "int | None", items: Sequence[int], listing: "_Listing", prefix: str, depth: int
+) -> Iterator[tuple[str, str]]:
+    """Give name and digest of a dataset's attributes; ``count`` is how many items it has."""
     folders = _folders_in(held.values())
     for name, value in held.items():
         key = f"{prefix}{name}"

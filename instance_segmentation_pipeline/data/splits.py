@@ -21,7 +21,9 @@ import yaml
 from ..errors import DatasetError, one_line
 from ..storage.atomic import write_text
 from ..storage.regular_file import open_regular, read_text
+from .data_folder import FolderDataSet, inner_of
 from .item_cache import ItemCache
+from .preprocessing.item_steps import Preprocessed
 from .protocols import Dataset
 from .split_checks import CONTENT, check_content, content_line, damaged
 from .split_text import parse_split, plain, split_text
@@ -69,8 +71,16 @@ def item_order(dataset: Any) -> str:
     that it is a part of. Folders do not count, so that a project may move.
     """
     positions: list[int] | None = None
-    while isinstance(getattr(dataset, "indexes", None), (list, tuple, range)) and hasattr(dataset, "ds"):
-        chosen = dataset.indexes
+    while True:
+        if type(dataset) is FolderDataSet:
+            dataset = inner_of(dataset)[0]
+            continue
+        if isinstance(dataset, Preprocessed):  # the items of the dataset before it, in its order
+            dataset = dataset.parent
+            continue
+        chosen = getattr(dataset, "indexes", None)
+        if not isinstance(chosen, (list, tuple, range)) or not hasattr(dataset, "ds"):
+            break
         positions = list(chosen) if positions is None else [chosen[position] for position in positions]
         dataset = dataset.ds
     held = sorted(getattr(dataset, "__dict__", {}).items())

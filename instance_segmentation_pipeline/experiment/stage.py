@@ -6,7 +6,7 @@ from typing import Any
 
 from musket_core.datasets import SubDataSet
 
-from ..config.step_chain import described, steps_of
+from ..config.step_chain import CACHES, described, steps_of
 from ..data.splits import class_balanced
 from ..errors import WeightsError
 from ..launch.job_environment import leads
@@ -128,7 +128,10 @@ class DetectionStage:
 
     def _preprocessing(self) -> "str | None":
         chain = self.cfg.preprocessing
-        return None if chain is None else described(steps_of(chain, self.cfg.declarations, "preprocessing"))
+        if chain is None:
+            return None
+        steps = steps_of(chain, self.cfg.declarations, "preprocessing")
+        return described([step for step in steps if step.name not in CACHES])
 
     def _before(self, ec: Any) -> list:
         return list(enumerate(self.cfg.stages))[: ec.stage]

@@ -9,7 +9,7 @@ from typing import Any
 
 from musket_core.datasets import PredictionItem
 
-from ...config.step_chain import AUGMENTATION, CACHE, CACHES, Step
+from ...config.step_chain import AUGMENTATION, CACHE, CACHES, Step, described
 from ...errors import ConfigError, DatasetError, UserError, one_line
 from ...storage.digests import digest
 from ..dataset_length import length_of
@@ -68,13 +68,17 @@ class Chain:
             self._settings.append(self._checked(step))
 
     def _checked(self, step: Step, *, within: bool = False) -> str:
-        """Find a step's function, bind its arguments once to see that they fit, and return what tells the step."""
+        """Find a step's function, bind its arguments once to see that they fit, and return what tells the step.
+
+        That is an empty text for what changes nothing that validation and prediction see.
+        """
         if step.name == AUGMENTATION:
-            inner = [[self._checked(one, within=True) for one in group] for group in step.body]
-            return digest(step.name, step.arguments, inner)
+            for one in (one for group in step.body for one in group):
+                self._checked(one, within=True)
+            return ""
         if step.name in CACHES:
             most_bytes(step)
-            return digest(step.name)  # its size changes nothing
+            return ""
         found = find_function(step, self._place.modules, self._place.declared)
         if within and found.transforms_datasets:
             raise ConfigError(
@@ -102,12 +106,16 @@ class Chain:
         """
         made = dataset
         for number, step in enumerate(self.steps):
-            setting = digest(*self._settings[: number + 1])
+            setting = self._setting(number + 1)
             if step.name not in CACHES:
                 made = self._put_around(made, step, setting)
             elif caches:
                 made = Cached(made, self._store(made, dataset, step, setting), step.name, setting)
-        return Finished(made, self.names, digest(*self._settings)) if self.steps else dataset
+        return Finished(made, self.names, self._setting(len(self.steps))) if self.steps else dataset
+
+    def _setting(self, count: int) -> str:
+        """Return what tells the first steps: their names, arguments and code."""
+        return digest(*filter(None, self._settings[:count]))
 
     def _store(self, made: Any, provided: Any, step: Step, setting: str) -> "SharedMemory | DiskStore":
         size = most_bytes(step)
@@ -154,7 +162,7 @@ def _transformed(before: Any, found: MarkedFunction, step: Step, setting: str) -
             f"{step.where}: the transformer {step.name} makes {length} items of {earlier}, so that {given} of the "
             f"dataset no longer fits: give the new dataset {given} of its own."
         )
-    return Transformed(made, before, setting)
+    return Transformed(made, before, setting, described([step]))
 
 
 def on_image(chain: Chain, name: str, image: Any, target: Any) -> Any:

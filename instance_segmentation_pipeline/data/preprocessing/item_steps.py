@@ -5,14 +5,15 @@ provider's dataset tells them apart. What a step does not know, such as folds or
 before it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from musket_core.datasets import DataSet, PredictionItem
+from musket_core.datasets import CompositeDataSet, DataSet, PredictionItem, SubDataSet
 
 from ...detection.instances import check_image
 from ...errors import DatasetError, UserError, one_line
+from ..data_folder import FolderDataSet, inner_of
 from .item_checks import check_item
 
 OF_TARGETS = ("isPositive", "sample_weight")
@@ -204,12 +205,13 @@ class Transformed(Preprocessed):
     Args:
         made: What the transformer gave.
         before: What it was given; it knows classes, where ``made`` does not.
-        setting: What the step is.
+        setting: What the step is, with its code and the steps before it.
+        identity: Its name and arguments alone.
     """
 
-    def __init__(self, made: Any, before: Any, setting: str) -> None:
+    def __init__(self, made: Any, before: Any, setting: str, identity: str) -> None:
         super().__init__(made, setting)
-        self.before = before
+        self.before, self.identity = before, identity
         for name in ("folds", "holdoutArr"):
             carried = getattr(before, name, None)
             if carried is not None and getattr(made, name, None) is None:
@@ -246,8 +248,20 @@ class Finished(Preprocessed):
         return item
 
 
-def steps_around(dataset: Any) -> Iterator[Preprocessed]:
-    """Give the datasets of a chain, the last first."""
-    while isinstance(dataset, Preprocessed):
-        yield dataset
-        dataset = dataset.parent
+def transformations(dataset: Any) -> list[str]:
+    """Return what tells the transformers that a dataset has gone through: they decide which items there are."""
+    waiting, found = [dataset], []
+    while waiting:
+        one = waiting.pop()
+        if type(one) is FolderDataSet:
+            waiting.append(inner_of(one)[0])
+        elif isinstance(one, Transformed):
+            found.append(one.identity)
+            waiting.append(one.before)
+        elif isinstance(one, Preprocessed):
+            waiting.append(one.parent)
+        elif type(one) is SubDataSet:
+            waiting.append(one.ds)
+        elif type(one) is CompositeDataSet:
+            waiting += one.components
+    return found
