@@ -15,6 +15,9 @@ from .instances import Instances
 from .mask_crops import MaskCrops
 from .masks import decode_masks, encode_masks, mask_iou
 
+MusketPrediction = tuple[AnyArray, ...]
+"""What ``Detections.to_musket`` returns."""
+
 Rows = BoolArray | Int64Array | list[int] | slice
 """Which rows of a set are meant: booleans, row numbers, or a slice."""
 
@@ -75,7 +78,7 @@ class Detections:
         masks = None if self.masks is None else MaskCrops.from_rles(self.masks, self.height, self.width)
         return Instances(self.height, self.width, self.labels, self.bboxes, masks)
 
-    def to_musket(self, bbox_order: str = "yxyx") -> tuple[AnyArray, ...]:
+    def to_musket(self, bbox_order: str = "yxyx") -> MusketPrediction:
         """Return Musket's prediction tuple, in the labels and the box order of the dataset.
 
         Returns:

@@ -19,14 +19,17 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from ..detection.detections import Detections, from_arrays
+from ..detection.arrays import UInt8Array
+from ..detection.detections import Detections, MusketPrediction, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
 from ..detection.tta import PLAIN, View
 from ..models.checkpoints import reading_for
+from ..models.config_tree import Pipeline
 from ..models.finished_config import FinishedConfig
 from ..models.missing_operators import naming_config
 from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
 from ..models.outputs import to_prediction
+from ..models.size_transforms import Results
 from ..models.trained_weights import load_trained
 from ..models.transforms import Ratios, base_size, fit_pipeline
 from .memory import telling_of_memory
@@ -68,16 +71,16 @@ class Detector:
     """
 
     net: Any
-    pipeline: list
+    pipeline: Pipeline
     with_masks: bool
     storage_threshold: float = 0.0
     views: Sequence[View] = (PLAIN,)
     fusion: Fusion = Fusion()
-    transforms: "Callable[[np.ndarray], np.ndarray] | None" = None
+    transforms: "Callable[[UInt8Array], UInt8Array] | None" = None
     batch_size: int = 1
-    _built: dict = field(default_factory=dict)
+    _built: dict[float, tuple[Compose, "tuple[int, int] | None"]] = field(default_factory=dict)
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """Find objects in images, in each for itself.
 
         Args:
@@ -92,7 +95,7 @@ class Detector:
         blocks = (images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size))
         return [found for block in blocks for found in self._detect(block)]
 
-    def _detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def _detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """Find objects in a batch of images, of whose views one batch at a time is there."""
         if self.transforms is not None:
             images = [self.transforms(image) for image in images]
@@ -109,10 +112,10 @@ class Detector:
         return [one.above(self.storage_threshold) for one in fused]
 
     @torch.no_grad()
-    def _forward(self, images: Sequence[tuple[np.ndarray, float]]) -> list[Detections]:
+    def _forward(self, images: Sequence[tuple[UInt8Array, float]]) -> list[Detections]:
         """Find objects in images, each with the factor of the size that its pipeline resizes to."""
         packed = [self._packed(image, scale) for image, scale in images]
-        sizes: dict[tuple, list[int]] = {}
+        sizes: dict[tuple[int, ...], list[int]] = {}
         for number, item in enumerate(packed):
             sizes.setdefault(tuple(item["inputs"].shape), []).append(number)
         found: dict[int, Detections] = {}
@@ -133,7 +136,7 @@ class Detector:
         first = next(iter(self.net.parameters()), None)
         return "cpu" if first is None else str(first.device)
 
-    def _samples(self, items: Sequence[dict]) -> list[Any]:
+    def _samples(self, items: Sequence[Results]) -> list[Any]:
         """Return what MMDetection answers to items whose images have one size."""
         batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
         with warnings.catch_warnings():
@@ -145,7 +148,7 @@ class Detector:
         found = from_arrays(to_prediction(sample.pred_instances, self.with_masks), *sample.ori_shape)
         return found if sample.ori_shape == (height, width) else found.cropped(height, width)
 
-    def _packed(self, image: np.ndarray, scale: float) -> dict:
+    def _packed(self, image: UInt8Array, scale: float) -> Results:
         if scale not in self._built:
             init_default_scope("mmdet")
             steps = fit_pipeline(self.pipeline, Ratios(scale, scale))
@@ -164,12 +167,12 @@ class Detector:
         }
         return dict(pipeline(results))
 
-    def predict(self, images: Sequence[np.ndarray], bbox_order: str = "yxyx") -> list[tuple]:
+    def predict(self, images: Sequence[UInt8Array], bbox_order: str = "yxyx") -> list[MusketPrediction]:
         """Return Musket's prediction tuple for each image; see ``Detections.to_musket``."""
         return [found.to_musket(bbox_order) for found in self.detect(images)]
 
 
-def _not_too_narrow(image: np.ndarray, size: "tuple[int, int] | None") -> np.ndarray:
+def _not_too_narrow(image: UInt8Array, size: "tuple[int, int] | None") -> UInt8Array:
     """Return an image that keeps a pixel on each side when it is resized to fit ``size``: padded with black if need be.
 
     The lower right is padded, so that coordinates stay.
@@ -179,18 +182,19 @@ def _not_too_narrow(image: np.ndarray, size: "tuple[int, int] | None") -> np.nda
     factor = min(max(size) / max(image.shape[:2]), min(size) / min(image.shape[:2]))  # mmcv.rescale_size
     least = math.ceil(0.5 / factor + 1e-6)
     missing = [max(0, least - side) for side in image.shape[:2]]
-    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0))) if any(missing) else image
+    padded: UInt8Array = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0))) if any(missing) else image
+    return padded
 
 
 @dataclass
 class Ensemble:
     """Several detectors that answer as one: what they find is fused."""
 
-    members: Sequence[Any]
+    members: "Sequence[Detector | Ensemble]"
     fusion: Fusion = Fusion()
     weights: "Sequence[float] | None" = None
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+    def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """Find objects in images; see ``Detector.detect``."""
         answers = [member.detect(images) for member in self.members]
         return [
@@ -198,7 +202,7 @@ class Ensemble:
             for found in zip(*answers, strict=True)
         ]
 
-    def predict(self, images: Sequence[np.ndarray], bbox_order: str = "yxyx") -> list[tuple]:
+    def predict(self, images: Sequence[UInt8Array], bbox_order: str = "yxyx") -> list[MusketPrediction]:
         """Return Musket's prediction tuple for each image; see ``Detections.to_musket``."""
         return [found.to_musket(bbox_order) for found in self.detect(images)]
 
@@ -225,7 +229,7 @@ class PredictedBatch:
         ground_truth: Targets of the items, as the dataset has them; empty where they were not asked for.
     """
 
-    data: list
-    images: list
-    results: list
-    ground_truth: list = field(default_factory=list)
+    data: list[str]
+    images: list[UInt8Array]
+    results: list[MusketPrediction]
+    ground_truth: list[Any] = field(default_factory=list)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from ..data.formats.coco_json import CocoWriter
 from ..data.image_folder import Directory
 from ..detection.arrays import UInt8Array
-from ..detection.detections import Detections
+from ..detection.detections import Detections, MusketPrediction
 from ..errors import ConfigError, PredictionError, UserError
 from ..storage.atomic import not_writable
 from ..storage.file_names import file_name_of
@@ -47,7 +47,7 @@ class CallbackSink:
 
     in_order = True
 
-    def __init__(self, function: Callable[[str, tuple, Any], Any], data: Any, bbox_order: str) -> None:
+    def __init__(self, function: Callable[[str, MusketPrediction, Any], object], data: Any, bbox_order: str) -> None:
         self._function, self._data, self._bbox_order = function, data, bbox_order
 
     def look(self, answer: Answer, folder: Directory) -> None:

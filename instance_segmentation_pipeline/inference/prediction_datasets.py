@@ -5,6 +5,8 @@ from typing import Any
 
 from musket_core.datasets import CompositeDataSet, PredictionItem, WriteableDataSet
 
+from ..data.cross_validation import root_of
+from ..data.protocols import Dataset
 from ..detection.detections import Detections, from_musket_prediction, is_musket_prediction
 from ..detection.fusion import fuse
 from ..errors import DatasetError
@@ -18,7 +20,7 @@ class Predictions(WriteableDataSet):
         bbox_order: Coordinate order of the boxes in ``prediction``.
     """
 
-    def __init__(self, parent: Any, bbox_order: str) -> None:
+    def __init__(self, parent: Dataset, bbox_order: str) -> None:
         super().__init__()
         self.parent = parent
         self.bbox_order = bbox_order
@@ -38,21 +40,21 @@ class Predictions(WriteableDataSet):
         source = self.parent[position]
         return PredictionItem(source.id, source.x, source.y, self.detections(position).to_musket(self.bbox_order))
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         return (self[position] for position in range(len(self)))
 
-    def root(self) -> Any:
+    def root(self) -> Dataset:
         """Return the dataset at the root of the one that was predicted on."""
-        return self.parent.root() if hasattr(self.parent, "root") else self.parent
+        return root_of(self.parent)
 
-    def _inner_blend(self, ds: Any, w: float = 0.5) -> "Blend":
+    def _inner_blend(self, ds: Dataset, w: float = 0.5) -> "Blend":
         return Blend([self, ds], [w, 1 - w])
 
 
 class Answers(Predictions):
     """Predictions held in memory: ``found`` has those of each item of ``parent``, in order."""
 
-    def __init__(self, parent: Any, found: Sequence[Detections], bbox_order: str = "yxyx") -> None:
+    def __init__(self, parent: Dataset, found: Sequence[Detections], bbox_order: str = "yxyx") -> None:
         super().__init__(parent, bbox_order)
         self.found = found
 
@@ -93,7 +95,7 @@ class Blend(Predictions):
 
     def __init__(
         self,
-        members: Sequence[Any],
+        members: Sequence[Dataset],
         weights: "Sequence[float] | None" = None,
         method: str = "weighted",
         iou_threshold: float = 0.55,
@@ -112,7 +114,7 @@ class Blend(Predictions):
         found = [_detections(member, position, self.bbox_order) for member in self.members]
         return fuse(found, self.method, self.iou_threshold, self.weights)
 
-    def _inner_blend(self, ds: Any, w: float = 0.5) -> "Blend":
+    def _inner_blend(self, ds: Dataset, w: float = 0.5) -> "Blend":
         return Blend([self, ds], [w, 1 - w], self.method, self.iou_threshold)
 
 

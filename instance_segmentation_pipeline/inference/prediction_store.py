@@ -10,14 +10,15 @@ import os
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data.protocols import Dataset
 from ..detection.arrays import Rle
-from ..detection.detections import Detections, from_musket_prediction
+from ..detection.detections import Detections, MusketPrediction, from_musket_prediction
 from ..errors import DatasetError, one_line
 from ..storage.atomic import create_exclusively, temporary_beside
 from .prediction_datasets import Predictions
@@ -99,20 +100,20 @@ class PredictionStore(Predictions):
         fingerprint: What the predictions are made from.
     """
 
-    def __init__(self, parent: Any, path: Path, bbox_order: str = "yxyx", fingerprint: str = "") -> None:
+    def __init__(self, parent: Dataset, path: Path, bbox_order: str = "yxyx", fingerprint: str = "") -> None:
         super().__init__(parent, bbox_order)
         self.path = Path(path)
         self.fingerprint = fingerprint
         self._made_from: str | None = fingerprint or None
-        self._writing: Any = None
+        self._writing: sqlite3.Connection | None = None
         self._temporary = self.path
-        self._reading: tuple = ()
+        self._reading: tuple[tuple[int, int, int], sqlite3.Connection] | None = None
         self._answers = False
         self._count = 0
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def append(self, item: Any) -> None:
+    def append(self, item: "Detections | MusketPrediction") -> None:
         """Add the prediction of the next item: ``Detections``, or Musket's prediction tuple."""
         if not isinstance(item, Detections):
             height, width = self._size(item, self._count)
@@ -136,7 +137,7 @@ class PredictionStore(Predictions):
         if self._count % COMMIT_EVERY == 0:
             self._writing.commit()
 
-    def _size(self, prediction: Sequence, position: int) -> tuple[int, int]:
+    def _size(self, prediction: MusketPrediction, position: int) -> tuple[int, int]:
         if len(prediction) == 4 and np.ndim(prediction[3]) == 3:
             height, width = np.shape(prediction[3])[1:]
         else:
@@ -210,7 +211,7 @@ class PredictionStore(Predictions):
             )
         self._made_from = about["fingerprint"]
 
-    def _about(self) -> dict:
+    def _about(self) -> dict[str, Any]:
         kinds = self._rows("SELECT type FROM sqlite_master WHERE name IN ('about', 'found') LIMIT 3")
         if kinds != [("table",), ("table",)]:
             raise ValueError("its tables are not those of a store")  # a view could compute for ever
@@ -220,15 +221,15 @@ class PredictionStore(Predictions):
         (pages,), (size,) = *self._rows("PRAGMA page_count"), *self._rows("PRAGMA page_size")
         return int(pages) * int(size)
 
-    def _rows(self, query: str, values: tuple = ()) -> list:
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         return list(self._connection().execute(query, values))
 
-    def _connection(self) -> Any:
+    def _connection(self) -> sqlite3.Connection:
         """Return a connection of this process to the file as it is now."""
         if not self.path.is_file():
             raise FileNotFoundError(self.path)
         state = (os.getpid(), self.path.stat().st_ino, self.path.stat().st_mtime_ns)
-        if not self._reading or self._reading[0] != state:
+        if self._reading is None or self._reading[0] != state:
             uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
             self._reading = (state, sqlite3.connect(uri, uri=True, check_same_thread=False))
             self._answers = False
@@ -249,8 +250,8 @@ class PredictionStore(Predictions):
             )
         self._answers = True
 
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_reading": (), "_writing": None}
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_reading": None, "_writing": None}
 
     def detections(self, position: int) -> Detections:
         """Return what was found in an item, masks as RLE.

@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from musket_core.datasets import SubDataSet
 from tqdm import tqdm
 
 from ..data.dataset_marks import DatasetMarks
 from ..data.image_folder import Directory
 from ..data.item_reader import ItemReader
+from ..data.protocols import Dataset, Part
+from ..detection.arrays import UInt8Array
 from ..detection.fusion import VERSION, fuse
 from ..detection.tta import PLAIN, View
 from ..models.finished_config import FinishedConfig
@@ -49,13 +50,13 @@ class Asking:
     augmentation: Any = None
     views: tuple[View, ...] = (PLAIN,)
     transforms: Any = None
-    transform: "Callable[[np.ndarray], np.ndarray] | None" = field(default=None, compare=False)
+    transform: "Callable[[UInt8Array], UInt8Array] | None" = field(default=None, compare=False)
 
 
 class Question(NamedTuple):
     """A dataset, who is asked about it, and the file for the answers, where it is not the experiment's own."""
 
-    source: Any
+    source: Dataset
     choice: Choice
     path: "Path | None" = None
 
@@ -64,7 +65,7 @@ class Question(NamedTuple):
 class KeptNet:
     """The net of the latest question that asked to keep it; it outlives the ``Predictor``."""
 
-    key: Any = None
+    key: object = None
     net: "Detector | Ensemble | None" = None
 
 
@@ -155,7 +156,7 @@ class Predictor:
     # -- batches ---------------------------------------------------------------------------------------------
 
     def batches(
-        self, source: Any, choice: Choice, limit: int = -1, keep: bool = False, with_truth: bool = False
+        self, source: Dataset, choice: Choice, limit: int = -1, keep: bool = False, with_truth: bool = False
     ) -> Iterator[PredictedBatch]:
         """Predict on a dataset, a batch at a time.
 
@@ -245,20 +246,20 @@ class Predictor:
         self._fill(list(todo.values()))
         return [self._blended(*one, each) for one, each in zip(asked, members, strict=True)]
 
-    def limited(self, source: Any, limit: int) -> Any:
+    def limited(self, source: Dataset, limit: int) -> Dataset:
         """Return the first items of a dataset, as a dataset with a name of its own; all of them for -1."""
         if limit == -1:
             return source
-        some = SubDataSet(source, list(range(min(limit, len(source)))))
+        some: Part = SubDataSet(source, list(range(min(limit, len(source)))))
         some.name = f"{label_of(source)}-{limit}"
         return some
 
-    def new_store(self, dataset: Any, path: Path) -> PredictionStore:
+    def new_store(self, dataset: Dataset, path: Path) -> PredictionStore:
         """Return an empty store for predictions on a dataset."""
         mark = self.marks.of(dataset, self.reader)
         return PredictionStore(dataset, path, self.reader.bbox_order, json.dumps({"dataset": mark}))
 
-    def open_store(self, dataset: Any, path: Path) -> PredictionStore:
+    def open_store(self, dataset: Dataset, path: Path) -> PredictionStore:
         """Return a store that is on disk.
 
         Raises:
@@ -274,7 +275,7 @@ class Predictor:
         return [self._single(question.source, mark, *one, path) for one in each]
 
     def _single(
-        self, source: Any, mark: str, files: ExperimentFiles, fold: int, stage: int, path: "Path | None"
+        self, source: Dataset, mark: str, files: ExperimentFiles, fold: int, stage: int, path: "Path | None"
     ) -> _Single:
         asking = self.asking
         made_from: dict[str, Any] = {
@@ -291,7 +292,7 @@ class Predictor:
         return _Single(files, fold, stage, store)
 
     def _store(
-        self, source: Any, files: ExperimentFiles, choice: Choice, made_from: dict[str, Any], path: "Path | None"
+        self, source: Dataset, files: ExperimentFiles, choice: Choice, made_from: dict[str, Any], path: "Path | None"
     ) -> PredictionStore:
         augmentation = self.asking.augmentation
         further = "" if not augmentation else f"tta-{digest(augmentation)[:6]}"
@@ -376,7 +377,7 @@ class _Seen(NamedTuple):
     images: int
 
 
-def label_of(source: Any) -> str:
+def label_of(source: object) -> str:
     """Return a dataset's name as part of a file name."""
     name = getattr(source, "name", None) or source.__class__.__name__
     return re.sub(r"[^\w.]+", "_", str(name)).strip("_") or "dataset"
