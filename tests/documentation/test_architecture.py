@@ -108,3 +108,8 @@ def test_what_tests_share_is_imported_from_their_support_folder():
     for path in TESTS.rglob("*.py"):
         wrong = re.search(gone, path.read_text(), re.MULTILINE)
         assert not wrong, f"{path.relative_to(TESTS)}: {wrong[0].strip()!r} should be an import from tests.support"
+
+
+def test_files_of_tests_are_short():
+    long = {path.name: lines for path in TESTS.rglob("*.py") if (lines := len(path.read_text().splitlines())) > 450}
+    assert long == {}, "split them by subject"
