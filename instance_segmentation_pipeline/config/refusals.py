@@ -47,10 +47,9 @@ ROOT = {
     "logAll": "MMEngine's log in logs/ has the losses of iterations",
     "loss": "the net brings its losses: weigh them by configOptions, as model.bbox_head.loss_cls.loss_weight",
     "max_evals": _TUNING,
-    "maxEpochSize": _SOON,
     "metrics": "final_metrics are those of the summary, and the CSV has those of each epoch",
     "needsSessionForPrediction": _INTERNAL,
-    "negatives": _SOON,
+    "negatives": "give it to the stages that it is for",
     "noTrain": "musket task measures what is trained, and musket fit --only_report makes its summary anew",
     "pretrain_transform": _SOON,
     "rate": _INTERNAL,
@@ -58,7 +57,6 @@ ROOT = {
     "saveLast": "the last weights of each stage are always kept, as weights/last-<fold>.<stage>.weights: remove it",
     "separatePredictions": _INTERNAL,
     "showDataExamples": _SOON,
-    "steps_per_epoch": _SOON,
     "tasks": _TASKS,
     "unfreeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
     "validation_steps": "the whole validation part is measured after each epoch; validation_negatives makes it smaller",
@@ -74,9 +72,7 @@ STAGE = {
     "initial_weights": "the first stage starts from weightsPath, each other from the best weights of the one before",
     "logAll": "MMEngine's log in logs/ has the losses of iterations",
     "loss": "the net brings its losses: weigh them by configOptions, as model.bbox_head.loss_cls.loss_weight",
-    "negatives": _SOON,
     "unfreeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
-    "validation_negatives": _SOON,
 }
 """Keys of a stage, with what does the job here."""
 

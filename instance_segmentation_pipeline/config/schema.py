@@ -90,6 +90,7 @@ RATES = Number(0, 1000, above=True)
 SHARES = Number(0, 1)
 INSIDE = Number(0, 1, above=True, below=True)
 COUNTS = Integer(1, 10_000)
+ITERATIONS = Integer(1, 1_000_000_000)
 
 
 def _numeric(name: str, check: "Integer | Number", default: Any, meaning: str, required: bool = False) -> Property:
@@ -209,6 +210,14 @@ def _augmentation(value: Value) -> Value:
 
 
 AUGMENTERS = "a mapping of imgaug's augmenters to their arguments, or a list of such"
+
+
+def _negatives(value: object) -> "str | float":
+    return value if isinstance(value, str) and value in ("none", "real", "all") else PER_POSITIVE(value)
+
+
+PER_POSITIVE = Number(0, 1_000_000)
+NEGATIVES = f"none, real, all, or {PER_POSITIVE}"
 TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, or a mapping with flips and scales"
 
 CHAIN = "a step's name, a mapping of it to its arguments, or a list of these"
@@ -217,6 +226,8 @@ DATASET = "a provider's name, a mapping of it to its arguments, or a list of it 
 STAGE_PROPERTIES = (
     _numeric("epochs", Integer(1, 1_000_000), None, "how many epochs the stage trains", True),
     _numeric("lr", RATES, None, "learning rate of this stage"),
+    Property("negatives", NEGATIVES, _negatives, None, "items without objects that an epoch trains on"),
+    Property("validation_negatives", NEGATIVES, _negatives, None, "items without objects that are validated on"),
 )
 
 PROPERTIES = (
@@ -254,6 +265,8 @@ PROPERTIES = (
     _numeric("num_seeds", Integer(1, 1000), None, "how many times it is trained"),
     _numeric("seed", SEEDS, 0, "which of these times this is"),
     Property("stratified", "true or false", _boolean, False, "keep class shares equal between folds"),
+    _numeric("maxEpochSize", ITERATIONS, None, "iterations of an epoch at most"),
+    _numeric("steps_per_epoch", ITERATIONS, None, "another name of maxEpochSize"),
     _numeric("lr", RATES, None, "learning rate of every stage"),
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
     _numeric("threshold", SHARES, 0.5, "lowest score that is drawn"),
@@ -277,6 +290,8 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     checked = _check(raw, PROPERTIES, "")
     if raw.get("num_seeds") is not None and raw.get("seed") is not None:
         raise ConfigError("num_seeds trains with seeds of its own, so that seed does nothing beside it: remove one.")
+    if raw.get("maxEpochSize") is not None and raw.get("steps_per_epoch") is not None:
+        raise ConfigError("steps_per_epoch is another name of maxEpochSize: give one of the two.")
     _check_shapes(checked)
     return checked
 

@@ -42,10 +42,12 @@ class Group:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """One stage: how many epochs, and at what learning rate, ``None`` for that of the experiment."""
+    """One stage: how many epochs, at what learning rate (``None`` for that of the experiment), on which items."""
 
     epochs: int
     lr: "float | None" = None
+    negatives: "str | float | None" = None
+    validation_negatives: "str | float | None" = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,14 @@ class SplitSettings(Group):
 
 
 @dataclass(frozen=True)
+class ItemSettings(Group):
+    """Which items an epoch shows."""
+
+    max_epoch_size: "int | None"
+    steps_per_epoch: "int | None"
+
+
+@dataclass(frozen=True)
 class SeedSettings(Group):
     """Which trainings there are."""
 
@@ -147,6 +157,7 @@ class ExperimentSettings:
     data: DataSettings
     augmentation: AugmentationSettings
     split: SplitSettings
+    items: ItemSettings
     seeds: SeedSettings
     metrics: MetricSettings
     inference: InferenceSettings
@@ -160,11 +171,12 @@ class ExperimentSettings:
             holdout: Indices of the items that ``setHoldout`` was given.
         """
         return cls(
-            stages=tuple(StageSettings(stage["epochs"], stage.get("lr")) for stage in values["stages"]),
+            stages=tuple(StageSettings(**stage) for stage in values["stages"]),
             model=ModelSettings.of(values),
             data=DataSettings.of(values),
             augmentation=AugmentationSettings.of(values),
             split=SplitSettings.of(values, holdout=holdout),
+            items=ItemSettings.of(values),
             seeds=SeedSettings.of(values),
             metrics=MetricSettings.of(values),
             inference=InferenceSettings.of(values),

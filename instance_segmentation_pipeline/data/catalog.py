@@ -17,6 +17,7 @@ from .preprocessing.item_steps import is_preprocessed, mark_preprocessed
 from .protocols import Dataset
 from .providers import Declarations, declared_dataset, preprocessing_chain, project_modules
 from .splits import item_labels
+from .training_members import Positives
 
 BUILT_IN = ("train", "validation", "holdout")
 """Names of parts of the experiment's own dataset, which an entry of ``datasets`` cannot have."""
@@ -134,6 +135,11 @@ class DatasetCatalog:
     def labels(self) -> "ItemCache[set[int]]":
         """The labels in each item; an item is read for all folds, stages and seeds once."""
         return item_labels()
+
+    @cached_property
+    def positives(self) -> Positives:
+        """Which items have objects; each is asked for all folds, stages and seeds once."""
+        return Positives(self.labels)
 
     def modules(self) -> list[str]:
         """Return the names of the modules that providers and augmenters are looked for in."""

@@ -95,7 +95,7 @@ class FolderDataSet:
         if isinstance(item, slice):
             return [self[position] for position in range(*item.indices(len(self)))]
         with self._folder.entered():
-            return _read(self._inner[range(len(self._inner))[item]])
+            return read_whole(self._inner[range(len(self._inner))[item]])
 
     def __iter__(self) -> Iterator[Item]:
         return (self[position] for position in range(len(self)))
@@ -127,7 +127,7 @@ class FolderDataSet:
         @functools.wraps(method)
         def call(*arguments: Any, **options: Any) -> Any:
             with self._folder.entered():
-                return self._wrapped(_read(method(*arguments, **options)))
+                return self._wrapped(read_whole(method(*arguments, **options)))
 
         return call
 
@@ -144,7 +144,7 @@ def inner_of(dataset: FolderDataSet) -> tuple[Any, DataFolder]:
     return dataset._inner, dataset._folder  # noqa: SLF001 - as attributes they would hide the dataset's own
 
 
-def _read(item: Any) -> Any:
+def read_whole(item: Any) -> Any:
     """Return an item whose image and target are read: some open their files only when they are asked for them."""
     lazy = isinstance(item, PredictionItem) and any(hasattr(type(item), name) for name in ("x", "y"))
     return PredictionItem(item.id, item.x, item.y, item.prediction) if lazy else item

@@ -6,6 +6,7 @@ from ..detection.arrays import UInt8Array
 from ..detection.instances import Instances, check_image, fits_only_swapped, from_musket
 from ..errors import DatasetError, UserError, one_line
 from .protocols import Dataset, Item
+from .training_members import train_item
 
 MAX_REFETCH = 1000
 """How often another item is tried when a training pipeline rejects one, as in MMEngine's BaseDataset."""
@@ -20,13 +21,18 @@ class ItemReader:
     bbox_source: str
     needs_masks: bool
 
-    def read(self, source: Dataset, index: int) -> tuple[str, UInt8Array, Instances]:
+    def read(self, source: Dataset, index: int, *, training: bool = False) -> tuple[str, UInt8Array, Instances]:
         """Return id, image ``(height, width, 3)`` uint8 RGB and instances of item ``index``.
+
+        Args:
+            source: The dataset.
+            index: Position of the item.
+            training: Read the item that the dataset gives for training; see ``training_members.train_item``.
 
         Raises:
             DatasetError: The item cannot be read, or is not what it should be.
         """
-        item = self.checked(source, index)
+        item = self.checked(source, index, training=training)
         return str(item.id), item.x, self.instances(item)
 
     def image(self, source: Dataset, index: int) -> tuple[str, UInt8Array]:
@@ -38,13 +44,13 @@ class ItemReader:
         item = self.checked(source, index)
         return str(item.id), item.x
 
-    def checked(self, source: Dataset, index: int) -> Item:
-        """Return item ``index``, whose image is what it should be.
+    def checked(self, source: Dataset, index: int, *, training: bool = False) -> Item:
+        """Return item ``index``, whose image is what it should be; ``training`` as for ``read``.
 
         Raises:
             DatasetError: It cannot be read, or its image is not what it should be.
         """
-        item = self._item(source, index)
+        item = self._item(source, index, training)
         check_image(item.x, item.id)
         return item
 
@@ -83,9 +89,9 @@ class ItemReader:
             ) from error
 
     @staticmethod
-    def _item(source: Dataset, index: int) -> Item:
+    def _item(source: Dataset, index: int, training: bool) -> Item:
         try:
-            item = source[index]
+            item = train_item(source, index) if training else source[index]
         except UserError:
             raise
         except (Exception, SystemExit) as error:

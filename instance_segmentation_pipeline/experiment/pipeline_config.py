@@ -17,6 +17,7 @@ from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_s
 from ..data.cross_validation import DetectionFolds, check_length
 from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
+from ..data.training_members import Positives
 from ..errors import ConfigError
 from ..inference.predictor import KeptNet
 from ..inference.trained_folds import TrainedFolds
@@ -245,6 +246,10 @@ class PipelineConfig(Fitting, AnswerMethods):
     def ground_truths(self) -> GroundTruths:
         """What is there in the items, and what tells datasets apart; the seeds have it in common."""
         return self._shared.truths
+
+    def positives(self) -> Positives:
+        """Return which items of the dataset have objects."""
+        return self.parts.datasets.positives
 
     def trained(self) -> TrainedFolds:
         """Return what is trained, seeds included."""

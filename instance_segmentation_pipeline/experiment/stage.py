@@ -1,13 +1,13 @@
 """``DetectionStage``: one stage of the YAML's ``stages``, run for each fold by musket_core's ``FoldWork``."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from musket_core.datasets import SubDataSet
 
 from ..config.step_chain import CACHES, described, steps_of
-from ..data.splits import class_balanced
 from ..errors import WeightsError
 from ..launch.job_environment import leads
 from ..launch.multi_bar import terminal
@@ -22,9 +22,11 @@ from ..storage.metrics_csv import read_rows
 from ..text import printable
 from ..training.detection_dataset import MusketDetectionDataset
 from ..training.job import TrainingJob
+from ..training.samplers import set_sampler
 from ..training.stage_settings import Resumption, Settings, resumption, settings_of
 from ..training.train_detector import train_detector
 from ..visualization.plots import draw_learning_curves
+from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
 
 LARGEST_SEED = 2**32 - 2**16
 """Each process of a group adds its number, and NumPy takes seeds below 2**32."""
@@ -41,14 +43,19 @@ class DetectionStage:
         self.cfg = cfg
         self.epochs: int = properties["epochs"]
         self.lr: float | None = properties.get("lr")
-        self.negatives = "all"
-        self.validation_negatives = None
+        self.negatives = properties.get("negatives")
+        self.validation_negatives = properties.get("validation_negatives")
         self.loss = None
         self.initial_weights = None
 
     def properties(self) -> dict[str, Any]:
         """Return what the YAML would say of the stage."""
-        return {"epochs": self.epochs, "lr": self.lr}
+        return {
+            "epochs": self.epochs,
+            "lr": self.lr,
+            "negatives": self.negatives,
+            "validation_negatives": self.validation_negatives,
+        }
 
     def execute(self, kf: Any, model: FinishedConfig, ec: Any, callbacks: Any = None) -> None:
         """Train the stage for fold ``ec.fold``; does nothing when a resumed experiment has finished it.
@@ -66,19 +73,20 @@ class DetectionStage:
         if ec.subsample < 1:
             count = max(1, round(len(train) * ec.subsample))
             train = random.Random(cfg.random_state).sample(list(train), count)
-        settings = self._settings(model, len(train), ec)
+        settings = self._settings(model, kf, train, ec)
         resumed = self._resumption(files, settings, ec) if cfg.resume else None
         if resumed is not None and resumed.finished:
             return
         if executor.agree(cfg.deadline):
             cfg.canceled_by_timer = True
             return
-        if model.oversample_threshold is not None:
-            train = class_balanced(train, cfg.labels().of(kf.ds, train), model.oversample_threshold)
-        iterations = iterations_of(model.config, len(train), cfg.gpus)
+        later = [stage.items(model, kf, train, ec.fold) for stage in cfg.stages[ec.stage :]]  # all, or none is trained
+        items = later[0]
+        iterations = iterations_of(model.config, items.per_epoch(), cfg.gpus)
         finished = schedule(model, self.epochs, iterations, self.lr)
-        cfg.announce_once(ec.stage, finished.decisions)
-        job = self._job(finished, kf, train, ec, settings, resumed)
+        set_sampler(finished.config, items.epoch, (ec.fold, ec.stage))
+        cfg.announce_once(ec.stage, [*finished.decisions, *items.notes])
+        job = self._job(finished, kf, items, ec, settings, resumed)
         cfg.deadline.begin()
         result = executor.train(lambda device: train_detector(job, device))
         if leads():
@@ -106,10 +114,26 @@ class DetectionStage:
             print(printable(f"  {cfg.files.label}fold {ec.fold} stage {ec.stage}: {resumed.note}"))  # noqa: T201
         return resumed
 
-    def _settings(self, model: FinishedConfig, items: int, ec: Any) -> Settings:
+    def items(self, model: FinishedConfig, kf: Any, train: Sequence[int], fold: int) -> StageItems:
+        """Return the items of the stage that a fold trains and validates on."""
+        return stage_items(self.item_request(model), model, kf, fold, train, self.cfg.labels(), self.cfg.positives())
+
+    def item_request(self, model: FinishedConfig) -> ItemRequest:
+        """Return what is asked for of the items of the stage."""
+        cfg = self.cfg
+        return ItemRequest(
+            self.negatives,
+            self.validation_negatives,
+            cfg.maxEpochSize or cfg.steps_per_epoch,
+            model.config.train_dataloader.batch_size * cfg.gpus,
+            self._seed(),
+        )
+
+    def _settings(self, model: FinishedConfig, kf: Any, train: Sequence[int], ec: Any) -> Settings:
         """Return what decides how the stage learns, this and those before it."""
         cfg = self.cfg
         start, policy = cfg.initial_weights()
+        weights = weights_mark(kf, train)
         return settings_of(
             model,
             self.epochs,
@@ -122,8 +146,13 @@ class DetectionStage:
             augmentation=cfg.augmentation,
             transforms=cfg.transforms,
             preprocessing=self._preprocessing(),
-            stages={str(number): {"epochs": one.epochs, "lr": one.lr} for number, one in self._before(ec)},
-            **{"training items": items},
+            stages={
+                str(number): {"epochs": one.epochs, "lr": one.lr, **one.item_request(model).settings()}
+                for number, one in self._before(ec)
+            },
+            **self.item_request(model).settings(),
+            **({} if weights is None else {"sample_weight": weights}),
+            **{"training items": len(train)},
         )
 
     def _preprocessing(self) -> "str | None":
@@ -143,7 +172,7 @@ class DetectionStage:
         self,
         finished: FinishedConfig,
         kf: Any,
-        train: Any,
+        items: StageItems,
         ec: Any,
         settings: Settings,
         resumed: "Resumption | None",
@@ -154,11 +183,18 @@ class DetectionStage:
         return TrainingJob(
             config=finished.config,
             train_dataset=MusketDetectionDataset(
-                kf.ds, train, reader, finished.train_pipeline, names, training=True, augmenters=cfg.item_augmenters
+                kf.ds,
+                items.train,
+                reader,
+                finished.train_pipeline,
+                names,
+                training=True,
+                augmenters=cfg.item_augmenters,
+                epoch_items=items.epoch,
             ),
             val_dataset=MusketDetectionDataset(
                 kf.ds,
-                kf.indexes(ec.fold, False),
+                items.validation,
                 reader,
                 finished.val_pipeline,
                 names,
@@ -178,7 +214,7 @@ class DetectionStage:
             settings=settings,
             expired=cfg.deadline,
             terminal=terminal(),
-            further=cfg.further_metrics(SubDataSet(kf.ds, kf.indexes(ec.fold, False)), ec.fold, ec.stage),
+            further=cfg.further_metrics(SubDataSet(kf.ds, items.validation), ec.fold, ec.stage),
         )
 
     def _start(self, ec: Any) -> tuple:

@@ -15,7 +15,7 @@ WARM_UP_SHARE = 0.2
 
 WARM_UPS = ("LinearLR", "ConstantLR", "QuadraticWarmupLR", "LinearMomentum", "QuadraticWarmupMomentum")
 
-SAMPLERS = ("DefaultSampler", "ClassAwareSampler")
+SAMPLERS = ("DefaultSampler", "EpochSampler", "ClassAwareSampler")
 """Samplers that show each process its share of the items once an epoch."""
 
 

@@ -15,6 +15,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
 from ..data.augmentation.properties import NOTHING, ItemAugmenters
+from ..data.epoch_items import EpochItems
 from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset
 from ..detection.mask_crops import MaskCrops
@@ -43,6 +44,7 @@ class MusketDetectionDataset:
         training: Training items may be replaced when the pipeline rejects them; others may not, and carry their
             ground truth as ``truth`` (``records.to_middle_format``) for the metric.
         augmenters: What items go through before the pipeline.
+        epoch_items: What each epoch draws from the items; ``None`` shows all of them.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class MusketDetectionDataset:
         *,
         training: bool,
         augmenters: ItemAugmenters = NOTHING,
+        epoch_items: "EpochItems | None" = None,
     ) -> None:
         self.source = source
         self.indices = [int(index) for index in indices]
         self.reader = reader
         self.training = training
         self.augmenters = augmenters
+        self.epoch_items = epoch_items
         self.metainfo = {"classes": tuple(class_names)}
         init_default_scope("mmdet")
         self.pipeline = _built(pipeline)
@@ -99,7 +103,7 @@ class MusketDetectionDataset:
 
     def results(self, position: int) -> Results:
         """Return one item as MMDetection's loading transforms would have left it."""
-        item_id, image, instances = self.reader.read(self.source, self.indices[position])
+        item_id, image, instances = self.reader.read(self.source, self.indices[position], training=self.training)
         if self.training:
             image, instances = self.augmenters.training_item(image, instances, item_id)
         else:

@@ -22,7 +22,7 @@ from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, read_checkpoin
 from ..models.missing_operators import naming_config
 from ..models.trained_weights import check_trained
 from ..storage.atomic import save_with
-from . import coco_metric, validation_loop  # noqa: F401 - they register what a prepared config names
+from . import coco_metric, samplers, validation_loop  # noqa: F401 - they register what a prepared config names
 from .hooks.checkpoint import WeightsKeeper
 from .hooks.csv_logger import TrainingLog
 from .hooks.examples import SamplePictures

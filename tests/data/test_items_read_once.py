@@ -97,7 +97,7 @@ def untrained(monkeypatch):
     trained = []
 
     def train(self, finished, kf, train, ec, *_):
-        trained.append((ec.fold, ec.stage, list(train)))
+        trained.append((ec.fold, ec.stage, list(train.train)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stage_module.DetectionStage, "_job", train)
@@ -164,8 +164,8 @@ def reads(monkeypatch):
     """Return how often the image and the target of each item are read together, as truths are."""
     counts = Counter()
 
-    def read(self, source, index, real=ItemReader.read):
-        entry = real(self, source, index)
+    def read(self, source, index, real=ItemReader.read, **options):
+        entry = real(self, source, index, **options)
         counts[entry[0]] += 1
         return entry
 

@@ -29,6 +29,10 @@ def native(cfg, key):
     return node
 
 
+def items_of_an_epoch(cfg):
+    return cfg.stages[0].items(cfg.finished(), cfg.kfold(), range(8), 0).per_epoch()
+
+
 ACTS = {
     "classes": (2, lambda cfg: len(cfg.class_names())),
     "configPath": (CONFIG, lambda cfg: cfg.finished().config.filename),
@@ -58,12 +62,14 @@ ACTS = {
     "testSplitSeed": (5, lambda cfg: settings_of(cfg).split.test_split_seed),
     "random_state": (5, lambda cfg: list(cfg.validation(0).indexes)),
     "stratified": (True, lambda cfg: cfg.kfold() and cfg.files.folds_split.read_text().split("\n")[0]),
+    "maxEpochSize": (1, items_of_an_epoch),
+    "steps_per_epoch": (1, items_of_an_epoch),
     "num_seeds": (2, lambda cfg: len(cfg.members())),
     "weightsPath": ("none.pth", lambda cfg: str(cfg.initial_weights()[0])),
 }
 """Properties: a value, and what shows it."""
 
-SOON = {"resetHeads", "datasets_path", "imports", "seed"}
+SOON = {"resetHeads", "datasets_path", "imports", "seed", "preprocessing", "declarations"}
 """Those whose effect takes a project or weights of its own to show; that they are compared is tested for all."""
 
 

@@ -1,7 +1,6 @@
 """Training that ends too soon, by time, signal, sudden death or a full disk, and what is resumed of it."""
 
 import contextlib
-import hashlib
 import subprocess
 import sys
 import time
@@ -13,22 +12,14 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import WeightsError
-from instance_segmentation_pipeline.models.checkpoints import last_checkpoint, read_checkpoint
+from instance_segmentation_pipeline.models.checkpoints import last_checkpoint
 from instance_segmentation_pipeline.storage import run_lock as lock
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.zip_files import is_whole
 from tests.support.processes import PATIENCE, PROGRAM, of_session, single_threaded, started, wait_until
+from tests.support.weights import weights_of
 
 pytestmark = pytest.mark.slow
-
-
-def weights_of(path):
-    """Return one digest of all tensors of a checkpoint's model."""
-    state = read_checkpoint(path)["state_dict"]
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(name.encode() + state[name].numpy().tobytes())
-    return digest.hexdigest()
 
 
 def training(path, *extra):

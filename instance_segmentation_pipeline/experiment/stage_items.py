@@ -1,0 +1,127 @@
+"""Which items a stage of a fold trains and validates on, and what decides it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.epoch_items import ALL, EpochItems, Negatives, epoch_items, validation_items
+from ..data.item_cache import ItemCache
+from ..data.splits import class_balanced
+from ..data.training_members import Positives, sample_weights
+from ..models.finished_config import FinishedConfig
+from ..storage.digests import digest
+
+
+@dataclass(frozen=True)
+class ItemRequest:
+    """What is asked for of a stage's items.
+
+    Attributes:
+        negatives: Items without objects that an epoch trains on; see ``epoch_items``.
+        validation_negatives: Those that are validated on; ``None`` as ``negatives``.
+        most: Iterations of an epoch at most.
+        batch: Items of an iteration, those of all devices.
+        seed: Of what is drawn.
+    """
+
+    negatives: Negatives = None
+    validation_negatives: Negatives = None
+    most: "int | None" = None
+    batch: int = 1
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Return what is not as by default, by the names of its properties."""
+        chosen = {
+            "negatives": self.negatives,
+            "validation_negatives": self.validation_negatives,
+            "maxEpochSize": self.most,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class StageItems:
+    """Items of a stage.
+
+    Attributes:
+        train: Indices to train on.
+        validation: Indices to validate on after each epoch.
+        epoch: What an epoch draws from ``train``; ``None`` where it shows all of them.
+        notes: Lines on what was decided.
+    """
+
+    train: list[int]
+    validation: list[int]
+    epoch: "EpochItems | None"
+    notes: list[str]
+
+    def per_epoch(self) -> int:
+        """Return how many items an epoch shows."""
+        return len(self.train if self.epoch is None else self.epoch)
+
+
+def stage_items(
+    request: ItemRequest,
+    model: FinishedConfig,
+    kf: Any,
+    fold: int,
+    train: Sequence[int],
+    labels: "ItemCache[set[int]]",
+    positives: Positives,
+) -> StageItems:
+    """Return the items of a stage.
+
+    Args:
+        request: What is asked for.
+        model: The prepared config.
+        kf: The folds.
+        fold: Number of the fold.
+        train: Indices of its training items.
+        labels: The labels in each item, read once.
+        positives: Which items have objects.
+
+    Raises:
+        DatasetError: None is left.
+    """
+    notes: list[str] = []
+    indices = [int(index) for index in train]
+    if model.oversample_threshold is not None:
+        indices = class_balanced(indices, labels.of(kf.ds, indices), model.oversample_threshold)
+    weights = sample_weights(kf.ds, indices)
+    most = None if request.most is None else request.most * request.batch
+    selects = request.negatives not in (None, *ALL)
+    epoch = None
+    if selects or weights is not None or (most is not None and most < len(indices)):
+        positive = positives.of(kf.ds, indices) if selects else np.ones(len(indices), bool)
+        epoch = epoch_items(positive, request.negatives, weights, most)
+        notes.append(_line(epoch, selects))
+    validation = [int(index) for index in kf.indexes(fold, False)]
+    kept = request.negatives if request.validation_negatives is None else request.validation_negatives
+    if kept not in (None, *ALL):
+        given = len(validation)
+        validation = validation_items(validation, positives.of(kf.ds, validation), kept, (request.seed, fold))
+        if len(validation) < given:
+            notes.append(f"schedule of items: validation after each epoch on {len(validation)} of {given} items")
+    return StageItems(indices, validation, epoch, notes)
+
+
+def weights_mark(kf: Any, train: Sequence[int]) -> "str | None":
+    """Return what stands for the weights of training items, ``None`` where they are equal."""
+    weights = sample_weights(kf.ds, [int(index) for index in train])
+    return None if weights is None else f"weights of digest {digest(weights.tolist())}"
+
+
+def _line(epoch: EpochItems, selects: bool) -> str:
+    parts = []
+    if selects:
+        parts.append(
+            f"{len(epoch.positives)} items with objects, {epoch.drawn_negatives} of {len(epoch.negatives)} without"
+        )
+    if epoch.weights is not None:
+        parts.append("drawn in proportion to sample_weight")
+    if epoch.most is not None:
+        parts.append(f"{len(epoch)} items at most")
+    return f"schedule of items: an epoch draws anew {'; '.join(parts)}"
