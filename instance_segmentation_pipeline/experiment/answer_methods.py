@@ -11,7 +11,8 @@ from musket_core.model import FoldsAndStages
 from tqdm import tqdm
 
 from ..data.image_folder import Directory
-from ..detection.arrays import TruthRecord
+from ..detection.arrays import AnyArray, TruthRecord
+from ..detection.detections import MusketPrediction
 from ..detection.tta import views_of
 from ..errors import ConfigError
 from ..inference.detector import Detector, Ensemble, Fusion, PredictedBatch
@@ -22,11 +23,12 @@ from ..inference.prediction_store import PredictionStore
 from ..inference.predictor import Asking, Predictor, Question
 from ..launch.answering import AnsweringPool
 from ..metrics.metric_name import MetricName
+from ..training.coco_metric import Further
 from .evaluator import Evaluator, GroundTruths
 from .metric_selection import MetricSelection, default_primary, known_metrics
 from .summary import info_of, result_of, summary_of
 
-Callback = Callable[[str, tuple, Any], Any]
+Callback = Callable[[str, MusketPrediction, Any], Any]
 """Gets an id or a file name, Musket's prediction tuple, and what was handed on for it."""
 
 
@@ -106,11 +108,11 @@ class AnswerMethods(GenericImageTaskConfig):
 
     def folds_of(self, fold: Any) -> list[int]:
         """Return the folds that a choice means; see ``TrainedFolds.folds_of``."""
-        return self.trained().folds_of(fold)
+        return list(self.trained().folds_of(fold))
 
     def stages_of(self, stage: Any) -> list[int]:
         """Return the stages that a choice means; see ``TrainedFolds.stages_of``."""
-        return self.trained().stages_of(stage)
+        return list(self.trained().stages_of(stage))
 
     def _folds(self) -> list[int]:
         """Return the folds whose last stage has weights, in every seed; the name is musket_core's."""
@@ -167,7 +169,7 @@ class AnswerMethods(GenericImageTaskConfig):
         limit: int = -1,
         batch_size: "int | None" = None,
         ttflips: Any = False,
-    ) -> np.ndarray:
+    ) -> AnyArray:
         """Return the prediction tuples of a dataset as an object array ``(items,)``.
 
         Masks are dense here: a store of ``predict_all_to_dataset`` takes far less memory.
@@ -320,7 +322,7 @@ class AnswerMethods(GenericImageTaskConfig):
                 self.predictions(name, folds)  # all nets, on all devices
             return summary_of(folds, len(self.stages), self.evaluate, self.files, self.primary(), held)
 
-    def further_metrics(self, source: Any, fold: int, stage: int) -> "Callable[[list, list], dict] | None":
+    def further_metrics(self, source: Any, fold: int, stage: int) -> "Further | None":
         """Return what computes the primary metric after each epoch; see ``Evaluator.each_epoch``."""
         model = FoldsAndStages(self, fold, stage)
         return self.evaluator().each_epoch(source, lambda: model, self.reader().bbox_order)
@@ -348,7 +350,8 @@ class AnswerMethods(GenericImageTaskConfig):
 
     def truths(self, predictions: Any) -> list[TruthRecord]:
         """Return the ground truth of a dataset as ``records.to_middle_format`` records, masks as RLE."""
-        return self.ground_truths.of(predictions)
+        records: list[TruthRecord] = self.ground_truths.of(predictions)
+        return records
 
     @contextlib.contextmanager
     def truths_kept(self) -> Iterator[GroundTruths]:

@@ -49,4 +49,4 @@ class AugmentationPlan:
 
     def of(self, key: str) -> Any:
         """Return what one of the two properties declares."""
-        return {"augmentation": lambda: self.augmentation, "transforms": lambda: self.transforms}[key]()
+        return self.augmentation if key == "augmentation" else self.transforms

@@ -90,7 +90,7 @@ class PipelineConfig(Fitting, AnswerMethods):
     def _update_from_config(self, v: str, val: Any) -> Any:
         return [self.createStage(stage) for stage in val] if v == "stages" else val
 
-    def createStage(self, x: dict) -> DetectionStage:
+    def createStage(self, x: dict[str, Any]) -> DetectionStage:
         """Return a stage, as musket_core asks for it."""
         return DetectionStage(x, self)
 
@@ -314,7 +314,7 @@ class PipelineConfig(Fitting, AnswerMethods):
     def skip_stage(self, i: int, model: Any, s: int, subsample: float) -> None:
         """Do nothing: a stage finds the weights of the one before it on disk."""
 
-    def inject_task_specific_transforms(self, ds: Any, transforms: list) -> Any:
+    def inject_task_specific_transforms(self, ds: Any, transforms: list[Any]) -> Any:
         """Return the dataset as it is: the native pipeline resizes."""
         return ds
 

@@ -48,7 +48,7 @@ class RunOptions:
     is_part: bool = False
     expires: "float | None" = None
     reporter: Any = None
-    within_lock: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    within_lock: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     def __post_init__(self) -> None:
         for name in ("gpus_per_net", "num_gpus", "num_workers"):
@@ -101,7 +101,7 @@ class RunOptions:
         """Return when the run is to end: at its time, or when somebody has cancelled it."""
         return Deadline(self.expires, self._is_cancelled)
 
-    def hardware(self) -> tuple:
+    def hardware(self) -> tuple[Any, ...]:
         """Return what a native config is prepared for: kinds and number of devices, and the folder for downloads."""
         kinds = {device.partition(":")[0] for device in self.lease} or {"cuda" if gpu_count() else "cpu"}
         return kinds, self.gpus_per_net, self.joined, self.cache

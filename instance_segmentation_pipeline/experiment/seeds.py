@@ -61,7 +61,11 @@ class SeedRuns(Generic[Config]):
         return self._make({**copy.deepcopy(dict(values)), **own}, files)
 
 
-def summary_of_seeds(summaries: Sequence[dict]) -> dict:
+Summary = dict[str, Any]
+"""What ``summary.yaml`` holds."""
+
+
+def summary_of_seeds(summaries: Sequence[Summary]) -> Summary:
     """Return ``stages`` and ``allStages`` over the summaries of all seeds.
 
     Each metric has mean, max, min and std over the seeds; of one that a summary has over folds, its mean counts.
@@ -70,7 +74,7 @@ def summary_of_seeds(summaries: Sequence[dict]) -> dict:
     return {"stages": stages, "allStages": _over_seeds([summary["allStages"] for summary in summaries])}
 
 
-def _over_seeds(values: Sequence[dict]) -> dict:
+def _over_seeds(values: Sequence[Summary]) -> Summary:
     names = dict.fromkeys(name for value in values for name in value)
     return {name: over_folds([_number(value.get(name, math.nan)) for value in values]) for name in names}
 

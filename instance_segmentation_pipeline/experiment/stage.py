@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from musket_core.datasets import SubDataSet
@@ -38,7 +39,7 @@ class DetectionStage:
     It has the surface of ``musket_core.generic_config.Stage`` that ``FoldWork`` uses.
     """
 
-    def __init__(self, properties: dict, cfg: Any) -> None:
+    def __init__(self, properties: dict[str, Any], cfg: Any) -> None:
         self.dict = properties
         self.cfg = cfg
         self.epochs: int = properties["epochs"]
@@ -162,7 +163,7 @@ class DetectionStage:
         steps = steps_of(chain, self.cfg.declarations, "preprocessing")
         return described([step for step in steps if step.name not in CACHES])
 
-    def _before(self, ec: Any) -> list:
+    def _before(self, ec: Any) -> list[Any]:
         return list(enumerate(self.cfg.stages))[: ec.stage]
 
     def _seed(self) -> int:
@@ -217,10 +218,11 @@ class DetectionStage:
             further=cfg.further_metrics(SubDataSet(kf.ds, items.validation), ec.fold, ec.stage),
         )
 
-    def _start(self, ec: Any) -> tuple:
+    def _start(self, ec: Any) -> "tuple[Path | None, HeadPolicy]":
         """Return the checkpoint that the stage starts from, and how its heads are taken."""
         if ec.stage == 0:
-            return self.cfg.initial_weights()
+            start: tuple[Path | None, HeadPolicy] = self.cfg.initial_weights()
+            return start
         previous = self.cfg.files.stage(ec.fold, ec.stage - 1).best_weights
         if not previous.exists():
             raise WeightsError(

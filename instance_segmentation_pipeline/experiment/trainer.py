@@ -49,7 +49,7 @@ class Fitting:
     cluster: "str | None"
     cache: "Path | None"
     break_lock: bool
-    within_lock: Callable[[], contextlib.AbstractContextManager]
+    within_lock: Callable[[], contextlib.AbstractContextManager[None]]
     expires: "float | None"
     deadline: Deadline
     refit: bool
@@ -67,18 +67,18 @@ class Fitting:
 
     check: Callable[..., None]
     kfold: Callable[..., Any]
-    members: Callable[[], list]
-    seeds: Callable[[], list]
+    members: Callable[[], list[Any]]
+    seeds: Callable[[], list[Any]]
     get_dataset: Callable[..., Any]
     get_project_path: Callable[[], str]
-    createSummary: Callable[..., dict]
+    createSummary: Callable[..., dict[str, Any]]
     finished: Callable[[], FinishedConfig]
     labels: Callable[[], ItemCache[set[int]]]
     truths_kept: Callable[..., Any]
     setAllowResume: Callable[[bool], None]
-    initial_weights: Callable[[], tuple]
+    initial_weights: Callable[[], tuple[Any, ...]]
     weightsPath: "str | None"
-    stages: list
+    stages: list[Any]
     trained: Callable[[], TrainedFolds]
     _folds: Callable[[], list[int]]
 
