@@ -15,7 +15,7 @@ from .data_folder import DataFolder, FolderDataSet
 from .item_cache import ItemCache
 from .preprocessing.item_steps import is_preprocessed, mark_preprocessed
 from .protocols import Dataset
-from .providers import Declarations, declared_dataset, preprocessing_chain, project_modules
+from .providers import Declarations, ImageSteps, declared_dataset, preprocessed_dataset, project_modules
 from .splits import item_labels
 from .training_members import Positives
 
@@ -160,10 +160,20 @@ class DatasetCatalog:
             return dataset
         if self._gone_through is None or self._gone_through[0] is not dataset:
             with self.paths.data_folder().entered():
-                made = preprocessing_chain(self._declarations(None)).around(dataset)
+                made = preprocessed_dataset(dataset, self._declarations(None))
             mark_preprocessed(made)
             self._gone_through = (dataset, made)
         return self._gone_through[1]
+
+    def image_steps(self) -> "ImageSteps | None":
+        """Return what images of no dataset go through before they are predicted on, ``None`` for nothing.
+
+        Raises:
+            ConfigError: A step is not known, or is given wrong arguments.
+        """
+        if self.settings.preprocessing is None:
+            return None
+        return ImageSteps(self._declarations(None), self.paths.data_folder())
 
     def _declarations(self, name: "str | None") -> Declarations:
         """Return what the dataset, or an entry of ``datasets``, is read with."""

@@ -1,7 +1,7 @@
 """Images of a folder, read one by one; entries that are no readable image are named, counted and left out."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..detection.arrays import UInt8Array
@@ -17,7 +17,12 @@ NAMED = 10
 
 
 class Directory:
-    """The images of a folder, in the order of their names; ``without`` is an entry that is none of them.
+    """The images of a folder, in the order of their names.
+
+    Args:
+        path: The folder.
+        without: An entry that is none of the images.
+        steps: What images go through before a net sees them, by name and pixels; nothing by default.
 
     Attributes:
         skipped: Names of the entries that could not be used, so far.
@@ -28,8 +33,13 @@ class Directory:
         DatasetError: There is no such folder, it cannot be listed, or there is no image in it.
     """
 
-    def __init__(self, path: "str | Path", without: "Path | None" = None) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: "str | Path",
+        without: "Path | None" = None,
+        steps: "Callable[[str, UInt8Array], UInt8Array] | None" = None,
+    ) -> None:
+        self.path, self._steps = Path(path), steps
         try:
             entries = [entry for entry in self.path.iterdir() if entry.suffix.lower() in SUFFIXES]
             self.files = sorted(entry for entry in entries if without is None or not _same(entry, without))
@@ -55,6 +65,16 @@ class Directory:
     def skip(self, name: str, error: BaseException) -> None:
         """Remember that an entry could not be used."""
         self.reasons[name] = one_line_of(sentence(error).rstrip("."), 160)
+
+    def seen(self, batch: Sequence[tuple[str, UInt8Array]]) -> list[tuple[str, UInt8Array, UInt8Array]]:
+        """Return name, image, and the image as a net sees it; those that a step fails on are skipped."""
+        seen = []
+        for name, image in batch:
+            try:
+                seen.append((name, image, image if self._steps is None else self._steps(name, image)))
+            except DatasetError as error:
+                self.skip(name, error)
+        return seen
 
     def learn(self, reasons: Mapping[str, str], first_pages: Sequence[str]) -> None:
         """Remember what another process, which read some of the images, found of them."""

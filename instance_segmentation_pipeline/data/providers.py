@@ -16,9 +16,11 @@ from musket_core import builtin_datasets, datasets, net_declaration
 from musket_core.configloader import PythonFunction, PythonType
 
 from ..config.step_chain import BUILT_IN, steps_of
+from ..detection.arrays import UInt8Array
 from ..errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
+from .data_folder import DataFolder
 from .dataset_length import length_of
-from .preprocessing.chain import Chain, Place
+from .preprocessing.chain import Chain, Place, image_through
 from .protocols import Dataset
 
 Provider = Callable[..., Any]
@@ -81,13 +83,39 @@ def declared_dataset(declaration: Any, given: Declarations, key: str = "dataset"
     return maker.made(declaration, key)
 
 
-def preprocessing_chain(given: Declarations) -> Chain:
-    """Return the chain of ``preprocessing``, ready to be put around datasets; of no steps where there is none.
+def preprocessed_dataset(dataset: Dataset, given: Declarations) -> Dataset:
+    """Return a dataset with ``preprocessing`` around it.
+
+    Raises:
+        UserError: A step is not known, is given wrong arguments, or failed.
+    """
+    return _Maker(given, _register(given.imports, given.where)).preprocessed(dataset)
+
+
+class ImageSteps:
+    """``preprocessing`` for images of no dataset, as those of a folder: without caches, and with no objects.
+
+    Args:
+        given: What the chain is read with.
+        folder: Where its functions run.
 
     Raises:
         ConfigError: A step is not known, or is given wrong arguments.
     """
-    return _Maker(given, _register(given.imports, given.where)).preprocessing
+
+    def __init__(self, given: Declarations, folder: DataFolder) -> None:
+        self._folder = folder
+        with folder.entered():
+            self._chain = _Maker(given, _register(given.imports, given.where)).chain
+
+    def __call__(self, name: str, image: UInt8Array) -> UInt8Array:
+        """Return what the chain makes of an image.
+
+        Raises:
+            DatasetError: A step fails on it, leaves it out, or changes its size.
+        """
+        with self._folder.entered():
+            return image_through(self._chain, name, image)
 
 
 class _Maker:
@@ -96,11 +124,11 @@ class _Maker:
     def __init__(self, given: Declarations, modules: Sequence[ModuleType]) -> None:
         self.given, self.modules = given, modules
         self.place = Place(modules, list(given.chains), given.cache)
-        self.preprocessing = Chain((), self.place)
+        self.chain = Chain((), self.place)
         if given.preprocessing is not None:
             with _named(given.preprocessed_at or given.where):
                 steps = steps_of(given.preprocessing, given.chains, "preprocessing")
-                self.preprocessing = Chain(steps, self.place)
+                self.chain = Chain(steps, self.place)
 
     def made(self, declaration: Any, key: str) -> Dataset:
         """Return the dataset of one provider."""
@@ -110,7 +138,7 @@ class _Maker:
         else:
             name, arguments = declaration, None
         if isinstance(name, str) and name not in self.given.chains:
-            return self._preprocessed(_provided(name, arguments, self.modules, where))
+            return self.preprocessed(_provided(name, arguments, self.modules, where))
         with _named(where):
             steps = steps_of(declaration, self.given.chains, key)
             if not steps or steps[0].name in BUILT_IN:
@@ -119,11 +147,12 @@ class _Maker:
         provided = _provided(steps[0].name, steps[0].arguments, self.modules, where)
         with _named(where):
             made = chain.around(provided)
-        return self._preprocessed(made)
+        return self.preprocessed(made)
 
-    def _preprocessed(self, made: Dataset) -> Dataset:
+    def preprocessed(self, made: Dataset) -> Dataset:
+        """Return a dataset with ``preprocessing`` around it."""
         with _named(self.given.preprocessed_at or self.given.where):
-            return cast(Dataset, self.preprocessing.around(made))
+            return cast(Dataset, self.chain.around(made))
 
 
 @contextlib.contextmanager

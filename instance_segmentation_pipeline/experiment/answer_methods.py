@@ -260,7 +260,7 @@ class AnswerMethods(GenericImageTaskConfig):
 
         Files that are no readable image are skipped, and named at the end; ``image_folder.Directory`` counts them.
         """
-        folder, choice = Directory(path), self.trained().choose(fold, stage)
+        folder, choice = Directory(path, steps=self.image_steps()), self.trained().choose(fold, stage)
         return self.predictor(ttflips, batch_size).folder_batches(folder, choice, limit)
 
     def predict_in_directory(
@@ -275,7 +275,7 @@ class AnswerMethods(GenericImageTaskConfig):
         ttflips: Any = False,
     ) -> list[str]:
         """Call ``cb(file name, prediction, data)`` for each image of a folder; return the files that were skipped."""
-        folder, choice = Directory(spath), self.trained().choose(fold, stage)
+        folder, choice = Directory(spath, steps=self.image_steps()), self.trained().choose(fold, stage)
         predictor = self.predictor(ttflips, batch_size)
         return predictor.folder(folder, choice, CallbackSink(cb, data, predictor.reader.bbox_order), limit)
 
@@ -300,7 +300,8 @@ class AnswerMethods(GenericImageTaskConfig):
         Raises:
             ConfigError: ``tpath`` is ``spath``, or cannot be written to.
         """
-        folder, choice = Directory(spath, without=Path(tpath)), self.trained().choose(fold, stage)
+        folder = Directory(spath, without=Path(tpath), steps=self.image_steps())
+        choice = self.trained().choose(fold, stage)
         predictor = self.predictor(ttflips, batch_size)
         with CocoSink(Path(tpath), folder, predictor.class_names, self.threshold) as sink:
             return predictor.folder(folder, choice, sink, limit)

@@ -233,6 +233,10 @@ class PipelineConfig(Fitting, AnswerMethods):
         """Return a dataset as it is after ``preprocessing``; itself where there is none, or it has gone through it."""
         return self.parts.datasets.preprocessed(dataset)
 
+    def image_steps(self) -> Any:
+        """Return what images of folders go through before they are predicted on; see ``DatasetCatalog.image_steps``."""
+        return self.parts.datasets.image_steps()
+
     def fold_count(self) -> int:
         """Return how many folds there are: of the dataset, where it was asked for, else ``folds_count``, or trained."""
         parts = self.parts

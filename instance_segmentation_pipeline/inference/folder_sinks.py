@@ -113,13 +113,21 @@ def answered(model: "Detector | Ensemble", folder: Directory, batch: Sequence[tu
     Raises:
         UserError: What is wrong is not the image's fault.
     """
+    return _answered(model, folder, folder.seen(batch))
+
+
+def _answered(
+    model: "Detector | Ensemble", folder: Directory, batch: Sequence[tuple[str, UInt8Array, UInt8Array]]
+) -> list[Answer]:
+    if not batch:
+        return []
     try:
-        found = model.detect([image for _, image in batch])
+        found = model.detect([seen for _, _, seen in batch])
     except Exception as error:
         if isinstance(error, UserError) and not (isinstance(error, PredictionError) and error.images == 1):
             raise
         if len(batch) > 1:
-            return [answer for entry in batch for answer in answered(model, folder, [entry])]
+            return [answer for entry in batch for answer in _answered(model, folder, [entry])]
         folder.skip(batch[0][0], error)
         return []
-    return [Answer(name, image, one) for (name, image), one in zip(batch, found, strict=True)]
+    return [Answer(name, image, one) for (name, image, _), one in zip(batch, found, strict=True)]

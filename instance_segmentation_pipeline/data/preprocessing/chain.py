@@ -7,9 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from musket_core.datasets import PredictionItem
 
 from ...config.step_chain import AUGMENTATION, CACHE, CACHES, Step, described
+from ...detection.arrays import UInt8Array
 from ...errors import ConfigError, DatasetError, UserError, one_line
 from ...storage.digests import digest
 from ..dataset_length import length_of
@@ -165,16 +167,24 @@ def _transformed(before: Any, found: MarkedFunction, step: Step, setting: str) -
     return Transformed(made, before, setting, described([step]))
 
 
-def on_image(chain: Chain, name: str, image: Any, target: Any) -> Any:
-    """Return what a chain makes of one image alone, as of a file that is predicted on.
+def image_through(chain: Chain, name: str, image: UInt8Array) -> UInt8Array:
+    """Return what a chain makes of one image alone, as of a file that is predicted on; caches keep nothing of it.
 
     Raises:
-        DatasetError: A step fails on it, leaves it out, or makes several of it.
+        DatasetError: A step fails on it, leaves it out, makes several of it, or changes its size.
     """
-    made = chain.around(_OneItem(PredictionItem(name, image, target)), caches=False)
+    height, width = image.shape[:2]
+    nothing = (np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros((0, height, width), bool))
+    made = chain.around(_OneItem(PredictionItem(name, image, nothing)), caches=False)
     if len(made) != 1:
         raise DatasetError(f"item {name!r}: the preprocessing makes {len(made)} items of it, expected one.")
-    return made[0]
+    seen: UInt8Array = made[0].x
+    if seen.shape[:2] != (height, width):
+        raise DatasetError(
+            f"item {name!r}: the preprocessing makes an image of {seen.shape[0]} x {seen.shape[1]} of one of {height} "
+            f"x {width}, so that what is found lies elsewhere in the file: predict on an entry of datasets."
+        )
+    return seen
 
 
 class _OneItem:
