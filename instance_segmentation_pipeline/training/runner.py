@@ -15,11 +15,13 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
+from mmengine.utils import ManagerMixin
 from mmengine.visualization import Visualizer
 
 from ..errors import WeightsError
 from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..models.mmdet_compat import complete
+from .kept_features import keeping_features
 
 
 class StageRunner(Runner):
@@ -51,7 +53,7 @@ class StageRunner(Runner):
 
     def build_model(self, model: Any) -> torch.nn.Module:
         """Return the built model, completed."""
-        built: torch.nn.Module = super().build_model(model)
+        built: torch.nn.Module = super().build_model(keeping_features(model))
         return complete(built)
 
     def wrap_model(self, model_wrapper_cfg: Any, model: torch.nn.Module) -> torch.nn.Module:
@@ -125,16 +127,37 @@ def experiment_name() -> str:
     return f"musket-{uuid.uuid4().hex}"
 
 
+class _Forgetting(ManagerMixin):
+    """Reaches what MMEngine keeps of the instances of a class by name, for ever, as its subclasses can."""
+
+    @classmethod
+    def forget(cls, name: str) -> list[Any]:
+        """Forget the instances whose names begin with ``name``; return them."""
+        kept = super()._instance_dict  # that of the class beside this one
+        return [kept.pop(key) for key in list(kept) if key.startswith(name)]
+
+
+class _Loggers(_Forgetting, MMLogger):
+    pass
+
+
+class _MessageHubs(_Forgetting, MessageHub):
+    pass
+
+
+class _Visualizers(_Forgetting, Visualizer):
+    pass
+
+
 @contextlib.contextmanager
 def forget_afterwards(name: str) -> Iterator[None]:
     """Close and forget the logger, message hub and visualizer that MMEngine keeps for ever under ``name``."""
     try:
         yield
     finally:
-        for owner in (MMLogger, MessageHub, Visualizer):
-            for key in [key for key in owner._instance_dict if key.startswith(name)]:
-                instance = owner._instance_dict.pop(key)
-                if isinstance(instance, MMLogger):
-                    for handler in list(instance.handlers):
-                        handler.close()
-                        instance.removeHandler(handler)
+        _MessageHubs.forget(name)
+        _Visualizers.forget(name)
+        for logger in _Loggers.forget(name):
+            for handler in list(logger.handlers):
+                handler.close()
+                logger.removeHandler(handler)

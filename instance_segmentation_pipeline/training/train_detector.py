@@ -6,6 +6,7 @@ MMDetection 1.x and 2.x had a function of this name; it drives MMEngine's Runner
 
 import errno
 import re
+import sys
 import traceback
 import warnings
 from pathlib import Path
@@ -130,13 +131,21 @@ def _of_workers(error: BaseException) -> "str | None":
 
 def _while_starting(error: BaseException) -> bool:
     """Say whether an error was raised while data workers were started; torch's half-made loader is put to rest."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        loader: Any = frame.f_locals.get("self")
-        if type(loader).__name__ == "_MultiProcessingDataLoaderIter":
-            if not hasattr(loader, "_shutdown"):
-                loader._shutdown = True  # noqa: SLF001 - else torch's __del__ raises, and prints a traceback
-            return True
-    return False
+    loaders = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    if not any(type(loader).__name__ == "_MultiProcessingDataLoaderIter" for loader in loaders):
+        return False
+    told = sys.unraisablehook
+
+    def tell(found: Any) -> None:
+        if not isinstance(found.exc_value, AttributeError):
+            told(found)
+
+    sys.unraisablehook = tell  # torch's __del__ asks for what its __init__ did not come to make
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = told
+    return True
 
 
 def _runner(job: TrainingJob, name: str, device: str) -> Runner:

@@ -15,6 +15,8 @@ from mmengine.registry import LOOPS
 from mmengine.runner import ValLoop
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .kept_features import KeepsFeatures
+
 
 @LOOPS.register_module()
 class ValidationLoop(ValLoop):
@@ -87,36 +89,22 @@ class ValidationLoop(ValLoop):
         return {name: math.nan if nothing_left else float(value) for name, value in means.items()}
 
 
-@contextlib.contextmanager
-def _features_once(model: Any) -> Iterator[None]:
-    """Let ``extract_feat`` answer the second call with the same tensor from memory."""
-    original = model.extract_feat
-    memory: dict[int, Any] = {}
-
-    def remembered(inputs: Any, *arguments: Any, **options: Any) -> Any:
-        key = id(inputs)
-        if key not in memory:
-            memory[key] = original(inputs, *arguments, **options)
-        return memory[key]
-
-    model.extract_feat = remembered
-    try:
-        yield
-    finally:
-        del model.extract_feat
+def _features_once(model: Any) -> contextlib.AbstractContextManager[None]:
+    """Let backbone and neck run once, where the model can."""
+    return model.features_kept() if isinstance(model, KeepsFeatures) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def _as_in_training(model: torch.nn.Module) -> Iterator[None]:
     """Let heads compute what only training needs, while normalisation and dropout stay as in evaluation."""
-    modes = {module: module.training for module in model.modules()}
+    model.train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) or "Drop" in type(module).__name__:
+            module.eval()
     try:
-        for module in modes:
-            module.training = not (isinstance(module, _BatchNorm) or "Drop" in type(module).__name__)
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        model.eval()
 
 
 def _device_type(model: torch.nn.Module) -> str:

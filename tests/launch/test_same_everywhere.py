@@ -12,7 +12,7 @@ from musket_core import generic
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCRIPT = """
 import json, os, sys
@@ -96,7 +96,7 @@ def test_a_run_means_the_same(ways, add_experiment, project, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=580,
     )
     assert done.returncode == 0, done.stderr
     files = generic.parse(str(project / "experiments" / "some" / "config.yaml")).files

@@ -31,19 +31,31 @@ class LossWatch(Hook):
         self._pending: list[tuple[int, Losses]] = []
         self._sums: dict[str, float] = {}
         self._count = 0
+        self._iteration: tuple[Runner, int] | None = None
+        self._handle: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """Look at each loss on its way to the optimizer, where that is cheap."""
         model = getattr(runner.model, "module", runner.model)
-        original = model.parse_losses
+        self._handle = model.register_forward_hook(self._look_ahead)
 
-        def looked_at(losses: Losses) -> tuple[torch.Tensor, Losses]:
-            total, parts = original(losses)
-            if model.training and total.device.type == "cpu":
-                self._check(runner, runner.iter - runner.epoch * len(runner.train_dataloader), _numbers(parts))
-            return total, parts
+    def after_train(self, runner: Runner) -> None:
+        """Look no more."""
+        if self._handle is not None:
+            self._handle.remove()
 
-        model.parse_losses = looked_at
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Note which iteration's losses come."""
+        self._iteration = (runner, batch_idx)
+
+    def _look_ahead(self, model: Any, arguments: tuple[Any, ...], losses: Any) -> None:
+        """Look at what the model answers in an iteration of the training."""
+        if self._iteration is None:
+            return
+        with torch.no_grad():
+            total, parts = model.parse_losses(losses)
+        if total.device.type == "cpu":
+            self._check(*self._iteration, _numbers(parts))
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Begin the epoch's means."""
@@ -51,6 +63,7 @@ class LossWatch(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Take the iteration's losses."""
+        self._iteration = None
         self._pending.append((batch_idx, {name: value.detach() for name, value in outputs.items()}))
         if len(self._pending) >= (1 if outputs["loss"].device.type == "cpu" else self.INTERVAL):
             self._look(runner)
