@@ -35,13 +35,15 @@ from .answer_methods import AnswerMethods
 from .assembly import Assembly, ExperimentParts, Shared, plain
 from .attributes import PROPERTY_NAMES, check_attribute
 from .evaluator import GroundTruths
+from .run_arguments import TrainRequest, refuse_upstream
 from .run_options import RunAttribute, RunOptions
 from .seeds import SeedRuns
 from .stage import DetectionStage
-from .trainer import Fitting
+from .summary_writer import write_summaries
+from .trainer import ExperimentTrainer
 
 
-class PipelineConfig(Fitting, AnswerMethods):
+class PipelineConfig(AnswerMethods):
     """An experiment of the MMDetection dialect; see ``reference.md`` for its properties.
 
     Made by ``musket_core.generic.parse``. ``fit`` trains every fold and stage and writes ``summary.yaml``. Properties
@@ -325,6 +327,43 @@ class PipelineConfig(Fitting, AnswerMethods):
     def announce_once(self, stage: int, decisions: Sequence[str]) -> None:
         """Print what was decided for a stage, the first time it comes up; lines already printed are left out."""
         self._shared.announcer.announce(stage, decisions)
+
+    # -- training --------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        dataset_: Any = None,
+        subsample: float = 1.0,
+        foldsToExecute: "Sequence[int] | None" = None,
+        start_from_stage: int = 0,
+        drawingFunction: Any = None,
+        parallel: bool = False,
+    ) -> None:
+        """Train every fold and stage, then write ``summary.yaml``.
+
+        Args:
+            dataset_: A Musket dataset, or a function that returns one; by default what ``dataset`` declares.
+            subsample: Share of each fold's training items to use.
+            foldsToExecute: Numbers of the folds to train; all by default.
+            start_from_stage: The first stage to train; earlier ones must have been trained.
+            drawingFunction: Refused: pictures are drawn after each epoch.
+            parallel: Refused: ``num_gpus`` and ``num_workers`` train folds at the same time.
+
+        Raises:
+            UserError: What is wrong, in one sentence; nothing trained before is touched by it.
+        """
+        request = TrainRequest.of(foldsToExecute, start_from_stage, subsample, len(self.stages))
+        refuse_upstream(drawingFunction, parallel)
+        if callable(dataset_) and not hasattr(dataset_, "__len__"):
+            dataset_ = dataset_()
+        if dataset_ is not None:
+            self.use_dataset(dataset_)
+        ExperimentTrainer(self).train(request)
+
+    def generateReports(self, foldsToExecute: "Sequence[int] | None" = None, subsample: float = 1.0) -> None:
+        """Compute the summary of the trained folds, then write it, whole."""
+        if not self.canceled_by_timer:
+            write_summaries(self, foldsToExecute or self.trained().folds(), subsample)
 
     # -- checking --------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ def train_fold(
     """
     from musket_core import generic
 
+    from .fold_trainer import FoldTrainer
+
     began = time.monotonic()
     cfg = generic.parse(str(config))
     cfg.run = RunOptions(
@@ -36,6 +38,6 @@ def train_fold(
     stages = [cfg.files.stage(request.fold, stage) for stage in range(request.first_stage, len(cfg.stages))]
     before = sum(len(read_rows(stage.metrics)) for stage in stages)
     cfg.check()
-    stopped = cfg.train_fold(request, executor, stop)
+    stopped = FoldTrainer(cfg).train(request, executor, stop)
     start = f", from epoch {before}" if before else ""
     return stopped, f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{start}"

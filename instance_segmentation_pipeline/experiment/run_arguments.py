@@ -1,6 +1,6 @@
 """What ``fit`` is asked for, checked before anything is read or locked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -21,6 +21,36 @@ class FoldRequest:
     fold: int
     first_stage: int = 0
     subsample: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What is asked of a run.
+
+    Attributes:
+        folds: Numbers of the folds to train; ``None`` for all.
+        first_stage: The first stage to train; those before it have been trained.
+        subsample: Share of each fold's training items to use.
+    """
+
+    folds: "tuple[int, ...] | None" = None
+    first_stage: int = 0
+    subsample: float = 1.0
+
+    @classmethod
+    def of(cls, folds: Any, first_stage: Any, subsample: Any, stages: int) -> "TrainRequest":
+        """Return what the arguments of ``PipelineConfig.fit`` ask for.
+
+        Raises:
+            ConfigError: One of them is nothing that can be asked for.
+        """
+        check_run(folds, subsample, first_stage, stages)
+        return cls(None if folds is None else tuple(int(fold) for fold in folds), int(first_stage), float(subsample))
+
+    def fold_requests(self, folds: Iterable[int]) -> list[FoldRequest]:
+        """Return what is asked of each of these folds that is to be trained."""
+        chosen = [fold for fold in folds if self.folds is None or fold in self.folds]
+        return [FoldRequest(fold, self.first_stage, self.subsample) for fold in chosen]
 
 
 def check_run(folds: Any, subsample: Any, start_from_stage: Any, stages: int) -> None:

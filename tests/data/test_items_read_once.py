@@ -12,6 +12,7 @@ from instance_segmentation_pipeline.data.item_cache import ItemCache, place_of
 from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.experiment import stage as stage_module
 from instance_segmentation_pipeline.experiment import trainer
+from instance_segmentation_pipeline.experiment.run_arguments import TrainRequest
 from instance_segmentation_pipeline.launch.scheduler import Outcome
 from tests.support.datasets import Items, square
 
@@ -155,7 +156,7 @@ def test_labels_are_read_before_processes_part(add_experiment, dataset, monkeypa
 
     monkeypatch.setattr(trainer, "scheduler_for", lambda *_, **__: Pool())
     monkeypatch.setattr(trainer, "leases", lambda *_: [["cpu"], ["cpu"]])
-    cfg._train_folds(1.0, None, 0)
+    trainer.ExperimentTrainer(cfg).train_folds(TrainRequest())
     assert seen == [dict.fromkeys(range(24), 1)]
 
 

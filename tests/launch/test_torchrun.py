@@ -8,6 +8,7 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
+from instance_segmentation_pipeline.experiment.trainer import ExperimentTrainer
 from instance_segmentation_pipeline.launch.job_environment import Place, leads, place
 from instance_segmentation_pipeline.launch.torchrun import Joined
 from tests.support.processes import PATIENCE, PROGRAM, free_port, single_threaded, started
@@ -109,4 +110,4 @@ def test_torchrun_decides_how_many(add_experiment):
     cfg = generic.parse(str(add_experiment()))
     cfg.gpus = 4
     with pytest.raises(ConfigError, match="torchrun started 2 processes, which train one net together"):
-        cfg._join(Joined(Place(0, 0, 1, 2)))
+        ExperimentTrainer(cfg).join(Joined(Place(0, 0, 1, 2)))

@@ -173,7 +173,7 @@ def test_a_second_command_changes_nothing(add_experiment, holding, musket, flags
 
 
 def test_state_files_are_kept_within_the_lock(add_experiment, monkeypatch):
-    from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
+    from instance_segmentation_pipeline.experiment.trainer import ExperimentTrainer
 
     path = add_experiment()
     seen = []
@@ -182,7 +182,7 @@ def test_state_files_are_kept_within_the_lock(add_experiment, monkeypatch):
         seen.append({name for name in ("inProgress.yaml", NAME) if (path.parent / name).exists()})
         raise OSError("broken")
 
-    monkeypatch.setattr(PipelineConfig, "_train_folds", train)
+    monkeypatch.setattr(ExperimentTrainer, "train_folds", train)
     experiment = Project(str(path.parents[2])).byName("exp01")
     with pytest.raises(OSError, match="broken"):
         experiment.fit()

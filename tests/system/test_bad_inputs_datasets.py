@@ -212,12 +212,12 @@ def project(tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES)
 def test_one_sentence(case, project, capsys, monkeypatch):
-    from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
+    from instance_segmentation_pipeline.experiment.trainer import ExperimentTrainer
 
     def trained(self, *arguments, **options):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(PipelineConfig, "_fit_folds", trained, raising=False)
+    monkeypatch.setattr(ExperimentTrainer, "train_folds", trained)
     provider = f"get_bad: {{case: {case!r}}}"
     (project / "experiments" / "bad" / "config.yaml").write_text(CONFIG.format(provider=provider))
     status = main(["fit", "--project", str(project)])

@@ -1,0 +1,39 @@
+"""``summary.yaml`` and the pictures in ``reports/``, of what is trained of an experiment."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..reporting.report_figures import write_reports
+from ..storage.atomic import write_yaml
+from ..storage.yaml_files import read_yaml
+from .run_preparation import fold_count
+from .seeds import summary_of_seeds
+from .trainable import TrainableExperiment
+
+
+def write_summaries(experiment: TrainableExperiment, folds: Sequence[int], subsample: float) -> None:
+    """Compute the summaries of an experiment's seeds and its own, then write them, whole.
+
+    Args:
+        experiment: The config.
+        folds: The folds that are trained.
+        subsample: Share of their training items that was used.
+    """
+    with experiment.truths_kept():
+        seeds = experiment.seeds()
+        for one in seeds:
+            one.generateReports(folds, subsample)
+        if seeds:
+            of_seeds = summary_of_seeds([read_yaml(one.files.summary) for one in seeds])
+            metrics: dict[str, Any] = {"seeds": [one.seed for one in seeds], **of_seeds}
+        else:
+            metrics = experiment.createSummary(folds, subsample)
+        summary = {
+            "completed": set(folds) >= set(range(fold_count(experiment))),
+            "cfgName": experiment.files.config.name,
+            "subsample": subsample,
+            "folds": list(folds),
+            **metrics,
+        }
+        write_reports(experiment, folds)
+        write_yaml(experiment.files.summary, summary)

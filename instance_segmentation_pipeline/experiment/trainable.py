@@ -1,0 +1,68 @@
+"""``Trainable``: what training asks of a config, of an experiment's or of one of its seeds'."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..data.cross_validation import DetectionFolds
+from ..launch.deadline import Deadline
+from ..models.finished_config import FinishedConfig
+from ..storage.experiment_files import ExperimentFiles
+from .assembly import ExperimentParts
+from .run_options import RunOptions
+
+
+class Trainable(Protocol):
+    """A config whose folds can be trained."""
+
+    run: RunOptions
+    stages: list[Any]
+    canceled_by_timer: bool
+    deadline: Deadline
+    seed: int
+
+    @property
+    def files(self) -> ExperimentFiles:
+        """Names of its files."""
+        ...
+
+    @property
+    def parts(self) -> ExperimentParts:
+        """The objects that do its work."""
+        ...
+
+    def check(self, dataset: Any = None) -> None:
+        """Raise a ``UserError`` for whatever can be known before training."""
+        ...
+
+    def kfold(self) -> DetectionFolds:
+        """Return its folds, fixed on disk."""
+        ...
+
+    def createNet(self) -> FinishedConfig:
+        """Return its prepared config."""
+        ...
+
+    def createSummary(self, foldsToExecute: Sequence[int], subsample: float) -> dict[str, Any]:
+        """Return the metrics of its folds."""
+        ...
+
+    def generateReports(self, foldsToExecute: "Sequence[int] | None" = None, subsample: float = 1.0) -> None:
+        """Measure its folds, and write its summary."""
+        ...
+
+    def truths_kept(self) -> contextlib.AbstractContextManager[Any]:
+        """Keep the ground truth of items that are read meanwhile."""
+        ...
+
+
+class TrainableExperiment(Trainable, Protocol):
+    """The config of an experiment, which may be trained with several seeds."""
+
+    def seeds(self) -> "Sequence[Trainable]":
+        """Return the configs of its seeds; none where it is trained once."""
+        ...
+
+    def members(self) -> "Sequence[Trainable]":
+        """Return the configs that are trained: those of its seeds, or just this one."""
+        ...
