@@ -89,7 +89,7 @@ class DetectionStage:
         cfg.announce_once(ec.stage, [*finished.decisions, *items.notes])
         job = self._job(finished, kf, items, ec, settings, resumed)
         cfg.deadline.begin()
-        result = executor.train(lambda device: train_detector(job, device))
+        result = executor.train(lambda device: train_detector(job, device), cfg.deadline)
         if leads():
             draw_learning_curves(files, job.label)
         cfg.canceled_by_timer = cfg.canceled_by_timer or result.stopped

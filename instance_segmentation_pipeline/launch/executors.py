@@ -19,8 +19,11 @@ class Executor(Protocol):
         """Run ``job`` on one device."""
         ...
 
-    def train(self, job: Callable[[str], Any]) -> Any:
-        """Run ``job`` on all devices of the net, in a process each, together; return what the first returned."""
+    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
+        """Run ``job`` on all devices of the net, in a process each, together; return what the first returned.
+
+        Where other processes do the work, this one calls ``meanwhile`` now and then.
+        """
         ...
 
     def agree(self, question: Callable[[], bool]) -> bool:
@@ -39,7 +42,7 @@ class InProcessExecutor:
         """Run ``job`` at once."""
         return job(self.device)
 
-    def train(self, job: Callable[[str], Any]) -> Any:
+    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
         """Run ``job`` at once."""
         return job(self.device)
 
@@ -55,11 +58,11 @@ class GroupExecutor(InProcessExecutor):
         super().__init__(devices[0])
         self.devices = list(devices)
 
-    def train(self, job: Callable[[str], Any]) -> Any:
+    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
         """Run ``job`` in every process of a group."""
         from .process_group import run_group
 
-        return run_group(job, self.devices)
+        return run_group(job, self.devices, meanwhile)
 
 
 def executor_for(devices: Sequence[str]) -> Executor:

@@ -109,12 +109,15 @@ def check_forkable(devices: Sequence[str]) -> None:
         )
 
 
-def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
+def run_group(
+    function: Callable[[str], Any], devices: Sequence[str], meanwhile: Callable[[], Any] = lambda: None
+) -> Any:
     """Run a function in a process for each device, together; return what the first one returned.
 
     Args:
         function: Gets the name of its device; ``torch.distributed`` is ready when it is called.
         devices: ``cuda:<n>`` each, or ``cpu`` each.
+        meanwhile: Called in this process now and then, while the others work.
 
     Raises:
         UserError: What the first process that failed says.
@@ -133,7 +136,7 @@ def run_group(function: Callable[[str], Any], devices: Sequence[str]) -> Any:
                 process.start()
                 theirs.close()
                 members.append(_Member(rank, process, ours))
-            _watch(members)
+            _watch(members, meanwhile)
         finally:
             _end(members)
     failures = [member.failure for member in members if member.failure is not None]
@@ -160,7 +163,7 @@ def _meeting_place() -> Iterator[str]:
             yield str(Path(folder, "store"))
 
 
-def _watch(members: Sequence[_Member]) -> None:
+def _watch(members: Sequence[_Member], meanwhile: Callable[[], Any]) -> None:
     """Wait until all processes have said what came of them, or one has failed and the others had time to follow."""
     end = None
     while True:
@@ -175,6 +178,7 @@ def _watch(members: Sequence[_Member]) -> None:
             end = end or time.monotonic() + GRACE
             if time.monotonic() > end:
                 return
+        meanwhile()
         multiprocessing.connection.wait([member.pipe for member in running], INTERVAL)
 
 

@@ -153,7 +153,7 @@ class Joined(InProcessExecutor):
         except torch.distributed.DistError as error:
             raise GroupLost(LOST) from error
 
-    def train(self, job: Callable[[str], Any]) -> Any:
+    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
         """Run ``job`` in all processes, as one group; each returns what its own job returned.
 
         Raises:

@@ -51,6 +51,20 @@ made("some", refit=True).fit(foldsToExecute=[0, 1], start_from_stage=1)
 made("late", expires=0.0).fit()
 """
 
+COUNTED = """
+from musket_core import datasets
+from shapes import Shapes
+
+class Counted(Shapes):
+    def __getitem__(self, item):
+        assert open("examples/count.txt").read() == "12"
+        return super().__getitem__(item)
+
+@datasets.dataset_provider()
+def get_counted():
+    return Counted(int(open("examples/count.txt").read()), 64, 0)
+"""
+
 WAYS = {
     "in_turn": ({}, []),
     "group": ({"gpus": 2}, []),
@@ -83,11 +97,18 @@ def ways(request):
 )
 def test_a_run_means_the_same(ways, add_experiment, project, tmp_path):
     attributes, program = ways
+    (project / "modules" / "counted.py").write_text(COUNTED)
+    (project / "data" / "examples").mkdir(parents=True)
+    (project / "data" / "examples" / "count.txt").write_text("12")
     for name in ("some", "late"):
         add_experiment(
             name,
             extra="folds_count: 3\n",
-            replace=[("  - epochs: 1\n", "  - epochs: 2\n  - epochs: 1\n"), ("imagesPerGpu: 4", "imagesPerGpu: 2")],
+            replace=[
+                ("  - epochs: 1\n", "  - epochs: 2\n  - epochs: 1\n"),
+                ("imagesPerGpu: 4", "imagesPerGpu: 2"),
+                ("get_shapes: {count: 12, size: 64}", "get_counted:"),
+            ],
         )
     script, notes = tmp_path / "script.py", tmp_path / "notes"
     script.write_text(SCRIPT)
