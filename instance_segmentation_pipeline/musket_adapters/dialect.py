@@ -21,7 +21,7 @@ from ..config.loader import (
     read_mapping,
     taken_from_common,
 )
-from ..config.schema import check_given
+from ..config.schema import check_given, check_properties
 from ..config.step_chain import check_used
 from ..errors import ConfigError, shortened
 from ..storage.experiment_files import ExperimentFiles
@@ -34,7 +34,8 @@ class Dialect:
     """What ``musket_core.configloader`` calls a module: makes a config object of the YAML's mapping."""
 
     def instantiate(self, properties: Any, clear_custom: bool = False, with_args: Any = None) -> Any:
-        """Return our ``PipelineConfig``."""
+        """Return our ``PipelineConfig``; what is wrong in the mapping is told before all that it needs is imported."""
+        check_properties(properties)
         from ..experiment.pipeline_config import PipelineConfig
 
         return PipelineConfig(**properties)
