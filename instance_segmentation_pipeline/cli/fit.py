@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line, sentence
-from ..launch.job_environment import leads, place
+from ..launch.job_environment import job_environment, leads
 from ..text import printable
 from .argument_types import boolean, fold_numbers, seconds
 from .project_lookup import add_common, chosen, prepare_experiment
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Train; return 0, or 1 when an experiment failed or could not be read, or 2 when nothing could be started."""
     options = parser().parse_args(arguments)
-    if options.gpus_per_net > 1 or place() is not None:
+    if options.gpus_per_net > 1 or job_environment() is not None:
         # read when torch is loaded, which is later; else each process says that all parameters are used
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
@@ -66,7 +66,7 @@ def _slots(options: argparse.Namespace) -> list[list[str]]:
 
     Empty, and nothing heavy is loaded, where experiments are trained in turn by this process in any case.
     """
-    if options.cluster or place() is not None or (options.num_gpus == 1 and options.gpus_per_net == 1):
+    if options.cluster or job_environment() is not None or (options.num_gpus == 1 and options.gpus_per_net == 1):
         return []
     from ..launch.devices import leases
 
@@ -75,7 +75,7 @@ def _slots(options: argparse.Namespace) -> list[list[str]]:
 
 def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: list[list[str]]) -> list[str]:
     """Train experiments, side by side where there are several and devices for them; return the names that failed."""
-    if place() is not None:
+    if job_environment() is not None:
         return next(([experiment.name()] for experiment in experiments if not _fit(experiment, options)), [])
     if len(experiments) == 1 or not slots:
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]

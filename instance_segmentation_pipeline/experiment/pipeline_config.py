@@ -23,7 +23,7 @@ from ..inference.predictor import KeptNet
 from ..inference.trained_folds import TrainedFolds
 from ..launch.deadline import Deadline
 from ..launch.executors import Executor
-from ..launch.torchrun import joined
+from ..launch.torchrun import torchrun_executor
 from ..models.finished_config import FinishedConfig
 from ..models.prepare import detection_limits
 from ..models.transfer import HeadPolicy
@@ -79,7 +79,7 @@ class PipelineConfig(AnswerMethods):
         self.all = {name: value for name, value in checked.items() if value is not None}
         self.separatePredictions = self.flipPred = self.needsSessionForPrediction = False
         self.dataset_clazz = DetectionFolds
-        group = joined()
+        group = torchrun_executor()
         self.run = RunOptions(joined=group, gpus_per_net=1 if group is None else group.place.size)
         self.deadline = Deadline()
         self._written = copy.deepcopy(self.properties())

@@ -11,7 +11,7 @@ from ..errors import ConfigError, shortened
 from ..launch.deadline import Deadline
 from ..launch.devices import devices_for, gpu_count, leases
 from ..launch.executors import Executor, executor_for
-from ..launch.torchrun import Joined
+from ..launch.torchrun import TorchrunExecutor
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RunOptions:
     num_gpus: int = 1
     num_workers: int = 1
     lease: tuple[str, ...] = ()
-    joined: "Joined | None" = None
+    joined: "TorchrunExecutor | None" = None
     cluster: "str | None" = None
     cache: "Path | None" = None
     resume: bool = False

@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ..launch.devices import leases
 from ..launch.ray_cluster import RayCluster
 from ..launch.scheduler import InTurn, Scheduler, raise_failures, scheduler_for
-from ..launch.torchrun import Joined
+from ..launch.torchrun import TorchrunExecutor
 from ..storage.archive import finish
 from ..storage.atomic import write_text
 from ..storage.leftovers import remove_leftovers
@@ -94,7 +94,7 @@ class ExperimentTrainer:
     def _take(self, one: Trainable, stack: contextlib.ExitStack) -> None:
         stack.enter_context(only_run(one.files.root, self.experiment.run.break_lock))
 
-    def join(self, joined: Joined) -> None:
+    def join(self, joined: TorchrunExecutor) -> None:
         """Begin a run of the processes that torchrun started; one that it has started again goes on.
 
         Raises:
@@ -111,7 +111,7 @@ class ExperimentTrainer:
         if joined.place.is_first and (restarted or (mark.exists() and read_text(mark) == joined.place.agent)):
             self.experiment.run = replace(run, resume=True)
 
-    def _follow(self, joined: Joined, request: TrainRequest) -> None:
+    def _follow(self, joined: TorchrunExecutor, request: TrainRequest) -> None:
         """Train as a process that torchrun started beside the first, which prepares, writes and reports."""
         experiment = self.experiment
         resume = joined.hear("prepared") == "resume"

@@ -15,7 +15,7 @@ RUN_PREFIX = "musket-"
 
 
 @dataclass(frozen=True)
-class Place:
+class JobEnvironment:
     """One of the processes that torchrun started.
 
     Attributes:
@@ -40,7 +40,7 @@ class Place:
         return self.rank == 0
 
 
-def place() -> "Place | None":
+def job_environment() -> "JobEnvironment | None":
     """Return this process's place among those that torchrun started, ``None`` where it did not start this one."""
     for name in VARIABLES[1:]:  # PyTorch and MMEngine read each of them, also without the others
         number_in_environment(name, 0, 0, 2**31)
@@ -49,7 +49,7 @@ def place() -> "Place | None":
     rank, local_rank, local_size, size = (int(number_in_environment(name, 0, 0, 2**31)) for name in VARIABLES[1:])
     agent = f"{os.environ[VARIABLES[0]]} of process {os.getppid()} on {socket.gethostname()}"
     restarts = int(number_in_environment("TORCHELASTIC_RESTART_COUNT", 0, 0, 2**31))
-    return Place(rank, local_rank, local_size, size, restarts, agent)
+    return JobEnvironment(rank, local_rank, local_size, size, restarts, agent)
 
 
 def number_in_environment(name: str, default: float, low: float, high: float) -> float:
@@ -75,5 +75,5 @@ def number_in_environment(name: str, default: float, low: float, high: float) ->
 
 def leads() -> bool:
     """Say whether this process writes and reports: any that torchrun did not start, and the first of those it did."""
-    joined = place()
+    joined = job_environment()
     return joined is None or joined.is_first

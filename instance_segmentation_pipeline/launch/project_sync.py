@@ -27,7 +27,7 @@ BLOCK = 512
 """Bytes of an archive's header, and what contents are filled up to (POSIX pax)."""
 
 
-class Courier:
+class ProjectServer:
     """Stands where the project is: hands out copies of it, and takes files in.
 
     Links to what is copied too stay links, in the copy; what others lead to is copied in their place.
@@ -143,12 +143,12 @@ class Courier:
 
 
 @contextlib.contextmanager
-def carried(pack: bytes, config: str, send: Callable[[str, bytes], None]) -> Iterator[Path]:
+def synced_copy(pack: bytes, config: str, send: Callable[[str, bytes], None]) -> Iterator[Path]:
     """Unpack a project, and send the files of its experiment that change in the block.
 
     Args:
-        pack: What ``Courier.pack`` returned.
-        config: What ``Courier.where`` returned.
+        pack: What ``ProjectServer.pack`` returned.
+        config: What ``ProjectServer.where`` returned.
         send: Gets the name of a file, relative to the project, and its content.
 
     Yields:
@@ -159,7 +159,7 @@ def carried(pack: bytes, config: str, send: Callable[[str, bytes], None]) -> Ite
         with tarfile.open(fileobj=io.BytesIO(pack)) as archive:
             archive.extractall(root, filter="data")
         path = root / config
-        sender = _Sender(root, path.parent, send)
+        sender = _ChangeUploader(root, path.parent, send)
         sender.start()
         try:
             yield path
@@ -167,7 +167,7 @@ def carried(pack: bytes, config: str, send: Callable[[str, bytes], None]) -> Ite
             sender.finish()
 
 
-class _Sender(threading.Thread):
+class _ChangeUploader(threading.Thread):
     """Looks for files that have changed, and sends them in the order in which they were written."""
 
     def __init__(self, root: Path, folder: Path, send: Callable[[str, bytes], None]) -> None:

@@ -19,7 +19,7 @@ from ..storage.run_lock import NAME as LOCK
 from ..text import printable
 from .deadline import Deadline
 from .executors import executor_for
-from .project_sync import Courier, carried
+from .project_sync import ProjectServer, synced_copy
 from .scheduler import Job, Outcome, RemoteCall
 
 RETRIES = 3
@@ -62,11 +62,11 @@ class RayCluster:
         running, gangs = {}, []
         for number, call in enumerate([job.remote for job in jobs if job.remote is not None]):
             if call.config not in couriers:
-                made = ray.remote(num_cpus=0)(Courier).options(scheduling_strategy=here)
+                made = ray.remote(num_cpus=0)(ProjectServer).options(scheduling_strategy=here)
                 couriers[call.config] = made.remote(str(self.project), str(call.config))
             gangs.append(ray.util.placement_group([{kind: self.devices}], strategy="STRICT_PACK"))
-            place = _Place(str(Path.cwd()), str(self.project), _lock_of(call.config), couriers[call.config], clock)
-            running[self._start(ray, kind, gangs[-1], place, call)] = number
+            origin = _Origin(str(Path.cwd()), str(self.project), _lock_of(call.config), couriers[call.config], clock)
+            running[self._start(ray, kind, gangs[-1], origin, call)] = number
         try:
             return self._outcomes(ray, jobs, running, gangs, clock, stop)
         finally:
@@ -84,7 +84,7 @@ class RayCluster:
             )
         return kind
 
-    def _start(self, ray: Any, kind: str, gang: Any, place: "_Place", call: RemoteCall) -> Any:
+    def _start(self, ray: Any, kind: str, gang: Any, origin: "_Origin", call: RemoteCall) -> Any:
         """Start a job; return what stands for its result."""
         resources = {"num_gpus": self.devices} if kind == "GPU" else {"num_cpus": self.devices}
         strategy = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(gang)
@@ -92,7 +92,7 @@ class RayCluster:
         names = [f"cuda:{number}" for number in range(self.devices)] if kind == "GPU" else ["cpu"] * self.devices
         cache = None if self.cache is None else str(self.cache)
         return task.options(scheduling_strategy=strategy, **resources).remote(
-            place, str(call.config), names, cache, call.function, call.arguments
+            origin, str(call.config), names, cache, call.function, call.arguments
         )
 
     def _outcomes(
@@ -143,7 +143,7 @@ class RunClock:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Origin:
     """Where a run was started, as a node is told.
 
     Attributes:
@@ -195,7 +195,7 @@ def _lock_of(config: Path) -> str:
 
 
 def _run_on_node(
-    place: _Place,
+    origin: _Origin,
     config: str,
     devices: list[str],
     cache: "str | None",
@@ -203,28 +203,28 @@ def _run_on_node(
     arguments: tuple[Any, ...],
 ) -> "tuple[Any, str] | None":
     """Run a job on this node; ``None`` where the run ended before."""
-    with _following(place.clock) as stop:
+    with _following(origin.clock) as stop:
         if stop():
             return None
         rest = (executor_for(devices), None if cache is None else Path(cache), stop, *arguments)
-        if place.lock and _lock_of(Path(config)) == place.lock:
-            with _in_folder(Path(place.folder)):
+        if origin.lock and _lock_of(Path(config)) == origin.lock:
+            with _in_folder(Path(origin.folder)):
                 result: tuple[Any, str] = function(Path(config), *rest)
             return result
-        return _run_copy(place, function, rest)
+        return _run_copy(origin, function, rest)
 
 
-def _run_copy(place: _Place, function: Callable[..., Any], rest: tuple[Any, ...]) -> tuple[Any, str]:
+def _run_copy(origin: _Origin, function: Callable[..., Any], rest: tuple[Any, ...]) -> tuple[Any, str]:
     import ray
 
-    courier = place.courier
+    courier = origin.courier
     try:
         pack, where = ray.get([courier.pack.remote(), courier.where.remote()])
     except ray.exceptions.RayTaskError as error:
         raise ConfigError(_words(error)) from None
-    with carried(pack, where, lambda name, content: ray.get(courier.take.remote(name, content))) as path:
+    with synced_copy(pack, where, lambda name, content: ray.get(courier.take.remote(name, content))) as path:
         root = path.parents[len(Path(where).parts) - 1]
-        folder, project = Path(place.folder), Path(place.project)
+        folder, project = Path(origin.folder), Path(origin.project)
         with _in_folder(root / folder.relative_to(project) if project in (folder, *folder.parents) else root):
             result, words = function(path, *rest)
         return result, f"{words}, on a copy of the project"

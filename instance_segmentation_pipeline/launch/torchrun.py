@@ -17,7 +17,7 @@ import torch
 from ..errors import ConfigError, GroupLost, UserError, sentence
 from .devices import gpu_count
 from .executors import InProcessExecutor
-from .job_environment import Place, place
+from .job_environment import JobEnvironment, job_environment
 from .process_group import is_lost_connection, patience
 
 INTERVAL = 0.2
@@ -25,14 +25,14 @@ LEADER = "musket/leader"
 LOST = "another process of the group is gone: see what it said."
 
 
-class Joined(InProcessExecutor):
+class TorchrunExecutor(InProcessExecutor):
     """An executor that trains in this process together with the others; all else runs on this process's device.
 
     Raises:
         ConfigError: There are more processes on this machine than devices.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: JobEnvironment) -> None:
         count = gpu_count()
         if count and count < place.local_size:
             raise ConfigError(
@@ -193,7 +193,7 @@ class Joined(InProcessExecutor):
 
 
 @cache
-def joined() -> "Joined | None":
+def torchrun_executor() -> "TorchrunExecutor | None":
     """Return the executor of this process among those that torchrun started, ``None`` where it started none."""
-    here = place()
-    return None if here is None else Joined(here)
+    here = job_environment()
+    return None if here is None else TorchrunExecutor(here)

@@ -9,7 +9,7 @@ import pytest
 from instance_segmentation_pipeline.cli.fit import parser
 from instance_segmentation_pipeline.config.schema import PROPERTIES, STAGE_PROPERTIES, Integer, Number, check_properties
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.launch.job_environment import place
+from instance_segmentation_pipeline.launch.job_environment import job_environment
 from instance_segmentation_pipeline.launch.process_group import patience
 from tests.support.processes import PATIENCE
 
@@ -213,4 +213,4 @@ def test_what_torchrun_would_never_say(monkeypatch, name):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
     monkeypatch.setenv(name, "first")
     with pytest.raises(ConfigError, match=f"the environment variable {name} is 'first', expected a number"):
-        place()
+        job_environment()

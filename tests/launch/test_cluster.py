@@ -11,7 +11,7 @@ from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.launch import project_sync as carrying
-from instance_segmentation_pipeline.launch.project_sync import Courier, carried
+from instance_segmentation_pipeline.launch.project_sync import ProjectServer, synced_copy
 from instance_segmentation_pipeline.launch.ray_cluster import RayCluster
 from instance_segmentation_pipeline.storage.atomic import write_atomically
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
@@ -88,9 +88,9 @@ def test_what_is_copied_of_a_project(add_experiment, project, monkeypatch):
     (path.parent / "weights" / "last-0.0.weights").write_bytes(b"before")
     (path.parent / "previous" / "x").mkdir(parents=True)
     (path.parent / "previous" / "x" / "old.weights").write_bytes(b"old")
-    courier = Courier(str(project), str(path))
+    courier = ProjectServer(str(project), str(path))
     came = {}
-    with carried(courier.pack(), courier.where(), came.__setitem__) as copy:
+    with synced_copy(courier.pack(), courier.where(), came.__setitem__) as copy:
         names = {file.relative_to(copy.parents[2]).as_posix() for file in copy.parents[2].rglob("*") if file.is_file()}
         assert "modules/shapes.py" in names
         assert "experiments/exp01/weights/last-0.0.weights" in names
@@ -104,11 +104,11 @@ def test_what_is_copied_of_a_project(add_experiment, project, monkeypatch):
     assert other.exists()
     (project / "data" / "examples").mkdir(parents=True)
     (project / "data" / "examples" / "image.png").write_bytes(b"image")
-    with carried(courier.pack(), courier.where(), came.__setitem__) as copy:
+    with synced_copy(courier.pack(), courier.where(), came.__setitem__) as copy:
         assert (copy.parents[2] / "data" / "examples" / "image.png").exists()
-    alone = Courier(str(path.parent), str(path))  # outside a project its own folder is all that is copied
+    alone = ProjectServer(str(path.parent), str(path))  # outside a project its own folder is all that is copied
     came.clear()
-    with carried(alone.pack(), alone.where(), came.__setitem__) as copy:
+    with synced_copy(alone.pack(), alone.where(), came.__setitem__) as copy:
         (copy.parent / "new.txt").write_text("new")
     assert came == {"new.txt": b"new"}
     monkeypatch.setattr(carrying, "LIMIT", 10)

@@ -7,7 +7,7 @@ import pytest
 
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.launch import project_sync
-from instance_segmentation_pipeline.launch.project_sync import Courier, carried
+from instance_segmentation_pipeline.launch.project_sync import ProjectServer, synced_copy
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def copied(experiment):
 
     def copy():
         root = experiment.parents[2]
-        courier = Courier(str(root), str(experiment))
-        with carried(courier.pack(), courier.where(), {}.__setitem__) as path:
+        courier = ProjectServer(str(root), str(experiment))
+        with synced_copy(courier.pack(), courier.where(), {}.__setitem__) as path:
             assert path.read_bytes() == b"x"
             there = path.parents[2]
             found = {}
@@ -145,8 +145,8 @@ def test_an_experiment_that_is_a_link(experiment, tmp_path):
     write(tmp_path / "elsewhere" / "config.yaml", b"linked")
     root = experiment.parents[2]
     (root / "experiments" / "linked").symlink_to(tmp_path / "elsewhere")
-    courier = Courier(str(root), str(root / "experiments" / "linked" / "config.yaml"))
-    with carried(courier.pack(), courier.where(), {}.__setitem__) as path:
+    courier = ProjectServer(str(root), str(root / "experiments" / "linked" / "config.yaml"))
+    with synced_copy(courier.pack(), courier.where(), {}.__setitem__) as path:
         assert path.read_bytes() == b"linked"
         assert not (path.parents[1] / "exp").exists()
 
@@ -155,7 +155,7 @@ def test_a_link_to_what_holds_the_project_is_told(experiment, tmp_path):
     root = experiment.parents[2]
     (root / "data" / "up").symlink_to(tmp_path)
     with pytest.raises(ConfigError, match=r"data/up leads to .*, which holds the project itself"):
-        Courier(str(root), str(experiment)).pack()
+        ProjectServer(str(root), str(experiment)).pack()
 
 
 def test_what_is_too_large_ends_early(experiment, monkeypatch):
@@ -164,4 +164,4 @@ def test_what_is_too_large_ends_early(experiment, monkeypatch):
     with (root / "data" / "sparse").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(ConfigError, match="put it on storage that all nodes share"):
-        Courier(str(root), str(experiment)).pack()
+        ProjectServer(str(root), str(experiment)).pack()

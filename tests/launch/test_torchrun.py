@@ -9,8 +9,8 @@ from musket_core import generic
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.experiment.trainer import ExperimentTrainer
-from instance_segmentation_pipeline.launch.job_environment import Place, leads, place
-from instance_segmentation_pipeline.launch.torchrun import Joined
+from instance_segmentation_pipeline.launch.job_environment import JobEnvironment, job_environment, leads
+from instance_segmentation_pipeline.launch.torchrun import TorchrunExecutor
 from tests.support.processes import PATIENCE, PROGRAM, free_port, single_threaded, started
 
 pytestmark = pytest.mark.slow
@@ -94,20 +94,20 @@ def test_the_words_of_the_process_that_failed_are_kept(add_experiment, project):
 
 
 def test_the_place_among_processes(monkeypatch, add_experiment, capsys):
-    assert place() is None
+    assert job_environment() is None
     assert leads()
     numbers = {"RANK": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "WORLD_SIZE": "2"}
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_RESTART_COUNT": "3", **numbers}.items():
         monkeypatch.setenv(name, value)
-    here = place()
+    here = job_environment()
     assert (here.rank, here.local_rank, here.local_size, here.size, here.restarts) == (1, 0, 1, 2, 3)
     assert not leads()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "musket-of-our-own")
-    assert place() is None
+    assert job_environment() is None
 
 
 def test_torchrun_decides_how_many(add_experiment):
     cfg = generic.parse(str(add_experiment()))
     cfg.gpus = 4
     with pytest.raises(ConfigError, match="torchrun started 2 processes, which train one net together"):
-        ExperimentTrainer(cfg).join(Joined(Place(0, 0, 1, 2)))
+        ExperimentTrainer(cfg).join(TorchrunExecutor(JobEnvironment(0, 0, 1, 2)))
