@@ -178,7 +178,8 @@ class _ChangeUploader(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(INTERVAL):
-            self._send_changed()
+            with contextlib.suppress(Exception):  # what was not taken is sent again; at the end it is an error
+                self._send_changed()
 
     def finish(self) -> None:
         """Send the last changes."""

@@ -1,6 +1,7 @@
 """What of a project is copied to a machine that does not see it, links of all kinds included."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,26 @@ def test_what_is_too_large_ends_early(experiment, monkeypatch):
         file.truncate(1 << 40)
     with pytest.raises(ConfigError, match="put it on storage that all nodes share"):
         ProjectServer(str(root), str(experiment)).pack()
+
+
+def test_what_was_not_taken_is_sent_again(experiment, monkeypatch):
+    monkeypatch.setattr(project_sync, "INTERVAL", 0.01)
+    server = ProjectServer(str(experiment.parents[2]), str(experiment))
+    came, failures = {}, [OSError("the other side is busy"), OSError("still")]
+
+    def take(name, content):
+        if failures:
+            raise failures.pop()
+        came[name] = content
+
+    with synced_copy(server.pack(), server.where(), take) as path:
+        write(path.parent / "weights" / "last-0.0.weights", b"first")
+        while "experiments/exp/weights/last-0.0.weights" not in came:
+            time.sleep(0.01)
+    assert came == {"experiments/exp/weights/last-0.0.weights": b"first"}
+    with pytest.raises(OSError, match="gone"), synced_copy(server.pack(), server.where(), lambda *_: gone()) as path:
+        write(path.parent / "weights" / "last-0.0.weights", b"second")
+
+
+def gone():
+    raise OSError("the other side is gone")
