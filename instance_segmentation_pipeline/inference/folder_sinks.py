@@ -111,7 +111,7 @@ def answered(model: "Detector | Ensemble", folder: Directory, batch: Sequence[tu
     """Return what a model finds in some images; one that it fails on is skipped, and costs the others nothing.
 
     Raises:
-        UserError: What is wrong is not the image's fault.
+        UserError: What is wrong is not the image's fault: so it is where memory has room for each, and not for all.
     """
     return _answered(model, folder, folder.seen(batch))
 
@@ -124,10 +124,14 @@ def _answered(
     try:
         found = model.detect([seen for _, _, seen in batch])
     except Exception as error:
-        if isinstance(error, UserError) and not (isinstance(error, PredictionError) and error.images == 1):
+        out_of_memory = isinstance(error, PredictionError)
+        if isinstance(error, UserError) and not out_of_memory:
             raise
-        if len(batch) > 1:
-            return [answer for entry in batch for answer in _answered(model, folder, [entry])]
-        folder.skip(batch[0][0], error)
-        return []
+        if len(batch) == 1:
+            folder.skip(batch[0][0], error)
+            return []
+        alone = [answer for entry in batch for answer in _answered(model, folder, [entry])]
+        if out_of_memory and len(alone) == len(batch):
+            raise
+        return alone
     return [Answer(name, image, one) for (name, image, _), one in zip(batch, found, strict=True)]

@@ -45,6 +45,6 @@ def spread(count: int, pieces: int) -> list[range]:
     >>> spread(7, 3)
     [range(0, 2), range(2, 4), range(4, 7)]
     """
-    pieces = max(1, min(pieces, count))
-    bounds = [count * number // pieces for number in range(pieces + 1)]
+    pieces = min(pieces, count)
+    bounds = [count * number // pieces for number in range(pieces + 1)] if count else []
     return [range(first, last) for first, last in itertools.pairwise(bounds)]
