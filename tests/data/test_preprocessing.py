@@ -271,6 +271,26 @@ def test_a_dataset_that_trains_on_other_items_still_does(parsed):
     assert dataset[1].x[0, 0, 0] == 1
 
 
+def test_what_training_asks_of_items_is_asked_through_a_chain(parsed):
+    class Told(Items):
+        def isPositive(self, item):
+            return item == 2
+
+        def sample_weight(self, item):
+            return item + 1.0
+
+    for chain, has_positives in (("[plus, {every: 2}, cache]", True), ("[halve, {every: 2}]", False)):
+        cfg = parsed(f"preprocessing: {chain}\n", name="weighted" if has_positives else "changed")
+        dataset = cfg.preprocessed(Told([square()] * 6))
+        assert [dataset.sample_weight(number) for number in range(3)] == [1, 3, 5]
+        assert hasattr(dataset, "isPositive") is has_positives
+        if has_positives:
+            assert [dataset.isPositive(number) for number in range(3)] == [False, True, False]
+    plain = parsed("preprocessing: [{every: 2}]\n", name="plain").get_dataset()
+    assert not hasattr(plain, "isPositive")
+    assert not hasattr(plain, "sample_weight")
+
+
 def test_items_know_what_they_were_made_of(parsed):
     item = parsed("preprocessing: [plus, {times: 2}]\n").get_dataset()[0]
     assert (item.original().x == raw()[0].x + 1).all()

@@ -112,3 +112,51 @@ def test_a_folder_is_not_predicted_on_at_another_size(project, add_experiment, f
     assert "Traceback" not in told.stderr
     store = generic.parse(str(path)).predict_all_to_dataset(Files([shapes(1, 64, 3)[0].x]))
     assert store.detections(0).height == 32
+
+
+DRAWN = """
+import os
+
+from musket_core import preprocessing
+
+
+@preprocessing.dataset_preprocessor
+def noted(input, by):
+    with open(os.environ["NOTES"], "a") as file:
+        file.write("x")
+    return input // 2 + by
+
+
+@preprocessing.dataset_preprocessor
+def read(input):
+    with open(os.environ["READS"], "a") as file:
+        file.write("x")
+    return input
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_alone_sees_what_an_augmentation_draws(project, add_experiment, tmp_path, monkeypatch, workers):
+    notes, reads = tmp_path / "notes", tmp_path / "reads"
+    monkeypatch.setenv("NOTES", str(notes))
+    monkeypatch.setenv("READS", str(reads))
+    (project / "modules" / "drawing.py").write_text(DRAWN)
+    rows = []
+    for name, weights in (("always", "1"), ("half", "0.5"), ("again", "0.5")):
+        for file in (notes, reads):
+            file.write_text("")
+        chain = f"[read, cache, {{augmentation: {{body: [{{noted: 60}}], weights: [{weights}]}}}}]"
+        extra = f"workersPerGpu: {workers}\nvalidationSplit: 0.34\npreprocessing: {chain}\n"
+        cfg = generic.parse(str(add_experiment(name, extra, replace=[("epochs: 1", "epochs: 2")])))
+        cfg.check()
+        notes.write_text("")
+        cfg.fit()
+        train = len(cfg.kfold().indexes(0, True))
+        assert train == 7
+        drawn = len(notes.read_text())
+        assert drawn >= 2 * train if weights == "1" else 0 < drawn < 2 * train + 8
+        assert len(reads.read_text()) <= 2 * 12  # by the check here and by the fit, not by each epoch
+        cfg.predict_all_to_dataset(cfg.get_dataset(), 0, 0)
+        assert len(notes.read_text()) == drawn
+        rows.append(cfg.files.stage(0, 0).metrics.read_text())
+    assert rows[1] == rows[2] != rows[0]

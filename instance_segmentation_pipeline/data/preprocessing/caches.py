@@ -11,9 +11,10 @@ from musket_core.datasets import CompositeDataSet, DataSet, SubDataSet
 
 from ...config.step_chain import Step
 from ...errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
+from ..training_members import train_item
 from .disk_store import DiskStore
 from .item_codec import packed, unpacked
-from .item_steps import Augmentation, DerivedItem, Preprocessed, train_item
+from .item_steps import Augmentation, DerivedItem, Preprocessed
 from .shared_memory import SharedMemory
 
 MOST_MEGABYTES = 1 << 24

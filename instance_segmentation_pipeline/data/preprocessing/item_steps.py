@@ -14,10 +14,12 @@ from musket_core.datasets import CompositeDataSet, DataSet, PredictionItem, SubD
 from ...detection.instances import check_image
 from ...errors import DatasetError, UserError, one_line
 from ..data_folder import FolderDataSet, inner_of
+from ..item_cache import place_of
+from ..training_members import train_item
 from .item_checks import check_item
 
-OF_TARGETS = ("isPositive", "sample_weight")
-"""Answers that a step which changes targets may make wrong; the dataset before it is not asked for them."""
+OF_ITEMS = ("isPositive", "sample_weight")
+"""Answers of the dataset that an item is of; a step that changes targets may make the first wrong."""
 
 OTHER_WAYS = ("item", "parent", "keeps_targets")
 """What is never asked of the dataset before: ``item(position, isTrain)`` would go around the steps."""
@@ -73,9 +75,21 @@ class Preprocessed(DataSet):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in OTHER_WAYS:
             raise AttributeError(name)
-        if name in OF_TARGETS and not self.keeps_targets:
-            raise AttributeError(name)
+        if name in OF_ITEMS:
+            return self._of_item(name)
         return getattr(self.parent, name)
+
+    def _of_item(self, name: str) -> Callable[[int], Any]:
+        """Return what asks the dataset that an item is of, seen through musket_core's parts and unions."""
+        known = len(self.parent) and callable(getattr(place_of(self.parent, 0)[0], name, None))
+        if not known or (name == "isPositive" and not self.keeps_targets):
+            raise AttributeError(name)
+
+        def ask(position: int) -> Any:
+            owner, number = place_of(self.parent, position)
+            return getattr(owner, name)(number)
+
+        return ask
 
     def _changed(self, item: Any, position: int) -> Any:
         return item
@@ -89,15 +103,6 @@ def mark_preprocessed(dataset: Any) -> None:
 def is_preprocessed(dataset: Any) -> bool:
     """Say whether a dataset, or the one that it is a part of, has gone through ``preprocessing``."""
     return bool(getattr(dataset, "_preprocessed", False))
-
-
-def train_item(dataset: Any, position: int) -> Any:
-    """Return an item as training reads it: by ``item(position, True)``, by ``get_train_item``, else as it is."""
-    if callable(getattr(dataset, "item", None)):
-        return dataset.item(position, True)
-    if hasattr(dataset, "get_train_item"):
-        return dataset.get_train_item(position)
-    return dataset[position]
 
 
 class ItemFunction:
