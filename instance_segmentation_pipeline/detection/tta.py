@@ -3,8 +3,9 @@
 Pure functions. Flips and turns move whole pixels, so the way back is exact, for masks and for boxes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,9 @@ class View:
             masks = encode_masks(np.rot90(dense, -self.turns, axes=(1, 2)))
         return Detections(height, width, found.labels, found.scores, bboxes.astype(np.float32), masks)
 
+
+TestTimeAugmentation = bool | str | Mapping[str, Any] | None
+"""A value of ``testTimeAugmentation`` or ``ttflips``; see ``views_of``."""
 
 PLAIN = View()
 _FLIPS = {

@@ -11,9 +11,10 @@ from musket_core.model import FoldsAndStages
 from tqdm import tqdm
 
 from ..data.image_folder import Directory
+from ..data.protocols import Dataset
 from ..detection.arrays import AnyArray, TruthRecord
 from ..detection.detections import MusketPrediction
-from ..detection.tta import views_of
+from ..detection.tta import TestTimeAugmentation, views_of
 from ..errors import ConfigError
 from ..inference.detector import Detector, Ensemble, Fusion, PredictedBatch
 from ..inference.folder_sinks import CallbackSink, CocoSink
@@ -21,6 +22,7 @@ from ..inference.named_datasets import dataset_named, questions_of
 from ..inference.prediction_datasets import ConcatPredictions, Predictions
 from ..inference.prediction_store import PredictionStore
 from ..inference.predictor import Asking, Predictor, Question
+from ..inference.trained_folds import Several
 from ..launch.answering import AnsweringPool
 from ..metrics.metric_name import MetricName
 from ..training.coco_metric import Further
@@ -43,7 +45,7 @@ class AnswerMethods(GenericImageTaskConfig):
 
     # -- who answers -----------------------------------------------------------------------------------------
 
-    def predictor(self, ttflips: Any = None, batch_size: "int | None" = None) -> Predictor:
+    def predictor(self, ttflips: TestTimeAugmentation = None, batch_size: "int | None" = None) -> Predictor:
         """Return what answers questions with the weights, in the state of the settings now."""
         return Predictor(
             self.files,
@@ -57,7 +59,7 @@ class AnswerMethods(GenericImageTaskConfig):
             self.ground_truths.marks,
         )
 
-    def _asking(self, ttflips: Any, batch_size: "int | None") -> Asking:
+    def _asking(self, ttflips: TestTimeAugmentation, batch_size: "int | None") -> Asking:
         augmentation = ttflips or self.testTimeAugmentation
         try:
             views = tuple(views_of(augmentation))
@@ -88,7 +90,7 @@ class AnswerMethods(GenericImageTaskConfig):
 
     # -- nets ------------------------------------------------------------------------------------------------
 
-    def load_model(self, fold: Any = 0, stage: Any = -1) -> "Detector | Ensemble":
+    def load_model(self, fold: Several = 0, stage: Several = -1) -> "Detector | Ensemble":
         """Return a ``Detector``, or for several folds, stages or seeds an ``Ensemble`` of them.
 
         Raises:
@@ -97,7 +99,7 @@ class AnswerMethods(GenericImageTaskConfig):
         choice = self.trained().choose(fold, stage)
         return self.predictor().detector(choice)
 
-    def createAnsambleModel(self, models: Sequence[Any]) -> Ensemble:
+    def createAnsambleModel(self, models: "Sequence[Detector | Ensemble]") -> Ensemble:
         """Return models of ``load_model``, of this experiment or of others, as one."""
         return Ensemble(list(models), Fusion(self.fusion, self.fusionIou))
 
@@ -106,11 +108,11 @@ class AnswerMethods(GenericImageTaskConfig):
         choice = self.trained().choose(fold, stage)
         return self.predictor().for_mmdetection(choice)
 
-    def folds_of(self, fold: Any) -> list[int]:
+    def folds_of(self, fold: Several) -> list[int]:
         """Return the folds that a choice means; see ``TrainedFolds.folds_of``."""
         return list(self.trained().folds_of(fold))
 
-    def stages_of(self, stage: Any) -> list[int]:
+    def stages_of(self, stage: Several) -> list[int]:
         """Return the stages that a choice means; see ``TrainedFolds.stages_of``."""
         return list(self.trained().stages_of(stage))
 
@@ -120,18 +122,18 @@ class AnswerMethods(GenericImageTaskConfig):
 
     # -- datasets --------------------------------------------------------------------------------------------
 
-    def dataset_named(self, dataset: Any) -> Any:
+    def dataset_named(self, dataset: "Dataset | str") -> Dataset:
         """Return a dataset, or the one of a name; see ``named_datasets.dataset_named``."""
         return dataset_named(self, self.trained(), dataset)
 
     def predict_on_dataset(
         self,
-        dataset: Any,
-        fold: Any = 0,
-        stage: Any = 0,
+        dataset: "Dataset | str",
+        fold: Several = 0,
+        stage: Several = 0,
         limit: int = -1,
         batch_size: "int | None" = None,
-        ttflips: Any = False,
+        ttflips: TestTimeAugmentation = False,
         cacheModel: bool = False,
     ) -> Iterator[PredictedBatch]:
         """Predict on a dataset, or on one of a name, a batch at a time; its targets are not looked at.
@@ -143,12 +145,12 @@ class AnswerMethods(GenericImageTaskConfig):
 
     def predict_all_to_dataset(
         self,
-        dataset: Any,
-        fold: Any = None,
-        stage: Any = None,
+        dataset: "Dataset | str",
+        fold: Several = None,
+        stage: Several = None,
         limit: int = -1,
         batch_size: "int | None" = None,
-        ttflips: Any = False,
+        ttflips: TestTimeAugmentation = False,
         dsPath: "str | None" = None,
         cacheModel: bool = False,
     ) -> Predictions:
@@ -163,12 +165,12 @@ class AnswerMethods(GenericImageTaskConfig):
 
     def predict_all_to_array(
         self,
-        dataset: Any,
-        fold: Any = None,
-        stage: Any = None,
+        dataset: "Dataset | str",
+        fold: Several = None,
+        stage: Several = None,
         limit: int = -1,
         batch_size: "int | None" = None,
-        ttflips: Any = False,
+        ttflips: TestTimeAugmentation = False,
     ) -> AnyArray:
         """Return the prediction tuples of a dataset as an object array ``(items,)``.
 
@@ -182,14 +184,14 @@ class AnswerMethods(GenericImageTaskConfig):
 
     def predict_in_dataset(
         self,
-        dataset: Any,
-        fold: Any,
-        stage: Any,
+        dataset: "Dataset | str",
+        fold: Several,
+        stage: Several,
         cb: Callback,
         data: Any,
         limit: int = -1,
         batch_size: "int | None" = None,
-        ttflips: Any = False,
+        ttflips: TestTimeAugmentation = False,
     ) -> None:
         """Call ``cb(id, prediction, data)`` for each item."""
         source = self.dataset_named(dataset)
@@ -200,7 +202,7 @@ class AnswerMethods(GenericImageTaskConfig):
                     cb(name, result, data)
                 bar.update(len(batch.data))
 
-    def predictions(self, name: Any, fold: Any = None, stage: Any = None) -> Predictions:
+    def predictions(self, name: "Dataset | str", fold: Several = None, stage: Several = None) -> Predictions:
         """Return predictions as a dataset, from their store where it is current.
 
         Args:
@@ -217,11 +219,11 @@ class AnswerMethods(GenericImageTaskConfig):
         stores = self.predictor().stores(questions)
         return stores[0] if len(stores) == 1 else ConcatPredictions(stores)
 
-    def create_writeable_dataset(self, dataset: Any, dsPath: str) -> PredictionStore:
+    def create_writeable_dataset(self, dataset: Dataset, dsPath: str) -> PredictionStore:
         """Return an empty store for predictions on a dataset."""
         return self.predictor().new_store(self.preprocessed(dataset), Path(dsPath))
 
-    def load_writeable_dataset(self, ds: Any, path: str) -> PredictionStore:
+    def load_writeable_dataset(self, ds: Dataset, path: str) -> PredictionStore:
         """Return a store that is on disk.
 
         Raises:
@@ -233,9 +235,9 @@ class AnswerMethods(GenericImageTaskConfig):
         self,
         ds: Any = None,
         fold: int = 0,
-        stage: Any = -1,
+        stage: Several = -1,
         negatives: str = "real",
-        ttflips: Any = None,
+        ttflips: TestTimeAugmentation = None,
         batchSize: "int | None" = None,
     ) -> Iterator[PredictedBatch]:
         """Predict on the validation part of a fold, a batch at a time, with ``ground_truth``.
@@ -250,11 +252,11 @@ class AnswerMethods(GenericImageTaskConfig):
     def predict_on_directory(
         self,
         path: str,
-        fold: Any = 0,
-        stage: Any = 0,
+        fold: Several = 0,
+        stage: Several = 0,
         limit: int = -1,
         batch_size: "int | None" = None,
-        ttflips: Any = False,
+        ttflips: TestTimeAugmentation = False,
     ) -> Iterator[PredictedBatch]:
         """Predict on the images in a folder, a batch at a time; ``data`` has their file names.
 
@@ -266,13 +268,13 @@ class AnswerMethods(GenericImageTaskConfig):
     def predict_in_directory(
         self,
         spath: str,
-        fold: Any,
-        stage: Any,
+        fold: Several,
+        stage: Several,
         cb: Callback,
         data: Any,
         limit: int = -1,
         batch_size: "int | None" = None,
-        ttflips: Any = False,
+        ttflips: TestTimeAugmentation = False,
     ) -> list[str]:
         """Call ``cb(file name, prediction, data)`` for each image of a folder; return the files that were skipped."""
         folder, choice = Directory(spath, steps=self.image_steps()), self.trained().choose(fold, stage)
@@ -283,11 +285,11 @@ class AnswerMethods(GenericImageTaskConfig):
         self,
         spath: str,
         tpath: str,
-        fold: Any = 0,
-        stage: Any = 0,
+        fold: Several = 0,
+        stage: Several = 0,
         limit: int = -1,
         batch_size: "int | None" = None,
-        ttflips: Any = False,
+        ttflips: TestTimeAugmentation = False,
     ) -> list[str]:
         """Predict on the images in a folder; write ``predictions.json`` (COCO) and a picture of each to another.
 
@@ -308,7 +310,9 @@ class AnswerMethods(GenericImageTaskConfig):
 
     # -- numbers ---------------------------------------------------------------------------------------------
 
-    def evaluate(self, name: Any = "validation", fold: Any = None, stage: Any = None) -> dict[str, float]:
+    def evaluate(
+        self, name: "Dataset | str" = "validation", fold: Several = None, stage: Several = None
+    ) -> dict[str, float]:
         """Return the final metrics of what folds and stages find on a dataset; the arguments are ``predictions``'s."""
         if isinstance(name, str):
             self.get_dataset()
@@ -323,7 +327,7 @@ class AnswerMethods(GenericImageTaskConfig):
                 self.predictions(name, folds)  # all nets, on all devices
             return summary_of(folds, len(self.stages), self.evaluate, self.files, self.primary(), held)
 
-    def further_metrics(self, source: Any, fold: int, stage: int) -> "Further | None":
+    def further_metrics(self, source: Dataset, fold: int, stage: int) -> "Further | None":
         """Return what computes the primary metric after each epoch; see ``Evaluator.each_epoch``."""
         model = FoldsAndStages(self, fold, stage)
         return self.evaluator().each_epoch(source, lambda: model, self.reader().bbox_order)
@@ -349,7 +353,7 @@ class AnswerMethods(GenericImageTaskConfig):
         """Return the number that stands for the whole experiment; see ``summary.result_of``."""
         return result_of(summary, self.experiment_result, self.primary_metric)
 
-    def truths(self, predictions: Any) -> list[TruthRecord]:
+    def truths(self, predictions: Dataset) -> list[TruthRecord]:
         """Return the ground truth of a dataset as ``records.to_middle_format`` records, masks as RLE."""
         records: list[TruthRecord] = self.ground_truths.of(predictions)
         return records

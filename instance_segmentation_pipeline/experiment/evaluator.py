@@ -7,6 +7,7 @@ from typing import Any
 from ..data.dataset_marks import DatasetMarks
 from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
+from ..data.protocols import Dataset
 from ..detection.arrays import FoundArrays, TruthRecord
 from ..detection.detections import Detections, from_arrays
 from ..detection.records import to_middle_format
@@ -32,7 +33,7 @@ class GroundTruths:
         self._kept: ItemCache[TruthRecord] | None = None
         self.marks = DatasetMarks()
 
-    def of(self, dataset: Any) -> list[TruthRecord]:
+    def of(self, dataset: Dataset) -> list[TruthRecord]:
         """Return the ground truth of a dataset, or of the one that was predicted on, masks as RLE.
 
         Inside ``kept`` each item is read once, and its record must not be changed.
@@ -51,7 +52,7 @@ class GroundTruths:
             return
         readers: list[ItemReader] = []
 
-        def read(dataset: Any, number: int) -> TruthRecord:
+        def read(dataset: Dataset, number: int) -> TruthRecord:
             if not readers:  # it is not asked for before an item is
                 readers.append(self._reader())
             item_id, _, instances = readers[0].read(dataset, number)
@@ -99,7 +100,7 @@ class Evaluator:
         return values
 
     def each_epoch(
-        self, source: Any, model: Model, bbox_order: str
+        self, source: Dataset, model: Model, bbox_order: str
     ) -> "Callable[[list[TruthRecord], list[FoundArrays]], dict[str, float]] | None":
         """Return what computes the primary metric after each epoch, where it is not among those of every epoch.
 

@@ -17,6 +17,7 @@ from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_s
 from ..data.cross_validation import DetectionFolds, check_length
 from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
+from ..data.protocols import Dataset, Part
 from ..data.training_members import Positives
 from ..errors import ConfigError
 from ..inference.predictor import KeptNet
@@ -163,23 +164,23 @@ class PipelineConfig(AnswerMethods):
 
     # -- datasets and their parts ----------------------------------------------------------------------------
 
-    def use_dataset(self, dataset: Any) -> None:
+    def use_dataset(self, dataset: "Dataset | None") -> None:
         """Train on this dataset, in place of the one that ``dataset`` declares."""
         datasets = self.parts.datasets
         if dataset is not datasets.known and dataset is not datasets.given:
             self._shared.datasets = DatasetCatalog(datasets.settings, datasets.paths, dataset)
 
     @property
-    def _dataset(self) -> Any:
+    def _dataset(self) -> "Dataset | None":
         """The dataset to train on, where it was given or made already, by its name in musket_core."""
         return self.parts.datasets.known
 
     @_dataset.setter
-    def _dataset(self, dataset: Any) -> None:
+    def _dataset(self, dataset: "Dataset | None") -> None:
         if self._is_made:
             self.use_dataset(dataset)
 
-    def parse_dataset(self, datasetName: "str | None" = None) -> Any:
+    def parse_dataset(self, datasetName: "str | None" = None) -> Dataset:
         """Make the dataset that ``dataset`` declares, or the entry ``datasetName`` of ``datasets``.
 
         Raises:
@@ -187,15 +188,15 @@ class PipelineConfig(AnswerMethods):
         """
         return self.parts.datasets.make(datasetName)
 
-    def get_dataset(self, dataSetName: "str | None" = None) -> Any:
+    def get_dataset(self, dataSetName: "str | None" = None) -> Dataset:
         """Return the experiment's dataset, a part of it (``train``, ``validation``, ``holdout``), or a named one."""
         if dataSetName is None:
             return self.parts.datasets.main()
         if dataSetName not in BUILT_IN:
             return self.parts.datasets.named(dataSetName)
-        return self.holdout() if dataSetName == "holdout" else getattr(self, dataSetName)(None, 0)
+        return self.holdout() if dataSetName == "holdout" else self._part(dataSetName, None, 0)
 
-    def kfold(self, ds: Any = None, indeces: Any = None, batch: Any = None) -> DetectionFolds:
+    def kfold(self, ds: "Dataset | None" = None, indeces: Any = None, batch: "int | None" = None) -> DetectionFolds:
         """Return the folds of the dataset, the holdout left out; they are fixed on disk at the first call."""
         split = self.parts.folds.of(self._or_own(ds))
         return DetectionFolds(split.train, split.folds, batch or self.imagesPerGpu)
@@ -204,34 +205,34 @@ class PipelineConfig(AnswerMethods):
         """Say whether a part of the dataset is held out."""
         return self.parts.folds.has_holdout(self.parts.datasets.known)
 
-    def holdout(self, ds: Any = None) -> Any:
+    def holdout(self, ds: "Dataset | None" = None) -> Dataset:
         """Return the part of the dataset that is held out."""
         held = self.parts.folds.of(self._or_own(ds)).holdout
         if held is None:
             raise ConfigError(f"{self.path}: there is no holdout: set testSplit.")
         return held
 
-    def train_without_holdout(self, ds: Any = None) -> Any:
+    def train_without_holdout(self, ds: "Dataset | None" = None) -> Dataset:
         """Return the dataset without the part that is held out."""
         return self.parts.folds.of(self._or_own(ds)).train
 
-    def validation(self, ds: Any = None, foldNum: Any = 0) -> Any:
+    def validation(self, ds: "Dataset | int | None" = None, foldNum: "int | list[int]" = 0) -> Part:
         """Return the validation part of a fold."""
         return self._part("validation", ds, foldNum)
 
-    def train(self, ds: Any = None, foldNum: Any = 0) -> Any:
+    def train(self, ds: "Dataset | int | None" = None, foldNum: "int | list[int]" = 0) -> Part:
         """Return the training part of a fold."""
         return self._part("train", ds, foldNum)
 
-    def _part(self, kind: str, ds: Any, fold: Any) -> Any:
+    def _part(self, kind: str, ds: "Dataset | int | None", fold: "int | list[int]") -> Part:
         if isinstance(ds, int):
-            ds, fold = None, ds
+            return self._part(kind, None, ds)
         return self.parts.folds.part(self._or_own(ds), kind, fold[0] if isinstance(fold, list) else fold)
 
-    def _or_own(self, ds: Any) -> Any:
+    def _or_own(self, ds: "Dataset | None") -> Dataset:
         return self.get_dataset() if ds is None else self.preprocessed(ds)
 
-    def preprocessed(self, dataset: Any) -> Any:
+    def preprocessed(self, dataset: Dataset) -> Dataset:
         """Return a dataset as it is after ``preprocessing``; itself where there is none, or it has gone through it."""
         return self.parts.datasets.preprocessed(dataset)
 
@@ -367,7 +368,7 @@ class PipelineConfig(AnswerMethods):
 
     # -- checking --------------------------------------------------------------------------------------------
 
-    def check(self, dataset: Any = None) -> None:
+    def check(self, dataset: "Dataset | None" = None) -> None:
         """Check everything that can be checked before training: config, weights, metrics, folds, items.
 
         Raises:
@@ -385,7 +386,7 @@ class PipelineConfig(AnswerMethods):
         if not self.files.is_of_seed:
             self._check_parts(dataset, sampled)
 
-    def _check_parts(self, dataset: Any, sampled: Sampled) -> None:
+    def _check_parts(self, dataset: Dataset, sampled: Sampled) -> None:
         """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
         model, names = self.parts.model, self.class_names()
         prepared, plans = model.prepared, [model.scheduled(stage, len(dataset)) for stage in self.parts.settings.stages]

@@ -1,11 +1,12 @@
 """Datasets by the names that questions have for them: parts of the experiment's own, and entries of ``datasets``."""
 
 import re
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ..data.class_names import known_class_names
+from ..data.protocols import Dataset
 from .predictor import Question
-from .trained_folds import Choice, TrainedFolds
+from .trained_folds import Choice, Several, TrainedFolds
 
 NUMBERED = re.compile(r"(validation|train)(\d{1,9})")
 
@@ -13,32 +14,32 @@ NUMBERED = re.compile(r"(validation|train)(\d{1,9})")
 class Parts(Protocol):
     """The datasets of an experiment, by musket_core's names for them."""
 
-    def get_dataset(self, dataSetName: "str | None" = None) -> Any:
+    def get_dataset(self, dataSetName: "str | None" = None) -> Dataset:
         """Return the experiment's dataset, a part of it, or a named one."""
         ...
 
-    def validation(self, ds: Any = None, foldNum: Any = 0) -> Any:
+    def validation(self, ds: "Dataset | None" = None, foldNum: int = 0) -> Dataset:
         """Return the validation part of a fold."""
         ...
 
-    def train(self, ds: Any = None, foldNum: Any = 0) -> Any:
+    def train(self, ds: "Dataset | None" = None, foldNum: int = 0) -> Dataset:
         """Return the training part of a fold."""
         ...
 
-    def holdout(self, ds: Any = None) -> Any:
+    def holdout(self, ds: "Dataset | None" = None) -> Dataset:
         """Return the part that is held out."""
         ...
 
-    def preprocessed(self, dataset: Any) -> Any:
+    def preprocessed(self, dataset: Dataset) -> Dataset:
         """Return a dataset with the experiment's preprocessing."""
         ...
 
-    def train_without_holdout(self, ds: Any = None) -> Any:
+    def train_without_holdout(self, ds: "Dataset | None" = None) -> Dataset:
         """Return the dataset without the part that is held out."""
         ...
 
 
-def dataset_named(parts: Parts, trained: TrainedFolds, dataset: Any) -> Any:
+def dataset_named(parts: Parts, trained: TrainedFolds, dataset: "Dataset | str") -> Dataset:
     """Return a dataset: itself, with the experiment's preprocessing, or the one of a name.
 
     Names are ``holdout``, ``validation<fold>``, ``train<fold>``, ``validation`` and ``train`` (of fold 0), and the
@@ -57,7 +58,9 @@ def dataset_named(parts: Parts, trained: TrainedFolds, dataset: Any) -> Any:
     return parts.holdout() if dataset == "holdout" else parts.get_dataset(dataset)
 
 
-def questions_of(parts: Parts, trained: TrainedFolds, dataset: Any, fold: Any, stage: Any) -> list[Question]:
+def questions_of(
+    parts: Parts, trained: TrainedFolds, dataset: "Dataset | str", fold: Several, stage: Several
+) -> list[Question]:
     """Return the datasets that an answer for a name is put together of, and who is asked about each.
 
     On ``validation`` each of several folds is asked about its own part, so that every item is answered by nets that
@@ -85,9 +88,9 @@ def questions_of(parts: Parts, trained: TrainedFolds, dataset: Any, fold: Any, s
     return [Question(source, choice)]
 
 
-def _trained_on(parts: Parts, choice: Choice) -> Any:
+def _trained_on(parts: Parts, choice: Choice) -> Dataset:
     if len(choice.folds) == 1:
         return parts.train(None, choice.folds[0])
-    whole = parts.train_without_holdout()
+    whole: Any = parts.train_without_holdout()
     whole.name = "all" if whole is parts.get_dataset() else "train"
-    return whole
+    return cast(Dataset, whole)

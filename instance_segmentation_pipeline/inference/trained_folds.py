@@ -16,6 +16,9 @@ from ..storage.run_manifest import stage_of
 WORDS = {"all": None, "last": -1}
 """What a command line calls all folds or stages, and the last stage."""
 
+Several = int | Sequence[int] | str | None
+"""Folds or stages: a number, several, a word such as ``all``, or ``None``."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -57,7 +60,7 @@ class TrainedFolds:
         found = (stage_of(f"weights/{path.name}") for files in self.files for path in _weights_in(files, "*"))
         return {number[0] for number in found if number is not None}
 
-    def folds_of(self, fold: Any) -> list[int]:
+    def folds_of(self, fold: Several) -> list[int]:
         """Return the folds that a choice means: a number, several, ``all`` or ``None`` (those that are trained).
 
         Raises:
@@ -72,7 +75,7 @@ class TrainedFolds:
             return folds
         return self._checked("fold", numbers, max(self._count(), *(number + 1 for number in self.begun()), 1))
 
-    def stages_of(self, stage: Any) -> list[int]:
+    def stages_of(self, stage: Several) -> list[int]:
         """Return the stages that a choice means: a number, several, ``all`` or ``None``, ``last`` or -1.
 
         Raises:
@@ -84,7 +87,7 @@ class TrainedFolds:
         last = self._stages - 1
         return self._checked("stage", [last if number == -1 else number for number in numbers], self._stages)
 
-    def choose(self, fold: Any, stage: Any) -> Choice:
+    def choose(self, fold: Several, stage: Several) -> Choice:
         """Return folds and stages that can be asked.
 
         Raises:
@@ -159,11 +162,11 @@ def _weights_in(files: ExperimentFiles, kind: str) -> list[Path]:
     return sorted((files.root / "weights").glob(f"{kind}-*.weights"))
 
 
-def _numbers(choice: Any) -> "list[int] | None":
+def _numbers(choice: Several) -> "list[int] | None":
     choice = WORDS.get(choice, choice) if isinstance(choice, str) else choice
     if choice is None:
         return None
-    several = choice if isinstance(choice, (list, tuple, range)) else [choice]
+    several: Sequence[Any] = choice if isinstance(choice, (list, tuple, range)) else [choice]
     try:
         return [int(number) for number in several]
     except (TypeError, ValueError):
