@@ -18,7 +18,7 @@ endif
 BIN := $(ENVIRONMENT)/bin
 READY := $(ENVIRONMENT)/.instance_segmentation_pipeline$(if $(filter 1,$(COMPILE_OPERATORS)),-compiled)
 
-.PHONY: help demo test quick lint format clean
+.PHONY: help demo test quick coverage lint format clean
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -32,6 +32,12 @@ test: lint ## all checks and all tests
 
 quick: $(READY) ## the tests that take under three minutes
 	$(BIN)/python -m pytest -m "not slow and not zoo and not cluster"
+
+coverage: $(READY) ## all tests with the lines that they run in any process; fails below the floor in pyproject.toml
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(READY) ## style, types, declared dependencies, rules of rooms
 	$(BIN)/ruff check .
