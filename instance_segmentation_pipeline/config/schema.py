@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
+from .holdout_part import HOLDOUT, part_of, with_holdout
 from .refusals import refusal
 from .step_chain import check_declarations, steps_of
 
@@ -212,6 +213,18 @@ def _augmentation(value: Value) -> Value:
 AUGMENTERS = "a mapping of imgaug's augmenters to their arguments, or a list of such"
 
 
+def _augmenter(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"name": _text(value)}
+    if not isinstance(_mapping(value).get("name"), str):
+        raise ValueError
+    return _mapping(value)
+
+
+def _function(value: Any) -> Any:
+    return value if callable(value) else _text(value)
+
+
 def _negatives(value: object) -> "str | float":
     return value if isinstance(value, str) and value in ("none", "real", "all") else PER_POSITIVE(value)
 
@@ -265,6 +278,18 @@ PROPERTIES = (
     _numeric("num_seeds", Integer(1, 1000), None, "how many times it is trained"),
     _numeric("seed", SEEDS, 0, "which of these times this is"),
     Property("stratified", "true or false", _boolean, False, "keep class shares equal between folds"),
+    Property(
+        "groupFunc", "the name of a function", _function, None, "says what an item counts as in a stratified split"
+    ),
+    Property(
+        "pretrain_transform", "a transformer's name, or a chain of them", _chain, None, "what training data is made of"
+    ),
+    Property(
+        "extra_train_data", "a dataset's name, or a declaration like dataset's", _dataset, None, "more to train on"
+    ),
+    Property(
+        "dataset_augmenter", "a function's name, or a mapping with name", _augmenter, None, "changes training parts"
+    ),
     _numeric("maxEpochSize", ITERATIONS, None, "iterations of an epoch at most"),
     _numeric("steps_per_epoch", ITERATIONS, None, "another name of maxEpochSize"),
     _numeric("lr", RATES, None, "learning rate of every stage"),
@@ -287,7 +312,12 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: An unknown key (with the nearest known name), a missing one, or a wrong type or value.
     """
+    raw = with_holdout(raw)
     checked = _check(raw, PROPERTIES, "")
+    if checked["groupFunc"] is not None and not checked["stratified"]:
+        raise ConfigError(
+            "groupFunc does nothing unless stratified is true: set stratified: true, or remove groupFunc."
+        )
     if raw.get("num_seeds") is not None and raw.get("seed") is not None:
         raise ConfigError("num_seeds trains with seeds of its own, so that seed does nothing beside it: remove one.")
     if raw.get("maxEpochSize") is not None and raw.get("steps_per_epoch") is not None:
@@ -323,6 +353,7 @@ def check_given(raw: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: An unknown key, or a wrong type or value.
     """
+    raw = {key: value for key, value in raw.items() if key != HOLDOUT or part_of(value, {}) is None}
     _check_chains(_check(raw, tuple(replace(entry, required=False) for entry in PROPERTIES), ""))
 
 
@@ -330,10 +361,10 @@ def _check_chains(checked: Mapping[str, Any]) -> None:
     """See to it that chains of steps are such, as far as the YAML alone tells."""
     declared = checked["declarations"]
     check_declarations(declared)
-    chains = {key: checked[key] for key in ("preprocessing", "dataset")}
+    chains = {key: checked[key] for key in ("preprocessing", "dataset", "extra_train_data", "pretrain_transform")}
     chains.update({f"datasets.{name}": one for name, one in checked["datasets"].items()})
     for where, chain in chains.items():
-        if isinstance(chain, list) or (where == "preprocessing" and chain is not None):
+        if isinstance(chain, list) or (where in ("preprocessing", "pretrain_transform") and chain is not None):
             steps_of(chain, declared, where)
 
 

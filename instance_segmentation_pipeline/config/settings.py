@@ -105,13 +105,17 @@ class SplitSettings(Group):
     test_split_seed: int
     random_state: int
     stratified: bool
+    group_func: Any
+    pretrain_transform: Any
     holdout: Any = None
 
 
 @dataclass(frozen=True)
 class ItemSettings(Group):
-    """Which items an epoch shows."""
+    """Which items there are to train on beside the split's, and which of them an epoch shows."""
 
+    extra_train_data: Any
+    dataset_augmenter: "dict[str, Any] | None"
     max_epoch_size: "int | None"
     steps_per_epoch: "int | None"
 

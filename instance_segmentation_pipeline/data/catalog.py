@@ -1,7 +1,7 @@
 """The datasets of an experiment: the one that it trains on, those that its YAML names, and what was read of them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +9,22 @@ from typing import Any
 
 from ..config.loader import origin_of, project_of
 from ..config.settings import DataSettings
+from ..config.step_chain import Step
 from ..errors import ConfigError, nearest
-from .cross_validation import root_of
+from .cross_validation import gives_xyxy
 from .data_folder import DataFolder, FolderDataSet
 from .item_cache import ItemCache
 from .preprocessing.item_steps import is_preprocessed, mark_preprocessed
 from .protocols import Dataset
-from .providers import Declarations, ImageSteps, declared_dataset, preprocessed_dataset, project_modules
+from .providers import (
+    Declarations,
+    ImageSteps,
+    declared_dataset,
+    imported,
+    preprocessed_dataset,
+    project_modules,
+    transformers,
+)
 from .splits import item_labels
 from .training_members import Positives
 
@@ -131,6 +140,59 @@ class DatasetCatalog:
             declaration = others[name]
         return self._made(_resolved(declaration, others), name)
 
+    def declared(self, declaration: object, key: str) -> Dataset:
+        """Return the dataset of another property than ``dataset``, made once; it may name an entry of ``datasets``.
+
+        Args:
+            declaration: As ``dataset`` has it.
+            key: The property.
+
+        Raises:
+            UserError: It names no provider, or the provider failed.
+        """
+        name = f"{key} {declaration!r}"
+        if name not in self._named:
+            resolved = _resolved(declaration, self.settings.datasets)
+            with self.paths.data_folder().entered():
+                made: Any = declared_dataset(resolved, self._declarations(None), key)
+            if self.settings.preprocessing is not None:
+                mark_preprocessed(made)
+            self._named[name] = FolderDataSet(made, self.paths.data_folder())
+        return self._named[name]
+
+    def function(self, key: str, name: str) -> Any:
+        """Return the function or class of the project's modules that a property names.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        with self.paths.data_folder().entered():
+            modules = imported(self.modules(), self.paths.config)
+        for module in modules:
+            if callable(vars(module).get(name)):
+                return vars(module)[name]
+        known = [
+            other
+            for module in modules
+            for other, one in vars(module).items()
+            if callable(one) and getattr(one, "__module__", None) == module.__name__
+        ]
+        raise ConfigError(
+            f"{self.paths.config}: {key} {name!r} is no function of the project's modules{nearest(name, known)}: "
+            "define it there, or name its module in imports."
+        )
+
+    def transformed(self, steps: "Sequence[Step]", dataset: Dataset, key: str) -> Dataset:
+        """Return what a chain of transformers makes of a dataset.
+
+        Raises:
+            UserError: A step is no transformer, or failed.
+        """
+        folder = self.paths.data_folder()
+        with folder.entered():
+            made: Any = transformers(steps, self._declarations(None), key).around(dataset)
+        return FolderDataSet(made, folder)
+
     @cached_property
     def labels(self) -> "ItemCache[set[int]]":
         """The labels in each item; an item is read for all folds, stages and seeds once."""
@@ -148,7 +210,7 @@ class DatasetCatalog:
     def gives_xyxy(self) -> bool:
         """Say whether the dataset to train on gives boxes as ``x1, y1, x2, y2``, as musket_core's own does."""
         known = self.known
-        return known is not None and bool(getattr(root_of(known), "gives_xyxy", False))
+        return known is not None and gives_xyxy(known)
 
     def preprocessed(self, dataset: Dataset) -> Dataset:
         """Return a dataset of the user's with ``preprocessing`` around it, where it has not gone through it yet.

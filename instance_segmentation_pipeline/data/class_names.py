@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..errors import DatasetError, UserError, one_line, shortened
-from .cross_validation import root_of
+from .cross_validation import roots_of
 from .protocols import Dataset
 
 EXPECTED = 'a list of different names, such as ["cat", "dog"]'
@@ -16,9 +17,18 @@ def known_class_names(dataset: Dataset) -> "tuple[str, ...] | None":
     """Return the class names that a dataset's root gives in ``meta()["CLASSES"]``, ``None`` where it gives none.
 
     Raises:
-        DatasetError: ``meta`` fails, or gives no names, or one twice.
+        DatasetError: ``meta`` fails, or gives no names, or one twice; or parts of a union give different ones.
     """
-    root = root_of(dataset)
+    names = list(dict.fromkeys(found for root in roots_of(dataset) if (found := _names_of(root)) is not None))
+    if len(names) > 1:
+        raise DatasetError(
+            f"parts of the dataset name different classes, {shortened(list(names[0]))} and "
+            f"{shortened(list(names[1]))}: give all the same, in the same order."
+        )
+    return names[0] if names else None
+
+
+def _names_of(root: Any) -> "tuple[str, ...] | None":
     meta = getattr(root, "meta", None)
     if meta is None or not callable(meta) or _wants_an_item(meta):
         return None

@@ -9,11 +9,13 @@ from musket_core import datasets
 from ..config.settings import SplitSettings
 from ..errors import ConfigError, DatasetError
 from ..storage.experiment_files import ExperimentFiles
+from .data_folder import FolderDataSet, inner_of
 from .dataset_length import length_of
 from .item_cache import ItemCache
 from .preprocessing.item_steps import transformations
 from .protocols import Dataset, Part
 from .split_checks import check_folds, check_holdout, damaged, notes_on
+from .split_functions import SplitFunctions, check_stratified
 from .splits import (
     Fold,
     SplitRequest,
@@ -30,7 +32,11 @@ from .splits import (
 
 
 class DetectionFolds(datasets.DefaultKFoldedDataSet):
-    """Folds as musket_core's ``FoldWork`` reads them: ``ds``, and ``indexes(fold, isTrain)`` into it."""
+    """Folds as musket_core's ``FoldWork`` reads them: ``ds``, and ``indexes(fold, isTrain)`` into it.
+
+    Attributes:
+        validated: The dataset that validation parts are of; ``ds`` may have more items, for training alone.
+    """
 
     def __init__(self, ds: Dataset, folds: Sequence[Fold], batch: int) -> None:
         self.ds = ds
@@ -40,6 +46,14 @@ class DetectionFolds(datasets.DefaultKFoldedDataSet):
         self.transforms: list[Any] = []
         self.maxEpochSize = None
         self.positive: dict[Any, Any] = {}
+        self.validated = ds
+
+    def addToTrain(self, dataset: Any) -> None:
+        """Append a dataset to the training part of each fold."""
+        own = len(self.ds)
+        self.ds = datasets.CompositeDataSet([self.ds, dataset])
+        more = list(range(own, own + len(dataset)))
+        self.folds = [([*fold[0], *more], fold[1]) for fold in self.folds]
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class CrossValidation:
         announce: Told what should be known of folds that came with the dataset.
         writes: Whether the files are made where they are missing; processes that take part in another one's run read
             what that one wrote.
+        functions: The project's functions that the split goes by.
     """
 
     def __init__(
@@ -71,8 +86,9 @@ class CrossValidation:
         announce: Callable[[Sequence[str]], None] = lambda lines: None,
         *,
         writes: bool = True,
+        functions: "SplitFunctions | None" = None,
     ) -> None:
-        self.settings, self.files, self.labels = settings, files, labels
+        self.settings, self.files, self.labels, self._functions = settings, files, labels, functions
         self._announce, self._writes = announce, writes
         self._kept: tuple[Dataset, Split] | None = None
         self._stratification: tuple[Dataset, list[int]] | None = None
@@ -130,10 +146,25 @@ class CrossValidation:
             kept = [index for index in kept if index not in held]
         elif asked.request.test_split:
             kept = make_holdout(len(dataset), asked.request, classes)[0]
-        if asked.folds is None:
+        if self._functions is not None and self._functions.transforms:
+            self._check_transformed(dataset if len(kept) == len(dataset) else datasets.SubDataSet(dataset, kept), asked)
+        elif asked.folds is None:
             make_folds(len(kept), asked.request, None if classes is None else [classes[index] for index in kept])
         elif len(kept) < len(dataset):
             _given_folds(asked.folds, datasets.SubDataSet(dataset, kept))
+
+    def _check_transformed(self, train: Any, asked: "_Asked") -> None:
+        made = self._transformed(train, asked)
+        make_folds(len(made), asked.request, self._classes_of(made) if asked.request.stratified else None)
+
+    def _transformed(self, train: Any, asked: "_Asked") -> Any:
+        if self._functions is None or not self._functions.transforms:
+            return train
+        if asked.folds is not None:
+            raise ConfigError(
+                "pretrain_transform makes other items, and the dataset brings folds of its own: remove one."
+            )
+        return self._functions.transformed(train)
 
     def _made(self, dataset: Dataset) -> Split:
         asked = self._asked(dataset)
@@ -148,6 +179,10 @@ class CrossValidation:
         train, held = self._holdout_split(dataset, asked, classes)
         if held is not None and classes is not None:
             classes = [classes[index] for index in train.indexes]
+        made = self._transformed(train, asked)
+        if made is not train and classes is not None:
+            classes = self._classes_of(made)
+        train = made
         return Split(train, held, self._fold_split(train, held, asked, classes))
 
     def _given_holdout(self, dataset: "Dataset | None") -> Any:
@@ -156,8 +191,9 @@ class CrossValidation:
     def _asked(self, dataset: Dataset) -> "_Asked":
         """Return folds and holdout that were given, checked, and what decides a split."""
         check_length(dataset)
+        check_stratified(self.settings)
         folds, holdout = getattr(dataset, "folds", None), self._given_holdout(dataset)
-        given = [folds, holdout, *transformations(dataset)]
+        given = [folds, holdout, *transformations(dataset), *(self._functions.identity() if self._functions else ())]
         if folds is not None:
             folds = check_folds(folds, len(dataset), "the dataset's folds")
         if holdout is not None:
@@ -176,7 +212,11 @@ class CrossValidation:
     def _classes_of(self, dataset: Dataset) -> list[int]:
         """Return the class of each item that a stratified split goes by; read once."""
         if self._stratification is None or self._stratification[0] is not dataset:
-            self._stratification = (dataset, stratification_classes(dataset, self.labels))
+            if self._functions is not None and self._functions.groups_items:
+                made = self._functions.groups(dataset)
+            else:
+                made = stratification_classes(dataset, self.labels)
+            self._stratification = (dataset, made)
         return self._stratification[1]
 
     def _check_trained(self, asked: "_Asked") -> None:
@@ -243,6 +283,22 @@ class _Asked:
 def root_of(dataset: Dataset) -> Dataset:
     """Return the dataset at the root of parts and compositions."""
     return dataset.root() if hasattr(dataset, "root") else dataset
+
+
+def roots_of(dataset: Any) -> list[Any]:
+    """Return the datasets at the root: of a union, those of all its parts."""
+    root = root_of(dataset)
+    inner: Any
+    inner, folder = inner_of(root) if type(root) is FolderDataSet else (root, None)
+    if type(inner) is not datasets.CompositeDataSet:
+        return [root]
+    parts = [one if folder is None else FolderDataSet(one, folder) for one in inner.components]
+    return [one for part in parts for one in roots_of(part)]
+
+
+def gives_xyxy(dataset: Any) -> bool:
+    """Say whether a dataset gives boxes as ``x1, y1, x2, y2``, as ``InstanceSegmentationDataSet`` does."""
+    return all(getattr(one, "gives_xyxy", False) for one in roots_of(dataset))
 
 
 def check_length(dataset: Dataset) -> None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from musket_core import builtin_datasets, datasets, net_declaration
 from musket_core.configloader import PythonFunction, PythonType
 
-from ..config.step_chain import BUILT_IN, steps_of
+from ..config.step_chain import BUILT_IN, Step, steps_of
 from ..detection.arrays import UInt8Array
 from ..errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
 from .data_folder import DataFolder
@@ -77,7 +77,7 @@ def declared_dataset(declaration: Any, given: Declarations, key: str = "dataset"
     """
     if isinstance(declaration, dict):
         _check_mapping(declaration, given.where)
-    maker = _Maker(given, _register(given.imports, given.where))
+    maker = _Maker(given, imported(given.imports, given.where))
     if isinstance(declaration, dict) and declaration and set(declaration) <= set(PARTS):
         return _parts(declaration, maker, key)
     return maker.made(declaration, key)
@@ -89,7 +89,7 @@ def preprocessed_dataset(dataset: Dataset, given: Declarations) -> Dataset:
     Raises:
         UserError: A step is not known, is given wrong arguments, or failed.
     """
-    return _Maker(given, _register(given.imports, given.where)).preprocessed(dataset)
+    return _Maker(given, imported(given.imports, given.where)).preprocessed(dataset)
 
 
 class ImageSteps:
@@ -106,7 +106,7 @@ class ImageSteps:
     def __init__(self, given: Declarations, folder: DataFolder) -> None:
         self._folder = folder
         with folder.entered():
-            self._chain = _Maker(given, _register(given.imports, given.where)).chain
+            self._chain = _Maker(given, imported(given.imports, given.where)).chain
 
     def __call__(self, name: str, image: UInt8Array) -> UInt8Array:
         """Return what the chain makes of an image.
@@ -116,6 +116,24 @@ class ImageSteps:
         """
         with self._folder.entered():
             return image_through(self._chain, name, image)
+
+
+def transformers(steps: "Sequence[Step]", given: Declarations, key: str) -> Chain:
+    """Return a chain of transformers of datasets, ready to be put around one.
+
+    Raises:
+        ConfigError: A step is not known, changes items, or is given wrong arguments.
+    """
+    maker = _Maker(given, imported(given.imports, given.where))
+    with _named(given.where):
+        chain = Chain(steps, maker.place)
+        wrong = chain.first_of_items()
+        if wrong is not None:
+            raise ConfigError(
+                f"{key}: {wrong} changes single items, which prediction would not: name transformers of datasets here, "
+                "and the others in preprocessing."
+            )
+    return chain
 
 
 class _Maker:
@@ -189,7 +207,7 @@ def _forget_namesake(name: str, path: Path) -> None:
         del sys.modules[name]
 
 
-def _register(imports: Sequence[str], where: Path) -> list[ModuleType]:
+def imported(imports: Sequence[str], where: Path) -> list[ModuleType]:
     """Import modules and tell musket_core of what they define; return them."""
     net_declaration.layers.register_module(builtin_datasets)
     modules = []

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from musket_core.datasets import DataSet
 
 from ..detection.arrays import BoolArray, Float64Array
 from ..errors import DatasetError, UserError, one_line, shortened
@@ -102,9 +101,6 @@ def sample_weights(dataset: Any, positions: Sequence[int]) -> "Float64Array | No
 
 def _weight(dataset: Any, position: int) -> Any:
     method = getattr(dataset, "sample_weight", None)
-    root = dataset.root() if method is None and isinstance(dataset, DataSet) else dataset
-    if root is not dataset and len(root) == len(dataset):  # a preprocessed one has the weights of what it is made of
-        method = getattr(root, "sample_weight", None)
     return method(position) if callable(method) else None
 
 

@@ -10,6 +10,8 @@ from ..config.schema import PROPERTIES, check_properties
 from ..config.settings import DataSettings, ExperimentSettings
 from ..data.catalog import DatasetCatalog, ProjectPaths
 from ..data.cross_validation import CrossValidation
+from ..data.split_functions import SplitFunctions
+from ..data.training_folds import TrainingFolds
 from ..inference.trained_folds import TrainedFolds
 from ..storage.experiment_files import ExperimentFiles
 from .announcer import Announcer
@@ -43,6 +45,7 @@ class ExperimentParts:
         model: The native config, prepared, and where its weights start.
         augmentation: What images go through before the native pipeline.
         folds: Holdout and folds.
+        training: What the training parts of folds have beside.
         trained: What is trained, seeds included.
     """
 
@@ -54,7 +57,7 @@ class ExperimentParts:
     model: ModelPlan
     augmentation: AugmentationPlan
     folds: CrossValidation
-
+    training: TrainingFolds
     trained: TrainedFolds
 
 
@@ -82,7 +85,10 @@ def assemble(
         folds = before.folds
     else:
         announce = partial(announcer.announce, 0)
-        folds = CrossValidation(settings.split, files, datasets.labels, announce, writes=not run.is_part)
+        functions = SplitFunctions(settings.split, datasets)
+        folds = CrossValidation(
+            settings.split, files, datasets.labels, announce, writes=not run.is_part, functions=functions
+        )
     seeds = settings.seeds.num_seeds
     all_files = [files] if seeds is None else [files.of_seed(number) for number in range(seeds)]
     trained = TrainedFolds(all_files, len(settings.stages), lambda: folds.count(datasets.known), str(files.config))
@@ -101,7 +107,11 @@ def assemble(
         augmentation = before.augmentation
     else:
         augmentation = AugmentationPlan(settings.augmentation, files.base, datasets)
-    return ExperimentParts(settings, files, run, datasets, classes, model, augmentation, folds, trained)
+    if before is not None and (before.settings.items, before.settings.split) == (settings.items, settings.split):
+        training = before.training
+    else:
+        training = TrainingFolds(settings.items, settings.split.random_state, datasets)
+    return ExperimentParts(settings, files, run, datasets, classes, model, augmentation, folds, training, trained)
 
 
 class Assembly:

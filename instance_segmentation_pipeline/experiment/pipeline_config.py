@@ -198,12 +198,13 @@ class PipelineConfig(AnswerMethods):
 
     def kfold(self, ds: "Dataset | None" = None, indeces: Any = None, batch: "int | None" = None) -> DetectionFolds:
         """Return the folds of the dataset, the holdout left out; they are fixed on disk at the first call."""
-        split = self.parts.folds.of(self._or_own(ds))
-        return DetectionFolds(split.train, split.folds, batch or self.imagesPerGpu)
+        parts = self.parts
+        return parts.training.of(parts.folds.of(self._or_own(ds)), batch or self.imagesPerGpu)
 
     def hasHoldout(self) -> bool:
         """Say whether a part of the dataset is held out."""
-        return self.parts.folds.has_holdout(self.parts.datasets.known)
+        declared = isinstance(self.dataset, dict) and "holdout" in self.dataset
+        return declared or self.parts.folds.has_holdout(self.parts.datasets.known)
 
     def holdout(self, ds: "Dataset | None" = None) -> Dataset:
         """Return the part of the dataset that is held out."""

@@ -152,6 +152,7 @@ class DetectionStage:
                 for number, one in self._before(ec)
             },
             **self.item_request(model).settings(),
+            **cfg.parts.training.settings_of(cfg.parts.folds.of(cfg.get_dataset()), ec.fold),
             **({} if weights is None else {"sample_weight": weights}),
             **{"training items": len(train)},
         )
@@ -194,7 +195,7 @@ class DetectionStage:
                 epoch_items=items.epoch,
             ),
             val_dataset=MusketDetectionDataset(
-                kf.ds,
+                kf.validated,
                 items.validation,
                 reader,
                 finished.val_pipeline,
@@ -215,7 +216,7 @@ class DetectionStage:
             settings=settings,
             expired=cfg.deadline,
             terminal=terminal(),
-            further=cfg.further_metrics(SubDataSet(kf.ds, items.validation), ec.fold, ec.stage),
+            further=cfg.further_metrics(SubDataSet(kf.validated, items.validation), ec.fold, ec.stage),
         )
 
     def _start(self, ec: Any) -> "tuple[Path | None, HeadPolicy]":

@@ -102,7 +102,7 @@ def stage_items(
     kept = request.negatives if request.validation_negatives is None else request.validation_negatives
     if kept not in (None, *ALL):
         given = len(validation)
-        validation = validation_items(validation, positives.of(kf.ds, validation), kept, (request.seed, fold))
+        validation = validation_items(validation, positives.of(kf.validated, validation), kept, (request.seed, fold))
         if len(validation) < given:
             notes.append(f"schedule of items: validation after each epoch on {len(validation)} of {given} items")
     return StageItems(indices, validation, epoch, notes)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from instance_segmentation_pipeline.config.holdout_part import HOLDOUT
 from instance_segmentation_pipeline.config.refusals import ROOT, STAGE
 from instance_segmentation_pipeline.config.schema import PROPERTIES, STAGE_PROPERTIES, check_properties
 from instance_segmentation_pipeline.errors import ConfigError
@@ -32,7 +33,7 @@ _OF_STAGES = """
 """
 STAGE_WORDS = _OF_STAGES.split()
 
-KNOWN = {entry.name for entry in PROPERTIES}
+KNOWN = {HOLDOUT, *(entry.name for entry in PROPERTIES)}
 KNOWN_IN_STAGES = {entry.name for entry in STAGE_PROPERTIES}
 TABLE = dict(
     re.findall(

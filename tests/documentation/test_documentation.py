@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from instance_segmentation_pipeline.cli import analize, fit, models, predict, task
+from instance_segmentation_pipeline.config.holdout_part import HOLDOUT
 from instance_segmentation_pipeline.config.schema import PROPERTIES, Integer, Number
 from tests.support.project import FAST, REPOSITORY, SMALL_CONFIG
 
@@ -186,7 +187,7 @@ def sections(first, last):
 
 def test_every_property_is_in_the_reference_with_its_default():
     documented = sections("Properties of an experiment", "fit script arguments")
-    assert set(documented) == {entry.name for entry in PROPERTIES}
+    assert set(documented) == {HOLDOUT, *(entry.name for entry in PROPERTIES)}
     for entry in PROPERTIES:
         text = documented[entry.name]
         assert "Type: " in text, entry.name

@@ -29,6 +29,10 @@ def native(cfg, key):
     return node
 
 
+def _by_number(dataset):
+    return [number % 2 for number in range(len(dataset))]
+
+
 def items_of_an_epoch(cfg):
     return cfg.stages[0].items(cfg.finished(), cfg.kfold(), range(8), 0).per_epoch()
 
@@ -62,6 +66,10 @@ ACTS = {
     "testSplitSeed": (5, lambda cfg: settings_of(cfg).split.test_split_seed),
     "random_state": (5, lambda cfg: list(cfg.validation(0).indexes)),
     "stratified": (True, lambda cfg: cfg.kfold() and cfg.files.folds_split.read_text().split("\n")[0]),
+    "groupFunc": (_by_number, lambda cfg: (setattr(cfg, "stratified", True), cfg.kfold().folds)[1]),
+    "pretrain_transform": ("none", lambda cfg: cfg.kfold()),
+    "extra_train_data": ({"get_shapes": [5, 64]}, lambda cfg: len(cfg.kfold().ds)),
+    "dataset_augmenter": ("none", lambda cfg: cfg.kfold()),
     "maxEpochSize": (1, items_of_an_epoch),
     "steps_per_epoch": (1, items_of_an_epoch),
     "num_seeds": (2, lambda cfg: len(cfg.members())),

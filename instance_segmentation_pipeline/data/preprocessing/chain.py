@@ -96,6 +96,13 @@ class Chain:
         """Names of the steps."""
         return [step.name for step in self.steps]
 
+    def first_of_items(self) -> "str | None":
+        """Return the first step that is no transformer of datasets, ``None`` where all are."""
+        for step in self.steps:
+            if id(step) not in self._functions or not self._functions[id(step)].transforms_datasets:
+                return step.name
+        return None
+
     def around(self, dataset: Any, *, caches: bool = True) -> Any:
         """Return a dataset whose items have gone through all steps.
 
