@@ -1,7 +1,7 @@
 """Executors run jobs on devices. A job is a function of a device's name; what it trains is its own affair."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 Result = TypeVar("Result")
 
@@ -19,7 +19,7 @@ class Executor(Protocol):
         """Run ``job`` on one device."""
         ...
 
-    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
+    def train(self, job: Callable[[str], Result], meanwhile: Callable[[], object] = lambda: None) -> Result:
         """Run ``job`` on all devices of the net, in a process each, together; return what the first returned.
 
         Where other processes do the work, this one calls ``meanwhile`` now and then.
@@ -42,7 +42,7 @@ class InProcessExecutor:
         """Run ``job`` at once."""
         return job(self.device)
 
-    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
+    def train(self, job: Callable[[str], Result], meanwhile: Callable[[], object] = lambda: None) -> Result:
         """Run ``job`` at once."""
         return job(self.device)
 
@@ -58,7 +58,7 @@ class GroupExecutor(InProcessExecutor):
         super().__init__(devices[0])
         self.devices = list(devices)
 
-    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
+    def train(self, job: Callable[[str], Result], meanwhile: Callable[[], object] = lambda: None) -> Result:
         """Run ``job`` in every process of a group."""
         from .process_group import run_group
 

@@ -11,6 +11,9 @@ from tqdm import tqdm
 from ..text import printable
 from ..visualization.terminal import Bar, Terminal, progress_bar
 
+Send = Callable[[str, Any], None]
+"""Hands on a kind of thing to show, and the thing."""
+
 _terminal = Terminal()
 
 
@@ -33,7 +36,7 @@ class Display:
         self._bars: dict[int, tqdm] = {}
         self._said: set[str] = set()
 
-    def begin(self, send: Callable[[str, Any], None]) -> None:
+    def begin(self, send: Send) -> None:
         """Let this process, which runs a job, hand what it shows to ``send``."""
         global _terminal  # noqa: PLW0603 - it is the process's
         _terminal = _RelayedTerminal(send)
@@ -64,7 +67,7 @@ class Display:
 class _RelayedTerminal(Terminal):
     """Lines and bars that another process shows."""
 
-    def __init__(self, send: Callable[[str, Any], None]) -> None:
+    def __init__(self, send: Send) -> None:
         self.send = send
 
     def line(self, text: str) -> None:
@@ -79,7 +82,7 @@ class _RelayedBar:
 
     INTERVAL = 0.2
 
-    def __init__(self, send: Callable[[str, Any], None], total: int, done: int) -> None:
+    def __init__(self, send: Send, total: int, done: int) -> None:
         self.send, self.total, self.n, self.words, self.said = send, total, done, "", 0.0
 
     def set_description(self, desc: str, refresh: bool = False) -> None:
@@ -98,7 +101,7 @@ class _RelayedBar:
 class _RelayedText(io.TextIOBase):
     """Standard output of a process whose lines another process shows."""
 
-    def __init__(self, send: Callable[[str, Any], None]) -> None:
+    def __init__(self, send: Send) -> None:
         self.send, self.rest = send, ""
 
     def write(self, text: str) -> int:

@@ -19,13 +19,17 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import ConfigError, Stopped, TrainingError, UserError, sentence, traceback_of
+from .executors import Result
 from .job_environment import RUN_PREFIX, number_in_environment
+
+Pipe = multiprocessing.connection.Connection
 
 
 def patience() -> timedelta:
@@ -69,7 +73,7 @@ class _Failure:
 class _Member:
     """A process of the group, as the one that started it sees it."""
 
-    def __init__(self, rank: int, process: Any, pipe: Any) -> None:
+    def __init__(self, rank: int, process: BaseProcess, pipe: Pipe) -> None:
         self.rank = rank
         self.process = process
         self.pipe = pipe
@@ -90,7 +94,7 @@ class _Member:
             self.failure = self._silent()
 
     def _silent(self) -> _Failure:
-        code = self.process.exitcode
+        code = self.process.exitcode or 0
         if code < 0:
             return _Failure(self.rank, f"was killed by {signal.Signals(-code).name}", silent=True)
         return _Failure(self.rank, f"ended with status {code}", silent=True)
@@ -110,8 +114,8 @@ def check_forkable(devices: Sequence[str]) -> None:
 
 
 def run_group(
-    function: Callable[[str], Any], devices: Sequence[str], meanwhile: Callable[[], Any] = lambda: None
-) -> Any:
+    function: Callable[[str], Result], devices: Sequence[str], meanwhile: Callable[[], object] = lambda: None
+) -> Result:
     """Run a function in a process for each device, together; return what the first one returned.
 
     Args:
@@ -142,7 +146,8 @@ def run_group(
     failures = [member.failure for member in members if member.failure is not None]
     if failures:
         raise _error_of(failures, [member.rank for member in members if not member.ended], len(devices))
-    return members[0].result
+    result: Result = members[0].result
+    return result
 
 
 @contextlib.contextmanager
@@ -198,7 +203,7 @@ def _end(members: Sequence[_Member]) -> None:
 
 
 def _be_member(
-    function: Callable[[str], Any], devices: list[str], rank: int, place: str, run: str, pipe: Any, parent: int
+    function: Callable[[str], object], devices: list[str], rank: int, place: str, run: str, pipe: Pipe, parent: int
 ) -> None:
     """Be one process of the group, and say what came of it; leave without the clean-up of the process forked from."""
     die_with_parent(parent)
@@ -223,11 +228,11 @@ def _be_member(
         os._exit(status)
 
 
-def _stop(number: int, frame: Any) -> None:
+def _stop(number: int, frame: object) -> None:
     raise Stopped(number)
 
 
-def _joined(function: Callable[[str], Any], devices: list[str], rank: int, place: str, run: str) -> Any:
+def _joined(function: Callable[[str], Result], devices: list[str], rank: int, place: str, run: str) -> Result:
     """Run the function as a process of the group."""
     device, size = devices[rank], len(devices)
     here = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "TORCHELASTIC_RUN_ID": run}

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 import torch
@@ -13,7 +14,7 @@ import torch
 from ..errors import sentence, traceback_of
 from .deadline import Deadline
 from .executors import executor_for
-from .process_group import check_forkable, die_with_parent
+from .process_group import Pipe, check_forkable, die_with_parent
 from .scheduler import Job, Outcome
 
 CONTEXT = multiprocessing.get_context("fork")
@@ -114,8 +115,8 @@ class _Running:
 
     label: str
     slot: int
-    process: Any
-    pipe: Any
+    process: BaseProcess
+    pipe: Pipe
 
     def message(self) -> "tuple[Any, ...] | None":
         """Return what the job says next, ``None`` while it is silent; the end of its process is a message too."""
@@ -140,23 +141,23 @@ class _Turn:
     running: dict[int, _Running] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
-    def signs(self) -> list[Any]:
+    def signs(self) -> "list[Pipe | int]":
         """Return what is worth waiting for: words of a job, and its end."""
         return [sign for one in self.running.values() for sign in (one.pipe, one.process.sentinel)]
 
 
-def _outcome(label: str, process: Any, kind: str, value: Any, trace: str) -> Outcome:
+def _outcome(label: str, process: BaseProcess, kind: str, value: Any, trace: str) -> Outcome:
     process.join()
     if kind == "result":
         return Outcome(label, value)
     if kind == "killed":
-        code = process.exitcode
+        code = process.exitcode or 0
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         value = f"its process was {how}: often memory ran out; go on with --allow_resume true"
     return Outcome(label, None, value, trace)
 
 
-def _child(job: Job, devices: list[str], stop: Deadline, pipe: Any, display: "Display | None") -> None:
+def _child(job: Job, devices: list[str], stop: Deadline, pipe: Pipe, display: "Display | None") -> None:
     """Run a job and send what came of it; leave without the parent's clean-up."""
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))

@@ -10,13 +10,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache, cached_property
-from typing import Any
 
 import torch
 
 from ..errors import ConfigError, GroupLost, UserError, sentence
 from .devices import gpu_count
-from .executors import InProcessExecutor
+from .executors import InProcessExecutor, Result
 from .job_environment import JobEnvironment, job_environment
 from .process_group import is_lost_connection, patience
 
@@ -44,9 +43,10 @@ class TorchrunExecutor(InProcessExecutor):
         self._runs = self._groups = self._questions = 0
 
     @cached_property
-    def _store(self) -> Any:
+    def _store(self) -> torch.distributed.Store:
         """What all processes can write to and read from."""
-        return next(iter(torch.distributed.rendezvous("env://", timeout=patience())))[0]
+        store: torch.distributed.Store = next(iter(torch.distributed.rendezvous("env://", timeout=patience())))[0]
+        return store
 
     @cached_property
     def _round(self) -> dict[str, str]:
@@ -153,7 +153,7 @@ class TorchrunExecutor(InProcessExecutor):
         except torch.distributed.DistError as error:
             raise GroupLost(LOST) from error
 
-    def train(self, job: Callable[[str], Any], meanwhile: Callable[[], Any] = lambda: None) -> Any:
+    def train(self, job: Callable[[str], Result], meanwhile: Callable[[], object] = lambda: None) -> Result:
         """Run ``job`` in all processes, as one group; each returns what its own job returned.
 
         Raises:
