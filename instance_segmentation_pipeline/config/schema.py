@@ -323,6 +323,7 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     if raw.get("maxEpochSize") is not None and raw.get("steps_per_epoch") is not None:
         raise ConfigError("steps_per_epoch is another name of maxEpochSize: give one of the two.")
     _check_shapes(checked)
+    _check_chains(checked)
     return checked
 
 
