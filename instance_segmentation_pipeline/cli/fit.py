@@ -1,6 +1,7 @@
 """``musket fit``: train the experiments of a project. ``python -m musket_core.fit`` is the same program."""
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -46,8 +47,14 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         experiments = chosen(options, lambda one: options.only_report or options.force_recalc or not one.isCompleted())
     except UserError as error:
         return _say(f"musket fit: {error}", 2)
-    if not leads():
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
+    with contextlib.ExitStack() as stack:
+        if not leads():  # the first process speaks for all
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+        return _train(experiments, options, slots)
+
+
+def _train(experiments: Sequence[Any], options: argparse.Namespace, slots: list[list[str]]) -> int:
+    """Train experiments, then run their tasks; return the status."""
     if not experiments and not getattr(options, "passed_over", None):
         print("musket fit: nothing to train, all experiments are finished: --name trains one anew.")  # noqa: T201
         return 0

@@ -25,7 +25,7 @@ def terminal() -> Terminal:
 class Display:
     """Shows what jobs that run side by side have to show: lines, and on a terminal a moving bar for each.
 
-    The process that starts the jobs owns it; ``process_pool.side_by_side`` carries the words.
+    The process that starts the jobs owns it; ``process_pool.ProcessPool`` carries the words.
 
     Args:
         once: Of lines that several jobs say alike, show one.

@@ -1,6 +1,7 @@
 """One net over machines: two agents of torchrun on this one, each with a process of its own."""
 
 import contextlib
+import sys
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.slow
 TORCHRUN = PROGRAM.with_name("torchrun")
 TROUBLE = """
 import os
+import sys
 import signal
 from musket_core import datasets
 from shapes import Shapes
@@ -111,3 +113,18 @@ def test_torchrun_decides_how_many(add_experiment):
     cfg.gpus = 4
     with pytest.raises(ConfigError, match="torchrun started 2 processes, which train one net together"):
         ExperimentTrainer(cfg).join(TorchrunExecutor(JobEnvironment(0, 0, 1, 2)))
+
+
+def test_a_process_that_follows_is_silent_and_keeps_its_output(monkeypatch, add_experiment, project, capsys):
+    path = add_experiment()
+    (path.parent / "summary.yaml").write_text("completed: true\nfolds: [0]\n")
+    before = sys.stdout
+    for rank, said in (("0", "nothing to train"), ("1", "")):
+        numbers = {"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}
+        for name, value in {"TORCHELASTIC_RUN_ID": "x", **numbers}.items():
+            monkeypatch.setenv(name, value)
+        assert fit.main(["--project", str(project)]) == 0
+        assert sys.stdout is before
+        out = capsys.readouterr().out
+        assert said in out
+        assert bool(said) == bool(out)
