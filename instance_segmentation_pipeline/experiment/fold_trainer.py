@@ -1,15 +1,31 @@
 """``FoldTrainer``: the stages of one fold, trained one after the other, in this process or as a job of any other."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from musket_core.generic_config import ExecutionConfig
-
+from ..data.cross_validation import DetectionFolds
 from ..launch.deadline import Deadline
 from ..launch.executors import Executor
+from ..launch.job_environment import leads
 from ..launch.scheduler import Job, RemoteCall
+from ..training.train_detector import train_detector
+from ..visualization.plots import draw_learning_curves
 from .remote_fold import train_fold
 from .run_arguments import FoldRequest
+from .stage_work import StageWork
 from .trainable import Trainable
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """What came of a fold.
+
+    Attributes:
+        request: What was asked of it.
+        stopped: Whether time ended it before its last epoch.
+    """
+
+    request: FoldRequest
+    stopped: bool
 
 
 class FoldTrainer:
@@ -23,7 +39,7 @@ class FoldTrainer:
         self.config = config
 
     def job(self, request: FoldRequest) -> Job:
-        """Return the job that trains a fold; its result is whether time ended it before its last epoch."""
+        """Return the job that trains a fold; its result is a ``FoldOutcome``."""
         files = self.config.files
         return Job(
             f"{files.label}fold {request.fold}",
@@ -31,26 +47,44 @@ class FoldTrainer:
             RemoteCall(train_fold, files.config, (request,)),
         )
 
-    def train(self, request: FoldRequest, executor: Executor, stop: Deadline) -> bool:
-        """Train the stages of one fold; return whether time ended it before its last epoch.
+    def train(self, request: FoldRequest, executor: Executor, stop: Deadline) -> FoldOutcome:
+        """Train the stages of one fold.
 
         Args:
-            request: The fold.
+            request: The fold, and from which stage on.
             executor: What has the devices of its net.
             stop: When the run ends.
         """
-        config, lease = self.config, self.config.run.lease
-        try:
-            self._lend([] if config.run.joined is not None else executor.devices)
-            config.canceled_by_timer, config.deadline = False, stop
-            prepared, folds = config.createNet(), config.kfold()
-            for number, stage in enumerate(config.stages):
-                if number >= request.first_stage:
-                    place = ExecutionConfig(request.fold, number, request.subsample, str(config.files.root))
-                    stage.execute(folds, prepared, place)
-        finally:
-            self._lend(lease)
-        return bool(config.canceled_by_timer)
+        folds = self.config.kfold()
+        stopped = any(self.train_stage(number, request, folds, executor, stop) for number in self._stages(request))
+        return FoldOutcome(request, stopped)
 
-    def _lend(self, devices: Sequence[str]) -> None:
-        self.config.run = self.config.run.on(devices)
+    def check(self, request: FoldRequest) -> None:
+        """See to it that what is trained of a fold can be gone on with; nothing is written or printed.
+
+        Raises:
+            WeightsError: A stage was trained with other settings or for other classes, or cannot be read.
+        """
+        folds = self.config.kfold()
+        for number in self._stages(request):
+            StageWork(self.config, folds, request, number).check()
+
+    def train_stage(
+        self, number: int, request: FoldRequest, folds: DetectionFolds, executor: Executor, stop: Deadline
+    ) -> bool:
+        """Train one stage of a fold, if it is not finished; return whether time ended it before its last epoch."""
+        work = StageWork(self.config, folds, request, number)
+        resumed = work.resumption() if self.config.run.resume else None
+        if resumed is not None and resumed.finished:
+            return False
+        if executor.agree(stop):
+            return True
+        job = work.job(resumed, stop)
+        stop.begin()
+        result = executor.train(lambda device: train_detector(job, device), stop)
+        if leads():
+            draw_learning_curves(work.files, job.label)
+        return bool(result.stopped)
+
+    def _stages(self, request: FoldRequest) -> range:
+        return range(request.first_stage, len(self.config.parts.settings.stages))

@@ -22,7 +22,6 @@ from ..data.training_members import Positives
 from ..errors import ConfigError
 from ..inference.predictor import KeptNet
 from ..inference.trained_folds import TrainedFolds
-from ..launch.deadline import Deadline
 from ..launch.executors import Executor
 from ..launch.torchrun import torchrun_executor
 from ..models.finished_config import FinishedConfig
@@ -67,7 +66,6 @@ class PipelineConfig(AnswerMethods):
     expires = RunAttribute("expires")
     _reporter = RunAttribute("reporter")
     within_lock = RunAttribute("within_lock")
-    deadline: Any = None
     _is_made = False
 
     def __init__(self, **properties: Any) -> None:
@@ -82,7 +80,6 @@ class PipelineConfig(AnswerMethods):
         self.dataset_clazz = DetectionFolds
         group = torchrun_executor()
         self.run = RunOptions(joined=group, gpus_per_net=1 if group is None else group.place.size)
-        self.deadline = Deadline()
         self._written = copy.deepcopy(self.properties())
         self._is_made = True
 

@@ -3,6 +3,7 @@
 import socket
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..launch.deadline import Deadline
 from ..launch.executors import Executor
@@ -10,10 +11,13 @@ from ..storage.metrics_csv import read_rows
 from .run_arguments import FoldRequest
 from .run_options import RunOptions
 
+if TYPE_CHECKING:
+    from .fold_trainer import FoldOutcome
+
 
 def train_fold(
     config: Path, executor: Executor, cache: "Path | None", stop: Deadline, request: FoldRequest
-) -> tuple[bool, str]:
+) -> "tuple[FoldOutcome, str]":
     """Train a fold of a project in this place, resuming what is there, on the split that the run has made.
 
     Args:
@@ -24,7 +28,7 @@ def train_fold(
         request: The fold, its first stage, and how many of its items.
 
     Returns:
-        Whether time ended it before its last epoch, and a sentence about it.
+        What came of it, and a sentence about it.
     """
     from musket_core import generic
 
@@ -38,6 +42,6 @@ def train_fold(
     stages = [cfg.files.stage(request.fold, stage) for stage in range(request.first_stage, len(cfg.stages))]
     before = sum(len(read_rows(stage.metrics)) for stage in stages)
     cfg.check()
-    stopped = FoldTrainer(cfg).train(request, executor, stop)
+    outcome = FoldTrainer(cfg).train(request, executor, stop)
     start = f", from epoch {before}" if before else ""
-    return stopped, f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{start}"
+    return outcome, f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{start}"

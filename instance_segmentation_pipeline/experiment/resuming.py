@@ -14,9 +14,10 @@ from ..storage.atomic import keep_beside, save_with
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import Row, as_written, read_rows, write_rows
 from ..storage.run_manifest import RunManifest, stage_of
+from .trainable import Trainable
 
 
-def make_whole(cfg: Any, fold: int) -> None:
+def make_whole(config: Trainable, fold: int) -> None:
     """See to it that every stage of a fold that was trained, or begun, has all that going on takes.
 
     The latest checkpoint holds what the CSV does; the best weights are made again where the latest epoch was the best.
@@ -25,16 +26,17 @@ def make_whole(cfg: Any, fold: int) -> None:
     Raises:
         WeightsError: A stage's checkpoints are there, and all of them are damaged or of other classes.
     """
-    for number in range(len(cfg.stages)):  # nothing is set aside for classes that would then be refused
-        last = last_checkpoint(cfg.files.stage(fold, number))
+    stages = config.parts.settings.stages
+    for number in range(len(stages)):  # nothing is set aside for classes that would then be refused
+        last = last_checkpoint(config.files.stage(fold, number))
         if last is not None:
-            check_classes(read_checkpoint(last), last, cfg.class_names())
-    for number, stage in enumerate(cfg.stages):
-        files = cfg.files.stage(fold, number)
-        missing = _missing(files, stage.epochs, cfg.primary())
+            check_classes(read_checkpoint(last), last, config.parts.classes.class_names())
+    for number, stage in enumerate(stages):
+        files = config.files.stage(fold, number)
+        missing = _missing(files, stage.epochs, config.primary())
         if missing:
-            owned = [name for name in RunManifest(cfg.files).owned() if stage_of(name) == (fold, number)]
-            kept = set_aside(cfg.files, owned)
+            owned = [name for name in RunManifest(config.files).owned() if stage_of(name) == (fold, number)]
+            kept = set_aside(config.files, owned)
             tqdm.write(f"  fold {fold} stage {number} is trained anew, {missing}; what is left of it is kept in {kept}")
 
 

@@ -1,7 +1,7 @@
 """``RunOptions``: what a run is asked for beside the YAML, such as devices, cluster and time."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from types import NoneType
@@ -90,10 +90,6 @@ class RunOptions:
         count = max(self.num_gpus, self.gpus_per_net)
         slots = leases(count, 1, count if self.num_workers == 1 else self.num_workers)
         return [device for slot in slots for device in slot]
-
-    def on(self, devices: Sequence[str]) -> "RunOptions":
-        """Return the same on devices that were given, in place of any of the machine's."""
-        return replace(self, lease=tuple(devices))
 
     def executor(self) -> Executor:
         """Return what runs jobs on these devices."""

@@ -8,8 +8,9 @@ from ..inference.trained_folds import weights_of
 from ..storage.archive import archive, belonging
 from ..storage.run_manifest import RunManifest, RunNames
 from ..text import printable
+from .fold_trainer import FoldTrainer
 from .resuming import make_whole
-from .run_arguments import TrainRequest
+from .run_arguments import FoldRequest, TrainRequest
 from .trainable import Trainable, TrainableExperiment
 
 
@@ -36,9 +37,9 @@ def make_room(experiment: TrainableExperiment, request: TrainRequest) -> None:
             manifest.check(names.all())
         if not resume and names.folds:
             _check_start(one, list(names.folds), request.first_stage)
+    if resume:
+        _go_on(each, request)
     for one, names in each:
-        for fold in names.folds if resume else ():
-            make_whole(one, fold)
         archived = None if resume else archive(one.files, folds, request.first_stage)
         if archived is not None:
             print(f"  the weights of an earlier run are kept in {printable(archived)}")  # noqa: T201
@@ -46,6 +47,20 @@ def make_room(experiment: TrainableExperiment, request: TrainRequest) -> None:
         RunManifest(one.files).claim(names.all())
     for one in (experiment, *experiment.members()):
         one.kfold()
+
+
+def _go_on(each: "Sequence[tuple[Trainable, RunNames]]", request: TrainRequest) -> None:
+    """See to it that what is trained can be gone on with: all is compared before anything is put aside.
+
+    Raises:
+        WeightsError: It was trained with other settings or for other classes, or cannot be read.
+    """
+    for one, names in each:
+        for fold in names.folds:
+            FoldTrainer(one).check(FoldRequest(fold, request.first_stage, request.subsample))
+    for one, names in each:
+        for fold in names.folds:
+            make_whole(one, fold)
 
 
 def fold_count(config: Trainable) -> int:
@@ -63,7 +78,7 @@ def check_folds(config: Trainable, wanted: "Sequence[int] | None") -> None:
 
 def _names_of_run(config: Trainable, folds: Sequence[int]) -> RunNames:
     native = Path(str(config.parts.model.prepared.config.filename or "")).name
-    return RunNames(list(folds), [stage.epochs for stage in config.stages], native)
+    return RunNames(list(folds), [stage.epochs for stage in config.parts.settings.stages], native)
 
 
 def _check_start(config: Trainable, folds: Sequence[int], first_stage: int) -> None:

@@ -1,12 +1,11 @@
 """``Trainable``: what training asks of a config, of an experiment's or of one of its seeds'."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..data.cross_validation import DetectionFolds
-from ..launch.deadline import Deadline
-from ..models.finished_config import FinishedConfig
+from ..metrics.metric_name import MetricName
 from ..storage.experiment_files import ExperimentFiles
 from .assembly import ExperimentParts
 from .run_options import RunOptions
@@ -16,9 +15,7 @@ class Trainable(Protocol):
     """A config whose folds can be trained."""
 
     run: RunOptions
-    stages: list[Any]
     canceled_by_timer: bool
-    deadline: Deadline
     seed: int
 
     @property
@@ -39,8 +36,18 @@ class Trainable(Protocol):
         """Return its folds, fixed on disk."""
         ...
 
-    def createNet(self) -> FinishedConfig:
-        """Return its prepared config."""
+    def primary(self) -> MetricName:
+        """Return the metric that chooses the best weights, with its direction."""
+        ...
+
+    def further_metrics(
+        self, source: Any, fold: int, stage: int
+    ) -> "Callable[[list[Any], list[Any]], dict[str, float]] | None":
+        """Return what computes the primary metric after each epoch, where it is not one of those of every epoch."""
+        ...
+
+    def announce_once(self, stage: int, decisions: Sequence[str]) -> None:
+        """Print what was decided for a stage, the first time it comes up."""
         ...
 
     def createSummary(self, foldsToExecute: Sequence[int], subsample: float) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class ExperimentTrainer:
         ]
         outcomes = self._scheduler(len(jobs)).run(jobs, experiment.run.deadline())
         raise_failures(outcomes)
-        experiment.canceled_by_timer = any(not outcome.began or outcome.result for outcome in outcomes)
+        experiment.canceled_by_timer = any(not outcome.began or outcome.result.stopped for outcome in outcomes)
 
     def _prepare(self, request: TrainRequest, stack: contextlib.ExitStack) -> None:
         """Take the lock, until the stack is closed; check everything, then put an earlier run aside."""

@@ -8,7 +8,7 @@ import yaml
 from musket_core import generic
 
 from instance_segmentation_pipeline.errors import ConfigError, UserError
-from instance_segmentation_pipeline.experiment import stage as stages
+from instance_segmentation_pipeline.experiment.stage_work import preprocessing_of
 
 pytestmark = pytest.mark.slow
 
@@ -222,5 +222,5 @@ def test_an_entry_of_datasets_is_told_by_the_file_that_has_it(experiment):
 
 def test_stages_know_the_chain(experiment):
     cfg = generic.parse(str(experiment("declarations:\n  block: [inverted]\npreprocessing: [block, {plus: 2}]\n")))
-    text = stages.DetectionStage({"epochs": 1}, cfg)._preprocessing()
+    text = preprocessing_of(cfg.preprocessing, cfg.declarations)
     assert text == "inverted, plus 2"

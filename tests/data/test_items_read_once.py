@@ -10,9 +10,10 @@ from musket_core.datasets import CompositeDataSet, SubDataSet
 
 from instance_segmentation_pipeline.data.item_cache import ItemCache, place_of
 from instance_segmentation_pipeline.data.item_reader import ItemReader
-from instance_segmentation_pipeline.experiment import stage as stage_module
 from instance_segmentation_pipeline.experiment import trainer
-from instance_segmentation_pipeline.experiment.run_arguments import TrainRequest
+from instance_segmentation_pipeline.experiment.fold_trainer import FoldOutcome
+from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest, TrainRequest
+from instance_segmentation_pipeline.experiment.stage_work import StageWork
 from instance_segmentation_pipeline.launch.scheduler import Outcome
 from tests.support.datasets import Items, square
 
@@ -97,11 +98,11 @@ def untrained(monkeypatch):
     """Let stages end where training would begin; return the items that each was to train on."""
     trained = []
 
-    def train(self, finished, kf, train, ec, *_):
-        trained.append((ec.fold, ec.stage, list(train.train)))
+    def scheduled(self, items):
+        trained.append((self.request.fold, self.number, list(items.train)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage_module.DetectionStage, "_job", train)
+    monkeypatch.setattr(StageWork, "_scheduled", scheduled)
     return trained
 
 
@@ -152,7 +153,7 @@ def test_labels_are_read_before_processes_part(add_experiment, dataset, monkeypa
     class Pool:
         def run(self, jobs, stop):
             seen.append(dict(dataset.reads))
-            return [Outcome(job.label, False) for job in jobs]
+            return [Outcome(job.label, FoldOutcome(FoldRequest(0), stopped=False)) for job in jobs]
 
     monkeypatch.setattr(trainer, "scheduler_for", lambda *_, **__: Pool())
     monkeypatch.setattr(trainer, "leases", lambda *_: [["cpu"], ["cpu"]])

@@ -1,0 +1,237 @@
+"""``StageWork``: one stage of one fold, from what is asked for to the job that trains it."""
+
+import contextlib
+import random
+from dataclasses import asdict, replace
+from functools import cached_property
+from typing import Any
+
+from musket_core.datasets import SubDataSet
+
+from ..config.step_chain import CACHES, described, steps_of
+from ..data.cross_validation import DetectionFolds
+from ..errors import TrainingError, WeightsError
+from ..launch.deadline import Deadline
+from ..launch.multi_bar import terminal
+from ..models.checkpoints import last_checkpoint, read_checkpoint
+from ..models.finished_config import FinishedConfig
+from ..models.trained_weights import check_classes
+from ..models.transfer import HeadPolicy
+from ..storage.digests import digest_of_file
+from ..storage.metrics_csv import read_rows
+from ..text import printable
+from ..training.detection_dataset import MusketDetectionDataset
+from ..training.job import TrainingJob
+from ..training.samplers import set_sampler
+from ..training.stage_settings import Resumption, Settings, resumption, settings_of
+from .model_plan import Start
+from .run_arguments import FoldRequest
+from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
+from .trainable import Trainable
+
+LARGEST_SEED = 2**32 - 2**16
+"""Each process of a group adds its number, and NumPy takes seeds below 2**32."""
+
+
+class StageWork:
+    """One stage of one fold.
+
+    Args:
+        config: The experiment's config, or that of one of its seeds.
+        folds: Its folds.
+        request: The fold, and the share of its training items.
+        number: Number of the stage.
+    """
+
+    def __init__(self, config: Trainable, folds: DetectionFolds, request: FoldRequest, number: int) -> None:
+        self.config, self.folds, self.request, self.number = config, folds, request, number
+        self.parts = config.parts
+        self.files = config.files.stage(request.fold, number)
+        self._stages = self.parts.settings.stages
+
+    def resumption(self) -> "Resumption | None":
+        """Return how what is trained of the stage is gone on with, ``None`` where it is to be trained anew.
+
+        Raises:
+            WeightsError: It was trained with other settings, or cannot be read.
+        """
+        stage, last = self._stages[self.number], last_checkpoint(self.files)
+        complete = self._is_complete()
+        if last is None and not complete:
+            return None
+        where = last or self.files.best_weights  # the last is needed for going on alone
+        meta, resumed = self._compared(where)
+        if complete and (last is None or meta.get("epoch", 0) >= stage.epochs):
+            resumed = replace(resumed, finished=True, note="" if resumed.longer else resumed.note)
+        if resumed.note:
+            print(printable(f"  {self._label}: {resumed.note}"))  # noqa: T201
+        return resumed
+
+    def check(self) -> None:
+        """See to it that what is trained of the stage can be gone on with; nothing is written or printed.
+
+        Raises:
+            WeightsError: It was trained with other settings or for other classes, or cannot be read.
+        """
+        last = last_checkpoint(self.files)
+        with contextlib.suppress(TrainingError):  # a damaged CSV is made again, or the stage is trained anew
+            if last is not None or self._is_complete():
+                self._compared(last or self.files.best_weights)
+
+    def job(self, resumed: "Resumption | None", stop: Deadline) -> TrainingJob:
+        """Return the job that trains the stage.
+
+        Args:
+            resumed: How it is gone on with, ``None`` where it is trained anew.
+            stop: Asked after each epoch.
+
+        Raises:
+            DatasetError: It, or one of the stages behind it, has no item to train on.
+            WeightsError: The stage before it is not trained.
+        """
+        parts, items = self.parts, self._items()
+        config = self._scheduled(items)
+        start, policy = self._start()
+        return TrainingJob(
+            config=config.config,
+            train_dataset=self._dataset(items, config, training=True),
+            val_dataset=self._dataset(items, config, training=False),
+            files=self.files,
+            label=self._label,
+            primary_metric=self.config.primary(),
+            with_masks=config.needs_masks,
+            threshold=parts.settings.inference.threshold,
+            seed=self._seed,
+            start=start,
+            policy=policy,
+            resume=resumed is not None,
+            longer=resumed is not None and resumed.longer,
+            settings=self.settings,
+            expired=stop,
+            terminal=terminal(),
+            further=self.config.further_metrics(
+                SubDataSet(self.folds.validated, items.validation), self.request.fold, self.number
+            ),
+        )
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What decides how the stage learns, this and those before it."""
+        parts, stage, primary = self.parts, self._stages[self.number], self.config.primary()
+        start, policy = parts.model.start
+        weights = weights_mark(self.folds, self._train)
+        return settings_of(
+            parts.model.prepared,
+            stage.epochs,
+            stage.lr,
+            parts.run.gpus_per_net,
+            weightsPath=None if start is None else f"a file of SHA-256 {digest_of_file(start)[:12]}",
+            resetHeads=policy.reset,
+            random_state=self._seed,
+            primary_metric=f"{primary} ({primary.mode})",
+            **asdict(parts.settings.augmentation),
+            preprocessing=preprocessing_of(parts.settings.data.preprocessing, parts.settings.data.declarations),
+            stages={
+                str(number): {"epochs": one.epochs, "lr": one.lr, **self._item_request(number).settings()}
+                for number, one in enumerate(self._stages[: self.number])
+            },
+            **self._item_request(self.number).settings(),
+            **parts.training.settings_of(parts.folds.of(parts.datasets.main()), self.request.fold),
+            **({} if weights is None else {"sample_weight": weights}),
+            **{"training items": len(self._train)},
+        )
+
+    @property
+    def _label(self) -> str:
+        return f"{self.config.files.label}fold {self.request.fold} stage {self.number}"
+
+    @property
+    def _seed(self) -> int:
+        seeds = self.parts.settings.seeds
+        return int((seeds.random_state + seeds.seed) % LARGEST_SEED)
+
+    @cached_property
+    def _train(self) -> list[int]:
+        train = [int(index) for index in self.folds.indexes(self.request.fold, True)]
+        if self.request.subsample < 1:
+            count = max(1, round(len(train) * self.request.subsample))
+            train = random.Random(self.parts.settings.seeds.random_state).sample(train, count)
+        return train
+
+    def _is_complete(self) -> bool:
+        """Say whether there are best weights, and all epochs in the CSV."""
+        epochs = self._stages[self.number].epochs
+        return self.files.best_weights.exists() and len(read_rows(self.files.metrics)) >= epochs
+
+    def _compared(self, where: Any) -> tuple[dict[str, Any], Resumption]:
+        """Return a checkpoint's ``meta``, and how the stage is gone on with from there."""
+        checkpoint = read_checkpoint(where)
+        check_classes(checkpoint, where, self.parts.classes.class_names())
+        meta = checkpoint.get("meta", {})
+        return meta, resumption(meta, self.settings, where, self.number == len(self._stages) - 1)
+
+    def _item_request(self, number: int) -> ItemRequest:
+        """Return what is asked for of the items of a stage."""
+        stage, parts = self._stages[number], self.parts
+        return ItemRequest(
+            stage.negatives,
+            stage.validation_negatives,
+            parts.settings.items.max_epoch_size or parts.settings.items.steps_per_epoch,
+            parts.model.prepared.config.train_dataloader.batch_size * parts.run.gpus_per_net,
+            self._seed,
+        )
+
+    def _items(self) -> StageItems:
+        """Return the items of the stage; those behind it must have some too, or none is trained."""
+        parts, datasets = self.parts, self.parts.datasets
+        later = [
+            stage_items(
+                self._item_request(number),
+                parts.model.prepared,
+                self.folds,
+                self.request.fold,
+                self._train,
+                datasets.labels,
+                datasets.positives,
+            )
+            for number in range(self.number, len(self._stages))
+        ]
+        return later[0]
+
+    def _scheduled(self, items: StageItems) -> FinishedConfig:
+        finished = self.parts.model.scheduled(self._stages[self.number], items.per_epoch())
+        set_sampler(finished.config, items.epoch, (self.request.fold, self.number))
+        self.config.announce_once(self.number, [*finished.decisions, *items.notes])
+        return finished
+
+    def _dataset(self, items: StageItems, config: FinishedConfig, *, training: bool) -> MusketDetectionDataset:
+        parts = self.parts
+        return MusketDetectionDataset(
+            self.folds.ds if training else self.folds.validated,
+            items.train if training else items.validation,
+            parts.classes.reader(config.needs_masks),
+            config.train_pipeline if training else config.val_pipeline,
+            parts.classes.class_names(),
+            training=training,
+            augmenters=parts.augmentation.both(),
+            epoch_items=items.epoch if training else None,
+        )
+
+    def _start(self) -> Start:
+        """Return the checkpoint that the stage starts from, and how its heads are taken."""
+        if self.number == 0:
+            return self.parts.model.start
+        previous = self.config.files.stage(self.request.fold, self.number - 1).best_weights
+        if not previous.exists():
+            raise WeightsError(
+                f"fold {self.request.fold} stage {self.number} starts from the weights of stage {self.number - 1}, but "
+                f"{previous} does not exist: train that stage first."
+            )
+        return previous, HeadPolicy()
+
+
+def preprocessing_of(chain: Any, declarations: dict[str, Any]) -> "str | None":
+    """Return what ``preprocessing`` does to items, ``None`` for nothing; caches do nothing."""
+    if chain is None:
+        return None
+    return described([step for step in steps_of(chain, declarations, "preprocessing") if step.name not in CACHES])
