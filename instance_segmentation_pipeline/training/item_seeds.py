@@ -44,6 +44,24 @@ class SeededSampler:
             yield seeded
 
 
+def seed_workers(loader: Any) -> None:
+    """Let a loader that trains hand seeds to its workers.
+
+    Without workers the process that trains draws for itself.
+    """
+    if loader.num_workers and loader.batch_sampler is not None:
+        loader.batch_sampler.sampler = SeededSampler(loader.batch_sampler.sampler)
+
+
+def draw_apart(loader: Any) -> None:
+    """Let a loader draw the number that it starts new workers with from elsewhere than the process that trains does.
+
+    torch draws it when workers start, which persistent ones do once in a run, and anew in a resumed one.
+    """
+    if loader.num_workers and loader.generator is None:
+        loader.generator = torch.Generator().manual_seed(0)
+
+
 def seed_worker(position: int) -> None:
     """In a data worker, seed all generators for the item at a position that brings a seed."""
     seed = getattr(position, "seed", None)

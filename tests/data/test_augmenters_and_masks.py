@@ -58,6 +58,8 @@ SAMPLES = {
     "Sometimes": {"p": 0.5, "then_list": [TURN], "else_list": ["Flipud"]},
     "TranslateX": {"percent": [-0.3, 0.3]},
     "TranslateY": {"px": [-20, 20]},
+    "WithBrightnessChannels": {"children": [{"Add": [10, 40]}]},
+    "WithHueAndSaturation": [{"Add": [10, 40]}],
     "WithChannels": {"channels": [0, 2], "children": {"Add": 10}},
     "WithColorspace": {"to_colorspace": "HSV", "children": [TURN]},
     "WithPolarWarping": {"children": [{"CropAndPad": {"percent": [-0.1, 0.1]}}]},
@@ -218,3 +220,51 @@ def test_the_seed_decides_everything(name):
         (one, objects), (other, others) = first(image, instances, seed), again(image, instances, seed)
         assert one.shape == other.shape and (one == other).all()
         np.testing.assert_array_equal(objects.bboxes, others.bboxes)
+
+
+PARTS = [
+    {"Fliplr": 0.5},
+    {"Rot90": {"k": [0, 1, 2, 3], "keep_size": False}},
+    {"Crop": {"px": [0, 9]}},
+    {"Pad": {"px": [0, 9], "keep_size": False}},
+    {"Affine": {"rotate": [-20, 20], "scale": [0.8, 1.2]}},
+    {"ElasticTransformation": {"alpha": [0, 20], "sigma": 4}},
+    {"PerspectiveTransform": {"scale": [0.01, 0.08]}},
+    {"Resize": {"size": {"height": 150, "width": 130}}},
+    {"Add": [-30, 30]},
+    "CLAHE",
+    {"AveragePooling": {"kernel_size": 2, "keep_size": False}},
+]
+
+
+def nested(random, depth=0):
+    """Return a random augmenter, maybe one with others inside."""
+    kind = int(random.integers(0, 10)) if depth < 2 else 9
+    if kind > 4:
+        return PARTS[int(random.integers(len(PARTS)))]
+    inside = [nested(random, depth + 1) for _ in range(int(random.integers(1, 4)))]
+    return [
+        {"Sequential": {"children": inside, "random_order": True}},
+        {"OneOf": inside},
+        {"Sometimes": {"p": 0.6, "then_list": inside, "else_list": inside[:1]}},
+        {"SomeOf": {"n": [0, len(inside)], "children": inside, "random_order": True}},
+        {"KeepSizeByResize": inside},
+    ][kind]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", range(60))
+def test_masks_follow_any_nesting(number):
+    random = np.random.default_rng(number)
+    augmentation = Augmentation(made([nested(random) for _ in range(int(random.integers(1, 4)))]))
+    image, masks, instances = scene(number)
+    found, after = augmentation(image, instances, number)
+    wanted, warped = dense(augmentation, image, masks, number)
+    assert found.shape == wanted.shape
+    assert (found == wanted).all()
+    if not augmentation.moves:
+        return
+    got = after.masks.to_dense() != 0
+    for index, label in enumerate(after.labels):
+        union = (got[index] | warped[label]).sum()
+        assert union < 150 or (got[index] & warped[label]).sum() / union > 0.95, (label, union)

@@ -35,6 +35,25 @@ class Breaks(iaa.Augmenter):
 class Abstract(iaa.Augmenter):
     pass
 
+class ImagesOnly(iaa.Augmenter):
+    def _augment_images(self, images, random_state, parents, hooks):
+        return [image[:, ::-1] for image in images]
+    def get_parameters(self):
+        return []
+
+class Puzzle(iaa.Jigsaw):
+    pass
+
+class Floats(Stamp):
+    def _augment_batch_(self, batch, random_state, parents, hooks):
+        batch.images = [image / 255 for image in batch.images]
+        return batch
+
+class Smaller(Stamp):
+    def _augment_batch_(self, batch, random_state, parents, hooks):
+        batch.images = [image[1:] for image in batch.images]
+        return batch
+
 class NoAugmenter:
     pass
 
@@ -77,6 +96,19 @@ BAD = [
     ("augmentation: {NoAugmenter: 1}", "augmentation.NoAugmenter is no augmenter of imgaug, and no class"),
     ("augmentation: {function: 1}", "augmentation.function is no augmenter of imgaug, and no class"),
     ("augmentation: {Abstract: null}", "augmentation.Abstract"),
+    (
+        "augmentation: {ImagesOnly: null}",
+        "augmentation.ImagesOnly does not say what becomes of masks: set changes_geometry = False in the class ImagesOnly",
+    ),
+    ("augmentation: {Puzzle: null}", "augmentation.Puzzle is refused: it extends Jigsaw, which imgaug moves pixels"),
+    (
+        "augmentation: {Floats: null}",
+        "augmentation.Floats does not work: the image became one of float64, expected uint8",
+    ),
+    (
+        "augmentation: {Smaller: null}",
+        "augmentation.Smaller does not work: colours were to change alone, but the shape (64, 96, 3) became (63, 96, 3)",
+    ),
     ("augmentation: {Breaks: null}", "augmentation.Breaks does not work (RuntimeError: out of stamps)"),
     (
         "augmentation: {Augmenter: null}",

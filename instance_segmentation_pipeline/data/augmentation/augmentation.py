@@ -1,24 +1,22 @@
 """What a dataset calls for each item: ``Augmentation`` in training, ``ColourTransforms`` everywhere."""
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from imgaug import augmenters as iaa
-from imgaug import parameters as iap
 from imgaug.augmentables.batches import UnnormalizedBatch
 from imgaug.augmentables.kps import KeypointsOnImage
-from imgaug.random import RNG
 
 from ...detection.arrays import FloatArray, UInt8Array
 from ...detection.instances import Instances
 from ...errors import DatasetError, UserError, one_line
-from .arguments import LARGEST_SIDE
 from .backgrounds import BackgroundReplacer
 from .catalogue import all_of, changes_geometry
+from .checked_image import checked
 from .followed import MaskFollower
+from .seeding import Seeding, quiet
 
 SMALLEST_SHARE = 0.2
 """Share of an object that must still be inside the image for it to be trained on."""
@@ -35,7 +33,7 @@ class Augmentation:
         self.sequence = iaa.Sequential(augmenters)
         self.moves = changes_geometry(self.sequence)
         self.replaces = any(isinstance(one, BackgroundReplacer) for one in all_of(self.sequence))
-        self._seeding = _Seeding(self.sequence)
+        self._seeding = Seeding(self.sequence)
 
     def __call__(
         self, image: UInt8Array, instances: Instances, seed: int, item_id: Any = None
@@ -58,11 +56,10 @@ class Augmentation:
         """
         self._seeding.seed(seed)
         try:
-            if not self.moves and not self.replaces:
-                return self.sequence.augment_image(image), instances
-            if instances.masks is None:
-                return self._with_boxes(image, instances, item_id)
-            return self._with_masks(image, instances, item_id)
+            with quiet():
+                if not self.moves and not self.replaces:
+                    return checked(self.sequence.augment_image(image), image.shape), instances
+                return (self._with_boxes if instances.masks is None else self._with_masks)(image, instances)
         except UserError as error:
             raise DatasetError(f"item {item_id!r}: {error}") from None
         except Exception as error:
@@ -71,7 +68,7 @@ class Augmentation:
                 f"({one_line(error)[:300]}): correct it, or leave that item out."
             ) from error
 
-    def _with_masks(self, image: UInt8Array, instances: Instances, item_id: Any) -> tuple[UInt8Array, Instances]:
+    def _with_masks(self, image: UInt8Array, instances: Instances) -> tuple[UInt8Array, Instances]:
         follower = MaskFollower(instances.masks)  # type: ignore[arg-type]
         points = follower.probes(instances.height, instances.width)
         made = self._augmented(image, points, follower)
@@ -85,13 +82,13 @@ class Augmentation:
         kept = masks.take(keep)
         return made, Instances(height, width, instances.labels[keep], kept.tight_boxes(), kept)
 
-    def _with_boxes(self, image: UInt8Array, instances: Instances, item_id: Any) -> tuple[UInt8Array, Instances]:
+    def _with_boxes(self, image: UInt8Array, instances: Instances) -> tuple[UInt8Array, Instances]:
         if self.replaces:
             raise DatasetError("BackgroundReplacer needs masks, but there are boxes alone: remove it.")
         corners = instances.bboxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 2)
         points = KeypointsOnImage.from_xy_array(corners, shape=image.shape)
         batch = self.sequence.augment_batch_(UnnormalizedBatch(images=[np.copy(image)], keypoints=[points]))
-        made = _checked(batch.images_aug[0])
+        made = checked(batch.images_aug[0])
         height, width = made.shape[:2]
         moved = batch.keypoints_aug[0].to_xy_array().reshape(-1, 4, 2)
         if len(moved) != len(instances):  # what blanks an image takes its key points away
@@ -104,7 +101,7 @@ class Augmentation:
 
     def _augmented(self, image: UInt8Array, points: KeypointsOnImage, hooks: MaskFollower) -> UInt8Array:
         batch = UnnormalizedBatch(images=[np.copy(image)], keypoints=[points])
-        return _checked(self.sequence.augment_batch_(batch, hooks=hooks).images_aug[0])
+        return checked(self.sequence.augment_batch_(batch, hooks=hooks).images_aug[0])
 
 
 class ColourTransforms:
@@ -116,52 +113,22 @@ class ColourTransforms:
 
     def __init__(self, augmenters: list[Any]) -> None:
         self.sequence = iaa.Sequential(augmenters)
-        self._seeding = _Seeding(self.sequence)
+        self._seeding = Seeding(self.sequence)
 
     def __call__(self, image: UInt8Array) -> UInt8Array:
-        """Return an image ``(height, width, 3)`` uint8 RGB transformed; what is random is decided by its pixels."""
+        """Return an image ``(height, width, 3)`` uint8 RGB transformed; what is random is decided by its pixels.
+
+        Raises:
+            DatasetError: An augmenter fails at it.
+        """
         self._seeding.seed(zlib.crc32(np.ascontiguousarray(image).data) & 0x7FFFFFFF)
-        return _checked(self.sequence.augment_image(image))
-
-
-class _Seeding:
-    """Seeds augmenters; imgaug's ``seed_`` passes over a ``Sequential`` that another augmenter keeps as its list."""
-
-    def __init__(self, sequence: iaa.Augmenter) -> None:
-        self.sequence = sequence
-        lists = (children for one in all_of(sequence) for children in one.get_children_lists())
-        self.kept = [children for children in lists if isinstance(children, iaa.Augmenter)]
-        self.noises = [part for part in _parts(sequence, set()) if isinstance(part, iap.FrequencyNoise)]
-
-    def seed(self, number: int) -> None:
-        """Seed all; ``number`` is 0..2**31 - 1."""
-        self.sequence.seed_(number)
-        for position, children in enumerate(self.kept, 1):
-            children.random_state = RNG(number + position)
-        for noise in self.noises:  # imgaug overwrites the corners of what it keeps there
-            noise._distance_matrix_cache = np.zeros((0, 0), np.float32)  # noqa: SLF001
-
-
-def _parts(thing: Any, seen: set[int]) -> Iterator[Any]:
-    """Give an augmenter and all that it holds: augmenters, parameters, generators of masks."""
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    yield thing
-    held = thing if isinstance(thing, (list, tuple)) else ()
-    held = [*held, *getattr(thing, "__dict__", {}).values()]
-    for part in held:
-        if isinstance(part, (list, tuple)) or type(part).__module__.startswith("imgaug."):
-            yield from _parts(part, seen)
-
-
-def _checked(image: Any) -> UInt8Array:
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or max(image.shape) > LARGEST_SIDE:
-        raise DatasetError(f"the image became one of shape {image.shape}, expected (height, width, 3).")
-    if image.dtype != np.uint8:
-        raise DatasetError(f"the image became one of {image.dtype}, expected uint8.")
-    return np.ascontiguousarray(image)
+        try:
+            with quiet():
+                return checked(self.sequence.augment_image(image), image.shape)
+        except Exception as error:
+            said = str(error) if isinstance(error, UserError) else f"{one_line(error)[:300]}."
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            raise DatasetError(f"transforms fail at an image of {size} pixels: {said}") from error
 
 
 def _areas(boxes: FloatArray) -> FloatArray:

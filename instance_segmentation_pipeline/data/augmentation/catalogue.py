@@ -63,6 +63,9 @@ REFUSED = {
     "pillike.Affine": f"{_IMAGES_ONLY}: use Affine",
 }
 
+BASES = ("Augmenter", "AssertLambda", "Lambda")
+"""Those of them that classes of a project may extend."""
+
 FORMER = {
     "Alpha": ("BlendAlpha", {"first": "foreground", "second": "background"}),
     "AlphaElementwise": ("BlendAlphaElementwise", {"first": "foreground", "second": "background"}),
@@ -143,7 +146,7 @@ def kind_of(augmenter: Any) -> Kind:
     if isinstance(augmenter, pooling._AbstractPoolingBase):  # noqa: SLF001 - the only name that all four share
         return Kind.COLOUR if augmenter.keep_size else Kind.HOMOGRAPHY
     known = next(cls for cls in type(augmenter).__mro__ if cls.__module__.startswith("imgaug."))
-    return Kind.BENDING if known is iaa.Augmenter or says else Kind.COLOUR
+    return Kind.BENDING if known in (iaa.Augmenter, iaa.Lambda) or says else Kind.COLOUR
 
 
 def changes_geometry(augmenter: Any) -> bool:

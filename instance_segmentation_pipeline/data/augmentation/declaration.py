@@ -17,6 +17,7 @@ from ...errors import ConfigError, UserError, one_line, shortened
 from .arguments import CHILDREN, Form, check_names, converted, form_of, parameters_of
 from .backgrounds import BackgroundReplacer
 from .catalogue import (
+    BASES,
     CLASSES,
     FORMER,
     GEOMETRY,
@@ -28,6 +29,8 @@ from .catalogue import (
     kind_of,
     known_name,
 )
+from .checked_image import checked
+from .seeding import quiet
 
 DEEPEST = 20
 """Levels of augmenters within augmenters."""
@@ -58,7 +61,7 @@ def built(declared: Any, key: str, around: Surroundings, colours_only: bool = Fa
     Raises:
         ConfigError: A name, an argument or a value is none that there is, or that masks cannot follow.
     """
-    with iap.no_prefetching():  # numbers drawn in advance would outlive the seed of their item
+    with iap.no_prefetching(), quiet():  # numbers drawn in advance would outlive the seed of their item
         return _Builder(around, colours_only).augmenters(declared, key, 0)
 
 
@@ -117,6 +120,7 @@ class _Builder:
             raise ConfigError(f"{where} is no augmenter's name, expected one such as Fliplr.")
         own = self._own_classes() if known_name(written) is None else {}
         if written in own:
+            _check_own(own[written], where)
             return written, own[written]
         name = known_name(written)
         if name is None:
@@ -228,6 +232,25 @@ def _replaces(augmenter: Any) -> bool:
     return isinstance(augmenter, BackgroundReplacer)
 
 
+def _check_own(cls: type, where: str) -> None:
+    """Raise a ``ConfigError`` for a class of the project's that masks could not follow."""
+    refused = next((name for name in REFUSED if name not in BASES and issubclass(cls, CLASSES[name])), None)
+    if refused is not None:
+        raise ConfigError(f"{where} is refused: it extends {refused}, which {REFUSED[refused]}.")
+    says = getattr(cls, "changes_geometry", None)
+    known = next(base for base in cls.__mro__ if base.__module__.startswith("imgaug."))
+    follows = any(
+        name in vars(base)
+        for base in cls.__mro__[: cls.__mro__.index(known)]
+        for name in ("_augment_batch_", "_augment_segmentation_maps")
+    )
+    if known is iaa.Augmenter and says is not False and not follows:
+        raise ConfigError(
+            f"{where} does not say what becomes of masks: set changes_geometry = False in the class {cls.__name__} if "
+            "it changes colours alone, or write its _augment_batch_ or _augment_segmentation_maps."
+        )
+
+
 def _check_corruptions(where: str) -> None:
     try:
         importlib.import_module("imagecorruptions")
@@ -239,6 +262,9 @@ def _try(augmenter: Any, where: str) -> None:
     """Raise a ``ConfigError`` where an augmenter fails at a small image: imgaug looks at some values only then."""
     augmenter.seed_(0)
     try:
-        augmenter.augment_image(np.full((64, 96, 3), 128, np.uint8))
+        image = np.full((64, 96, 3), 128, np.uint8)
+        checked(augmenter.augment_image(image), image.shape if kind_of(augmenter) is Kind.COLOUR else None)
+    except UserError as error:
+        raise ConfigError(f"{where} does not work: {error}") from None
     except Exception as error:
         raise ConfigError(f"{where} does not work ({one_line(error)[:300]}): correct its arguments.") from error

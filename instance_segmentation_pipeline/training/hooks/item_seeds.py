@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..item_seeds import SeededSampler
+from ..item_seeds import draw_apart, seed_workers
 
 
 class ItemSeeds(Hook):
@@ -11,6 +11,7 @@ class ItemSeeds(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Put the seeds into the sampler, once it is there."""
-        loader = runner.train_dataloader
-        if loader.num_workers and loader.batch_sampler is not None:
-            loader.batch_sampler.sampler = SeededSampler(loader.batch_sampler.sampler)
+        seed_workers(runner.train_dataloader)
+        draw_apart(runner.train_dataloader)
+        if runner.val_loop is not None:
+            draw_apart(runner.val_loop.dataloader)
