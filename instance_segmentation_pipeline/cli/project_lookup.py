@@ -20,7 +20,12 @@ def add_common(parser: argparse.ArgumentParser, wanted: str) -> None:
     add("--name", type=names, help=f"experiments, separated by commas; by default {wanted}")
     add("--num_gpus", type=positive, default=1, help="GPUs to use at all (default 1; without a GPU, the CPU works)")
     add("--gpus_per_net", type=positive, default=1, help="GPUs to use for one net at most (default 1)")
-    add("--num_workers", type=positive, default=1, help="nets to work with at the same time (default 1)")
+    add(
+        "--num_workers",
+        type=positive,
+        default=1,
+        help="nets that train, or experiments, at the same time (default 1)",
+    )
     add("--cache", type=path, help="folder for temporary data and downloaded weights")
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..launch.devices import leases
+from ..launch.devices import gpu_count, leases
 from ..launch.ray_cluster import RayCluster
 from ..launch.scheduler import InTurn, Scheduler, raise_failures, scheduler_for
 from ..launch.torchrun import TorchrunExecutor
@@ -146,4 +146,6 @@ class ExperimentTrainer:
         if len(slots) > 1 and jobs > 1 and parts.model.prepared.oversample_threshold is not None:
             whole = experiment.kfold().ds  # labels are read here, once, and not by each process
             parts.datasets.labels.of(whole, range(len(whole)))
-        return scheduler_for(slots, jobs, once=True)
+        # a process that has used CUDA could not fork those that predict on the other GPUs afterwards
+        apart = gpu_count() > 0 and len(run.answering_devices()) > 1
+        return scheduler_for(slots, jobs, apart=apart, once=True)

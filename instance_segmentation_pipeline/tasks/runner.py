@@ -155,7 +155,7 @@ def run_all(
 
     def job(experiment: Any) -> Job:
         def work(executor: Executor, _: Deadline) -> list[str]:
-            if len(slots) > 1:
+            if len(slots) > 1 and len(experiments) > 1:  # one alone has all devices
                 experiment.lease = executor.devices
             return _run_each(experiment, tasks, given)
 
