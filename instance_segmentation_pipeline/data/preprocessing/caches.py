@@ -10,7 +10,9 @@ import numpy as np
 from musket_core.datasets import CompositeDataSet, DataSet, SubDataSet
 
 from ...config.step_chain import Step
+from ...detection.arrays import AnyArray
 from ...errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
+from ..protocols import Dataset
 from ..training_members import train_item
 from .disk_store import DiskStore
 from .item_codec import packed, unpacked
@@ -23,7 +25,7 @@ MOST_MEGABYTES = 1 << 24
 class CachedItem(DerivedItem):
     """An item from a cache; the one that it was made of is read again when it is asked for."""
 
-    def __init__(self, name: Any, x: Any, y: Any, parent: Any, position: int) -> None:
+    def __init__(self, name: Any, x: Any, y: Any, parent: Dataset, position: int) -> None:
         super().__init__(name, x, y, None)
         self._parent, self._position = parent, position
 
@@ -49,12 +51,12 @@ class Cached(Preprocessed):
         setting: What the step is.
     """
 
-    def __init__(self, parent: Any, store: "SharedMemory | DiskStore", name: str, setting: str) -> None:
+    def __init__(self, parent: Dataset, store: "SharedMemory | DiskStore", name: str, setting: str) -> None:
         super().__init__(parent, setting)
         self.store, self.name_of_step = store, name
         self.trains_otherwise = trains_otherwise(parent)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Cached":
+    def __deepcopy__(self, memo: object) -> "Cached":
         return self
 
     def __getitem__(self, item: Any) -> Any:
@@ -113,7 +115,7 @@ def kinds_within(dataset: Any) -> list[type]:
 class AnyImages:
     """Reads images for a fingerprint as a provider gives them; steps may make uint8 of them later."""
 
-    def image(self, source: Any, index: int) -> "tuple[str, np.ndarray[Any, Any]]":
+    def image(self, source: Dataset, index: int) -> tuple[str, AnyArray]:
         """Return id and image of an item.
 
         Raises:

@@ -16,6 +16,7 @@ from ...errors import ConfigError, DatasetError, UserError, one_line
 from ...storage.digests import digest
 from ..dataset_length import length_of
 from ..fingerprint import dataset_mark
+from ..protocols import Dataset
 from .caches import AnyImages, Cached, kinds_within, most_bytes
 from .code_digest import code_digest
 from .disk_store import DiskStore
@@ -103,7 +104,7 @@ class Chain:
                 return step.name
         return None
 
-    def around(self, dataset: Any, *, caches: bool = True) -> Any:
+    def around(self, dataset: Dataset, *, caches: bool = True) -> Any:
         """Return a dataset whose items have gone through all steps.
 
         Args:

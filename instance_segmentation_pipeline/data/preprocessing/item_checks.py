@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import DatasetError
+from ..protocols import Item
 
 ADVICE = "take the whole item (input: PredictionItem), and change its image, bboxes and masks together"
 
 
-def check_item(item: Any, before: tuple[int, ...], where: str, takes_items: bool) -> None:
+def check_item(item: Item, before: tuple[int, ...], where: str, takes_items: bool) -> None:
     """See to it that a step gave an image whose masks and boxes are of its size.
 
     Args:

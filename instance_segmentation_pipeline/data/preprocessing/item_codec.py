@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ...detection.arrays import AnyArray
 from ...detection.mask_crops import MaskCrops
 from ...errors import DatasetError, shortened
+from ..protocols import Item
 
 FORMAT = 1
 KINDS = "biuf"
@@ -25,7 +27,7 @@ _LENGTH = struct.Struct("<I")
 _CHECK = struct.Struct("<I")
 
 
-def packed(item: Any, step: str) -> bytes:
+def packed(item: Item, step: str) -> bytes:
     """Return an item as bytes.
 
     Args:
@@ -49,7 +51,7 @@ def packed(item: Any, step: str) -> bytes:
     return data + _CHECK.pack(zlib.crc32(data))
 
 
-def unpacked(data: bytes) -> tuple[Any, np.ndarray[Any, Any], Any]:
+def unpacked(data: bytes) -> tuple[Any, AnyArray, Any]:
     """Return id, ``x`` and ``y`` of what ``packed`` wrote, as arrays of their own.
 
     Raises:
@@ -138,7 +140,7 @@ class _Blobs:
     def __init__(self, data: bytes, place: int) -> None:
         self._data, self._place = data, place
 
-    def array(self, head: dict[str, Any]) -> "np.ndarray[Any, Any]":
+    def array(self, head: dict[str, Any]) -> AnyArray:
         """Return the next array."""
         dtype, shape = np.dtype(str(head["dtype"])), [int(side) for side in head["shape"]]
         if dtype.kind not in KINDS or any(side < 0 for side in shape):

@@ -15,6 +15,7 @@ from ...detection.instances import check_image
 from ...errors import DatasetError, UserError, one_line
 from ..data_folder import FolderDataSet, inner_of
 from ..item_cache import place_of
+from ..protocols import Dataset, Item
 from ..training_members import train_item
 from .item_checks import check_item
 
@@ -35,7 +36,7 @@ class Preprocessed(DataSet):
 
     keeps_targets = True
 
-    def __init__(self, parent: Any, setting: str = "") -> None:
+    def __init__(self, parent: Dataset, setting: str = "") -> None:
         super().__init__()
         self.parent = parent
         self.setting = setting
@@ -68,9 +69,10 @@ class Preprocessed(DataSet):
         """Return the dataset at the root, which knows classes."""
         return self.parent.root() if hasattr(self.parent, "root") else self.parent
 
-    def encode(self, item: Any, encode_y: bool = False, treshold: float = 0.5) -> Any:
+    def encode(self, item: Item, encode_y: bool = False, treshold: float = 0.5) -> Any:
         """Return what the dataset before this one makes of an item for a table."""
-        return self.parent.encode(item, encode_y, treshold)
+        before: Any = self.parent
+        return before.encode(item, encode_y, treshold)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in OTHER_WAYS:
@@ -91,7 +93,7 @@ class Preprocessed(DataSet):
 
         return ask
 
-    def _changed(self, item: Any, position: int) -> Any:
+    def _changed(self, item: Item, position: int) -> Any:
         return item
 
 
@@ -100,7 +102,7 @@ def mark_preprocessed(dataset: Any) -> None:
     dataset._preprocessed = True  # noqa: SLF001 - musket_core's own name
 
 
-def is_preprocessed(dataset: Any) -> bool:
+def is_preprocessed(dataset: Dataset) -> bool:
     """Say whether a dataset, or the one that it is a part of, has gone through ``preprocessing``."""
     return bool(getattr(dataset, "_preprocessed", False))
 
@@ -117,7 +119,7 @@ class ItemFunction:
     def __init__(self, function: Callable[[Any], Any], takes_items: bool, name: str) -> None:
         self.function, self.takes_items, self.name = function, takes_items, name
 
-    def __call__(self, item: Any) -> Any:
+    def __call__(self, item: Item) -> Any:
         """Return an item changed.
 
         Raises:
@@ -163,12 +165,12 @@ class DerivedItem(PredictionItem):
 class ItemStep(Preprocessed):
     """Items that a function has changed."""
 
-    def __init__(self, parent: Any, function: ItemFunction, setting: str) -> None:
+    def __init__(self, parent: Dataset, function: ItemFunction, setting: str) -> None:
         super().__init__(parent, setting)
         self.function = function
         self.keeps_targets = not function.takes_items
 
-    def _changed(self, item: Any, position: int) -> Any:
+    def _changed(self, item: Item, position: int) -> Any:
         return self.function(item)
 
 
@@ -187,7 +189,12 @@ class Augmentation(Preprocessed):
     """
 
     def __init__(
-        self, parent: Any, groups: Sequence[Sequence[ItemFunction]], weights: Sequence[float], seed: int, setting: str
+        self,
+        parent: Dataset,
+        groups: Sequence[Sequence[ItemFunction]],
+        weights: Sequence[float],
+        seed: int,
+        setting: str,
     ) -> None:
         super().__init__(parent, setting)
         self.groups = [list(group) for group in groups]
@@ -240,11 +247,11 @@ class Finished(Preprocessed):
         setting: What tells the whole chain: its steps, arguments and code.
     """
 
-    def __init__(self, parent: Any, names: Sequence[str], setting: str) -> None:
+    def __init__(self, parent: Dataset, names: Sequence[str], setting: str) -> None:
         super().__init__(parent, setting)
         self.names = tuple(names)
 
-    def _changed(self, item: Any, position: int) -> Any:
+    def _changed(self, item: Item, position: int) -> Any:
         try:
             check_image(item.x, item.id)
         except DatasetError as error:
