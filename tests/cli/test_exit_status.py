@@ -39,7 +39,7 @@ LEAVING = {
 HEAD = "import sys\nfrom musket_core.datasets import DataSet, dataset_provider\n"
 
 
-@pytest.mark.parametrize(("place", "code"), itertools.product(LEAVING, ["0", "3", "'bye'"]))
+@pytest.mark.parametrize(("place", "code"), list(itertools.product(LEAVING, ["0", "3", "'bye'"])))
 def test_sys_exit_in_the_users_code(project, add_experiment, capsys, monkeypatch, place, code):
     module, dataset, lines = LEAVING[place]
     monkeypatch.delitem(sys.modules, "leaving", raising=False)
@@ -84,7 +84,7 @@ def test_sys_exit_in_a_task(add_experiment, project, capsys):
 
     add_experiment()
     experiments = list(project_at(project).experiments())
-    (failure,) = run_all(experiments, {"leave": lambda: sys.exit(0)}, {})
+    (failure,) = run_all(experiments, {"leave": lambda: sys.exit(0)}, {}, [["cpu"]])
     assert failure == "exp01: task leave failed: sys.exit(0) was called"
 
 

@@ -57,7 +57,7 @@ SWALLOWING = {
 }
 
 
-@pytest.mark.parametrize(("number", "how"), itertools.product(NUMBERS, SWALLOWING))
+@pytest.mark.parametrize(("number", "how"), list(itertools.product(NUMBERS, SWALLOWING)))
 def test_a_signal_always_ends_the_command(tmp_path, number, how):
     body = f"print('ready', flush=True)\n{textwrap.dedent(SWALLOWING[how])}"
     with started(*guarded(body), cwd=tmp_path) as process:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from instance_segmentation_pipeline.data.providers import declared_dataset, project_modules
-
-SHAPES = Path(__file__).parents[2] / "examples" / "shapes"
+from instance_segmentation_pipeline.data.providers import Declarations, declared_dataset, project_modules
+from tests.support.project import SHAPES
 
 
 def test_shapes_end():
-    dataset = declared_dataset({"get_shapes": {"count": 3, "size": 64}}, project_modules(SHAPES), Path("config.yaml"))
+    given = Declarations(project_modules(SHAPES), Path("config.yaml"))
+    dataset = declared_dataset({"get_shapes": {"count": 3, "size": 64}}, given)
     assert [item.id for item in itertools.islice(iter(dataset), 5)] == ["shape0", "shape1", "shape2"]
     with pytest.raises(IndexError):
         dataset[3]
