@@ -10,8 +10,6 @@ _TASKS = "mark a function of the project's modules @tasks.task, and run it by mu
 _HOOKS = "give hooks of MMEngine by configOptions: custom_hooks"
 _TUNING = "trials are not made here: write one experiment for each"
 
-_SOON = "remove it"
-
 ROOT = {
     "activation": "heads of detectors have their own last layer: set it by configOptions, as model.bbox_head.loss_cls",
     "add_to_train": "give extra_train_data",
@@ -51,7 +49,6 @@ ROOT = {
     "run_tasks": _TASKS,
     "saveLast": "the last weights of each stage are always kept, as weights/last-<fold>.<stage>.weights: remove it",
     "separatePredictions": _INTERNAL,
-    "showDataExamples": _SOON,
     "tasks": _TASKS,
     "unfreeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
     "validation_steps": "the whole validation part is measured after each epoch; validation_negatives makes it smaller",

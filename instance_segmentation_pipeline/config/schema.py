@@ -294,6 +294,7 @@ PROPERTIES = (
     _numeric("steps_per_epoch", ITERATIONS, None, "another name of maxEpochSize"),
     _numeric("lr", RATES, None, "learning rate of every stage"),
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
+    Property("showDataExamples", "true or false", _boolean, False, "a picture of what the net is shown is written"),
     _numeric("threshold", SHARES, 0.5, "lowest score that is drawn"),
     _numeric("storage_threshold", SHARES, 0.05, "lowest score that is predicted"),
     Property("primary_metric", "a metric's name", _text, None, "what the best weights are chosen by"),

@@ -118,6 +118,7 @@ class ItemSettings(Group):
     dataset_augmenter: "dict[str, Any] | None"
     max_epoch_size: "int | None"
     steps_per_epoch: "int | None"
+    show_data_examples: bool
 
 
 @dataclass(frozen=True)

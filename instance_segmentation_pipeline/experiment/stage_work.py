@@ -107,6 +107,7 @@ class StageWork:
             resume=resumed is not None,
             longer=resumed is not None and resumed.longer,
             settings=self.settings,
+            shows_data=parts.settings.items.show_data_examples,
             expired=stop,
             terminal=terminal(),
             further=self.config.further_metrics(

@@ -53,6 +53,10 @@ class StageFiles:
         """The sample picture of an epoch (counted from 0): ground truth beside prediction."""
         return self.root / "examples" / str(self.fold) / str(self.stage) / f"{epoch}.jpg"
 
+    def training_example(self, epoch: int) -> Path:
+        """The picture of what the net was shown in an epoch (counted from 0)."""
+        return self.root / "examples" / str(self.fold) / str(self.stage) / f"train_{epoch}.jpg"
+
 
 @dataclass(frozen=True)
 class ExperimentFiles:

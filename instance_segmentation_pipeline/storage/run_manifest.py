@@ -26,7 +26,7 @@ _OF_STAGE = (
     r"weights/last-(?P<fold>\d+)\.(?P<stage>\d+)\.previous",
     r"weights/config-(?P<fold>\d+)\.(?P<stage>\d+)\.py",
     r"metrics/metrics-(?P<fold>\d+)\.(?P<stage>\d+)\.(?:csv|png)",
-    r"examples/(?P<fold>\d+)/(?P<stage>\d+)/\d+\.jpg",
+    r"examples/(?P<fold>\d+)/(?P<stage>\d+)/(?:train_)?\d+\.jpg",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/[^/]+\.py",
     rf"logs/(?P<fold>\d+)\.(?P<stage>\d+)/{_STAMP}/{_STAMP}[^/]*\.(?:log|json|py)",
     rf"logs/(?P<fold>\d+)\.(?P<stage>\d+)/{_STAMP}/vis_data/(?:{_STAMP}\.json|scalars\.json|config\.py)",
@@ -62,6 +62,7 @@ class RunNames:
         yield from (f"weights/last-{number}.previous", f"weights/config-{number}.py")
         yield from (f"metrics/metrics-{number}.csv", f"metrics/metrics-{number}.png")
         yield from (f"examples/{fold}/{stage}/{epoch}.jpg" for epoch in range(self.epochs[stage]))
+        yield f"examples/{fold}/{stage}/train_0.jpg"
         if self.native:
             yield f"logs/{number}/{self.native}"
 

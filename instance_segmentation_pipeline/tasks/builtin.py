@@ -71,7 +71,8 @@ def _draw_augmented(cfg: Any, dataset: str, count: int, times: int) -> dict[str,
         item_id, image, truth = cfg.reader().read(source, number)
         pictures = [draw_instances(image, truth, names)]
         for seed in range(number * times, (number + 1) * times):
-            made, objects = augmenters.training_item(image, truth, item_id, seed)
+            _, read, there = cfg.reader().read(source, number, training=True)
+            made, objects = augmenters.training_item(read, there, item_id, seed)
             pictures.append(draw_instances(made, objects, names))
         write_jpeg(Path(f"{file_name_of(item_id)}.jpg"), grid(pictures, min(4, times + 1)))
     return {"dataset": dataset, "pictures": min(count, len(source)), "augmented": times}

@@ -37,6 +37,7 @@ class TrainingJob:
         settings: What decides how the stage learns (``stage_settings``), kept in its checkpoints.
         expired: Asked after each epoch; true ends the training there, to be resumed later.
         further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
+        shows_data: A picture of what the net is shown is written in the first epoch.
         terminal: Where the training shows how far it is.
     """
 
@@ -56,6 +57,7 @@ class TrainingJob:
     settings: dict[str, Any] = field(default_factory=dict)
     expired: "Callable[[], bool] | None" = None
     further: "Further | None" = None
+    shows_data: bool = False
     terminal: Terminal = field(default_factory=Terminal)
 
 

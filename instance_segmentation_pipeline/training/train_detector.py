@@ -33,6 +33,7 @@ from .hooks.progress import ProgressLine
 from .hooks.rng import RandomStates
 from .hooks.start_weights import StartWeights
 from .hooks.time_limit import StopAfter
+from .hooks.training_pictures import TrainingPictures
 from .job import TrainingJob, TrainingResult
 from .rng_state import States
 from .runner import StageRunner, experiment_name, forget_afterwards
@@ -67,6 +68,9 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     stop = StopAfter(job.expired or (lambda: False))
     progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
+    if job.shows_data:
+        names = job.train_dataset.metainfo["classes"]
+        hooks.append(TrainingPictures(job.files.training_example(0), names))
     with forget_afterwards(name), warnings.catch_warnings(), reading_for(job.config):
         for known in ("torch.meshgrid", "`broadcast_buffers` is deprecated", "Setting MKL_NUM_THREADS"):
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code

@@ -249,10 +249,12 @@ def test_the_files_of_the_reference_are_those_that_are_written():
         stage.model_config,
         stage.metrics,
         stage.example(7),
+        stage.training_example(7),
     ]
     for path in paths:
         name = path.relative_to("/e").as_posix()
         pattern = name.replace("0.1.", "<fold>.<stage>.").replace("0/1/7", "<fold>/<stage>/<epoch>")
+        pattern = pattern.replace("0/1/train_7", "<fold>/<stage>/train_<epoch>")
         assert f"`{pattern}`" in REFERENCE, pattern
 
 

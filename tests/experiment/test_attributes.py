@@ -12,7 +12,9 @@ from instance_segmentation_pipeline.config.settings import KEYS, ExperimentSetti
 from instance_segmentation_pipeline.errors import ConfigError, UserError
 from instance_segmentation_pipeline.experiment.attributes import OTHERS, PROPERTY_NAMES
 from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
+from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.experiment.run_options import RunAttribute, RunOptions
+from instance_segmentation_pipeline.experiment.stage_work import StageWork
 from tests.support.datasets import Items, square
 
 CONFIG = "mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
@@ -34,7 +36,8 @@ def _by_number(dataset):
 
 
 def items_of_an_epoch(cfg):
-    return cfg.stages[0].items(cfg.finished(), cfg.kfold(), range(8), 0).per_epoch()
+    work = StageWork(cfg, cfg.kfold(), FoldRequest(0), 0)
+    return work._items().per_epoch()
 
 
 ACTS = {
@@ -70,6 +73,7 @@ ACTS = {
     "pretrain_transform": ("none", lambda cfg: cfg.kfold()),
     "extra_train_data": ({"get_shapes": [5, 64]}, lambda cfg: len(cfg.kfold().ds)),
     "dataset_augmenter": ("none", lambda cfg: cfg.kfold()),
+    "showDataExamples": (True, lambda cfg: cfg.parts.settings.items.show_data_examples),
     "maxEpochSize": (1, items_of_an_epoch),
     "steps_per_epoch": (1, items_of_an_epoch),
     "num_seeds": (2, lambda cfg: len(cfg.members())),
