@@ -11,8 +11,8 @@ from tqdm import tqdm
 from ..errors import ConfigError
 from .deadline import Deadline
 from .executors import Executor
+from .forking import check_forkable
 from .multi_bar import Display
-from .process_group import check_forkable
 from .process_pool import ProcessPool
 from .scheduler import Job, raise_failures
 

@@ -4,6 +4,7 @@ import math
 import os
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 
 from ..errors import ConfigError, shortened
 
@@ -71,6 +72,15 @@ def number_in_environment(name: str, default: float, low: float, high: float) ->
             "correct or unset it."
         )
     return number
+
+
+def patience() -> timedelta:
+    """Return how long a process waits for the others, as ``MUSKET_MMDETECTION_GROUP_TIMEOUT`` says in minutes.
+
+    Raises:
+        ConfigError: That is no number of minutes.
+    """
+    return timedelta(minutes=number_in_environment("MUSKET_MMDETECTION_GROUP_TIMEOUT", 30, 0.01, 100_000))
 
 
 def leads() -> bool:

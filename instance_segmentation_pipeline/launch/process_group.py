@@ -6,7 +6,6 @@ The first error of any process is the group's error.
 """
 
 import contextlib
-import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -17,28 +16,19 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import ConfigError, Stopped, TrainingError, UserError, sentence, traceback_of
+from ..errors import ConfigError, Stopped, UserError, sentence, traceback_of
 from .executors import Result
-from .job_environment import RUN_PREFIX, number_in_environment
+from .forking import check_forkable, die_with_parent
+from .group_failures import Failure, error_of
+from .job_environment import RUN_PREFIX, patience
 
 Pipe = multiprocessing.connection.Connection
-
-
-def patience() -> timedelta:
-    """Return how long a process waits for the others, as ``MUSKET_MMDETECTION_GROUP_TIMEOUT`` says in minutes.
-
-    Raises:
-        ConfigError: That is no number of minutes.
-    """
-    return timedelta(minutes=number_in_environment("MUSKET_MMDETECTION_GROUP_TIMEOUT", 30, 0.01, 100_000))
 
 
 GRACE = 2.0
@@ -48,26 +38,6 @@ LENIENCE = 10.0
 """Seconds that a process has to end when it is asked to, before it is killed."""
 
 INTERVAL = 0.2
-MEMORY = (
-    "often memory ran out; lower workersPerGpu and go on with --allow_resume true, or lower imagesPerGpu or shape and "
-    "train anew."
-)
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """What a process says of its error, or how it ended without a word."""
-
-    rank: int
-    message: str
-    expected: bool = False
-    trace: str = ""
-    silent: bool = False
-
-    @property
-    def is_of_another(self) -> bool:
-        """Whether the error only tells that another process is gone."""
-        return not self.expected and (is_lost_connection(self.message) or _is_timeout(self.message))
 
 
 class _Member:
@@ -78,7 +48,7 @@ class _Member:
         self.process = process
         self.pipe = pipe
         self.result: Any = None
-        self.failure: _Failure | None = None
+        self.failure: Failure | None = None
         self.ended = False
 
     def look(self) -> None:
@@ -93,24 +63,11 @@ class _Member:
             self.ended = True
             self.failure = self._silent()
 
-    def _silent(self) -> _Failure:
+    def _silent(self) -> Failure:
         code = self.process.exitcode or 0
         if code < 0:
-            return _Failure(self.rank, f"was killed by {signal.Signals(-code).name}", silent=True)
-        return _Failure(self.rank, f"ended with status {code}", silent=True)
-
-
-def check_forkable(devices: Sequence[str]) -> None:
-    """Refuse to fork processes for CUDA devices from one that uses CUDA already.
-
-    Raises:
-        ConfigError: It does.
-    """
-    if any(device != "cpu" for device in devices) and torch.cuda.is_initialized():
-        raise ConfigError(
-            "CUDA is in use in this process already, so that it cannot be forked to work on several devices: start "
-            "before anything else uses CUDA, or use the command musket."
-        )
+            return Failure(self.rank, f"was killed by {signal.Signals(-code).name}", silent=True)
+        return Failure(self.rank, f"ended with status {code}", silent=True)
 
 
 def run_group(
@@ -145,7 +102,7 @@ def run_group(
             _end(members)
     failures = [member.failure for member in members if member.failure is not None]
     if failures:
-        raise _error_of(failures, [member.rank for member in members if not member.ended], len(devices))
+        raise error_of(failures, [member.rank for member in members if not member.ended], len(devices))
     result: Result = members[0].result
     return result
 
@@ -215,7 +172,7 @@ def _be_member(
         pipe.send(("result", result if rank == 0 else None))
         status = 0
     except BaseException as error:
-        failure = _Failure(rank, sentence(error), isinstance(error, UserError), traceback_of(error))
+        failure = Failure(rank, sentence(error), isinstance(error, UserError), traceback_of(error))
         with contextlib.suppress(OSError):
             pipe.send(("failure", failure))
     finally:
@@ -269,51 +226,3 @@ def _speak_on_loopback() -> None:
         raise ConfigError("this machine has no loopback interface, over which the processes of one net speak: add it.")
     os.environ["GLOO_SOCKET_IFNAME"] = loopback
     os.environ["NCCL_SOCKET_IFNAME"] = f"={loopback}"
-
-
-def _error_of(failures: Sequence[_Failure], running: Sequence[int], size: int) -> UserError:
-    """Return the error of the process that failed first, or of the one that the others waited for in vain.
-
-    Args:
-        failures: Of the processes that ended.
-        running: Numbers of those that had not ended when the group was given up.
-        size: How many processes there were.
-    """
-    own = [failure for failure in failures if not failure.is_of_another]
-    silent = next((failure for failure in own if failure.silent), None)
-    if silent is not None:
-        return TrainingError(f"process {silent.rank} of {size} that trained one net {silent.message}: {MEMORY}")
-    if not own and any(_is_timeout(failure.message) for failure in failures):
-        who = " and ".join(f"process {rank}" for rank in running) or "a process"
-        return TrainingError(
-            f"{who} of {size} that trained one net did not answer for {patience()}: look for an item that loads for "
-            "ever, or raise MUSKET_MMDETECTION_GROUP_TIMEOUT (minutes); go on with --allow_resume true."
-        )
-    if not own:
-        return TrainingError(f"a process of {size} that trained one net died without a word: {MEMORY}")
-    first = own[0]
-    found = TrainingError(first.message if first.expected else f"process {first.rank} failed: {first.message}")
-    found.__cause__ = RuntimeError(f"\n{first.trace}")
-    return found
-
-
-def _is_timeout(message: str) -> bool:
-    return "Timed out waiting" in message or "timed out after" in message or "timeout of" in message
-
-
-def is_lost_connection(message: str) -> bool:
-    """Say whether an error only tells that another process is gone."""
-    words = ("onnection reset", "onnection closed", "ncclRemoteError", "roken pipe")
-    return any(word in message for word in words)
-
-
-def die_with_parent(parent: "int | None" = None) -> None:
-    """Let this process end when its parent does, however that happens (Linux).
-
-    Args:
-        parent: The parent's process id, where it may have ended already.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if parent is not None and os.getppid() != parent:
-        os._exit(1)

@@ -14,7 +14,8 @@ import torch
 from ..errors import sentence, traceback_of
 from .deadline import Deadline
 from .executors import executor_for
-from .process_group import Pipe, check_forkable, die_with_parent
+from .forking import check_forkable, die_with_parent
+from .process_group import Pipe
 from .scheduler import Job, Outcome
 
 CONTEXT = multiprocessing.get_context("fork")

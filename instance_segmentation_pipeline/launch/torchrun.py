@@ -16,8 +16,8 @@ import torch
 from ..errors import ConfigError, GroupLost, UserError, sentence
 from .devices import gpu_count
 from .executors import InProcessExecutor, Result
-from .job_environment import JobEnvironment, job_environment
-from .process_group import is_lost_connection, patience
+from .group_failures import is_lost_connection
+from .job_environment import JobEnvironment, job_environment, patience
 
 INTERVAL = 0.2
 LEADER = "musket/leader"

@@ -9,8 +9,7 @@ import pytest
 from instance_segmentation_pipeline.cli.fit import parser
 from instance_segmentation_pipeline.config.schema import PROPERTIES, STAGE_PROPERTIES, Integer, Number, check_properties
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.launch.job_environment import job_environment
-from instance_segmentation_pipeline.launch.process_group import patience
+from instance_segmentation_pipeline.launch.job_environment import job_environment, patience
 from tests.support.processes import PATIENCE
 
 LEAST = {"configPath": "a.py", "stages": [{"epochs": 1}]}
