@@ -13,7 +13,6 @@ from typing import Any
 from ..config.schema import check_properties
 from ..data.augmentation.properties import ItemAugmenters
 from ..data.catalog import BUILT_IN, DatasetCatalog, ProjectPaths
-from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
 from ..data.cross_validation import DetectionFolds, check_length
 from ..data.item_cache import ItemCache
 from ..data.item_reader import ItemReader
@@ -25,15 +24,13 @@ from ..inference.trained_folds import TrainedFolds
 from ..launch.executors import Executor
 from ..launch.torchrun import torchrun_executor
 from ..models.finished_config import FinishedConfig
-from ..models.prepare import detection_limits
 from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import ExperimentFiles
-from ..training.build_check import check_buildable
-from ..training.detection_dataset import MusketDetectionDataset
 from .announcer import Announcer
 from .answer_methods import AnswerMethods
 from .assembly import Assembly, ExperimentParts, Shared, plain
 from .attributes import PROPERTY_NAMES, check_attribute
+from .checks import check_parts
 from .evaluator import GroundTruths
 from .run_arguments import TrainRequest, refuse_upstream
 from .run_options import RunAttribute, RunOptions
@@ -374,28 +371,9 @@ class PipelineConfig(AnswerMethods):
         """
         if dataset is not None:
             self.use_dataset(dataset)
-        dataset = self.get_dataset()
-        check_length(dataset)
+        check_length(self.get_dataset())
         self.metric_selection()
-        parts = self.parts
-        parts.model.start  # noqa: B018 - what is wrong with the weights is told
-        sampled = check_items(dataset, self.reader())
-        parts.folds.check(dataset)
-        if not self.files.is_of_seed:
-            self._check_parts(dataset, sampled)
-
-    def _check_parts(self, dataset: Dataset, sampled: Sampled) -> None:
-        """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
-        model, names = self.parts.model, self.class_names()
-        prepared, plans = model.prepared, [model.scheduled(stage, len(dataset)) for stage in self.parts.settings.stages]
-        augmenters = self.item_augmenters
-        augmenters.check_files()
-        made = partial(MusketDetectionDataset, dataset, range(len(dataset)), self.reader(), augmenters=augmenters)
-        train = made(prepared.train_pipeline, names, training=True)
-        val = made(prepared.val_pipeline, names, training=False)
-        notes = check_buildable(plans, train, val, *model.start)
-        notes += notes_on_sizes(val, sampled) + notes_on_counts(sampled, detection_limits(prepared.config.model))
-        self.announce_once(0, [f"note: {line}" for line in (*sampled.notes, *notes)])
+        check_parts(self.parts, partial(self.announce_once, 0), whole=not self.files.is_of_seed)
 
     def validate(self) -> None:
         """Check the experiment, as musket_core's validation task asks."""

@@ -7,7 +7,8 @@ there and counts it as completed. Experiments of other dialects keep upstream's 
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ class ExperimentOfOurs(Upstream):
     """What ``musket_core.experiment.Experiment`` does for experiments of ours; it hands all others on."""
 
     _cfg: Any
+    num_gpus: "int | None" = None
+    """Devices to use at all; by default ``gpus``, as many as one net has."""
+    num_workers = 1
+    lease: Sequence[str] = ()
+    """Devices that this process was given, in place of any of the machine's."""
+    cluster: "str | None" = None
+    cache: "Path | None" = None
+    break_lock = False
+    forgets_predictions = False
+    """Whether ``onlyReports`` predicts anew."""
 
     @property
     def ours(self) -> bool:
@@ -78,14 +89,17 @@ class ExperimentOfOurs(Upstream):
 
         common = Path(self.project.commonPath()) if self.project is not None else None
         cfg = generic.parse(str(self.files.config), str(common) if common and os.path.lexists(common) else None)
-        cfg.gpus = max(self.gpus, cfg.gpus)  # more than 1 already where torchrun started this process
-        cfg.num_gpus = getattr(self, "num_gpus", self.gpus)
-        cfg.cluster = getattr(self, "cluster", None)
-        cfg.lease = list(getattr(self, "lease", []))
-        cfg.num_workers = 1 if cfg.lease else getattr(self, "num_workers", 1)
-        cfg.setAllowResume(self.allowResume)
-        cfg.cache = getattr(self, "cache", None)
-        cfg.break_lock = getattr(self, "break_lock", False)
+        cfg.run = replace(
+            cfg.run,
+            gpus_per_net=max(self.gpus, cfg.run.gpus_per_net),  # more than 1 where torchrun started this process
+            num_gpus=self.gpus if self.num_gpus is None else self.num_gpus,
+            num_workers=1 if self.lease else self.num_workers,
+            lease=tuple(self.lease),
+            cluster=self.cluster,
+            cache=self.cache,
+            resume=self.allowResume,
+            break_lock=self.break_lock,
+        )
         return cfg
 
     def apply(self, all: bool = False) -> list[Any]:
@@ -133,21 +147,23 @@ class ExperimentOfOurs(Upstream):
     def _fit(self, reporter: Any) -> None:
         if self.onlyReports:
             with self._locked(), self._in_progress():
-                if getattr(self, "forgets_predictions", False):
+                if self.forgets_predictions:
                     forget_predictions(self.files)
                 self._write_metrics()
             return
         cfg = self.parse_config()
-        cfg._reporter = reporter  # noqa: SLF001 - musket_core's own name for it
-        if self.time >= 0:
-            cfg.expires = time.monotonic() + self.time
-        cfg.refit = True
-        cfg.within_lock = self._in_progress if leads() else contextlib.nullcontext
+        cfg.run = replace(
+            cfg.run,
+            replace_finished=True,
+            expires=time.monotonic() + self.time if self.time >= 0 else None,
+            reporter=reporter,
+            within_lock=self._in_progress if leads() else contextlib.nullcontext,
+        )
         cfg.fit(foldsToExecute=self.folds)
         self.canceled_by_timer = cfg.canceled_by_timer
 
     def _locked(self) -> contextlib.AbstractContextManager[None]:
-        return only_run(self.files.root, getattr(self, "break_lock", False))
+        return only_run(self.files.root, self.break_lock)
 
     @contextlib.contextmanager
     def _in_progress(self) -> Iterator[None]:

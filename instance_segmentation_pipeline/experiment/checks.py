@@ -1,0 +1,44 @@
+"""What can be known before training: whether items, split, weights and parts of the model are as they should be."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
+from ..models.prepare import detection_limits
+from ..training.build_check import check_buildable
+from ..training.detection_dataset import MusketDetectionDataset
+from .assembly import ExperimentParts
+
+
+def check_parts(parts: ExperimentParts, announce: Callable[[Sequence[str]], None], *, whole: bool = True) -> None:
+    """Check an experiment without training or writing anything.
+
+    Args:
+        parts: The experiment's objects.
+        announce: Told of what can be trained with and is probably not meant.
+        whole: Also build all that training needs, which is the same for all seeds.
+
+    Raises:
+        UserError: What is wrong, in one sentence.
+    """
+    dataset = parts.datasets.main()
+    parts.model.start  # noqa: B018 - what is wrong with the weights is told before items are read
+    sampled = check_items(dataset, parts.classes.reader(parts.model.prepared.needs_masks))
+    parts.folds.check(dataset)
+    if whole:
+        notes = [*sampled.notes, *_built(parts, sampled)]
+        announce([f"note: {line}" for line in notes])
+
+
+def _built(parts: ExperimentParts, sampled: Sampled) -> list[str]:
+    """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
+    dataset, model, names = parts.datasets.main(), parts.model, parts.classes.class_names()
+    prepared = model.prepared
+    plans = [model.scheduled(stage, len(dataset)) for stage in parts.settings.stages]
+    reader, augmenters = parts.classes.reader(prepared.needs_masks), parts.augmentation.both()
+    augmenters.check_files()
+    made = partial(MusketDetectionDataset, dataset, range(len(dataset)), reader, augmenters=augmenters)
+    train = made(prepared.train_pipeline, names, training=True)
+    val = made(prepared.val_pipeline, names, training=False)
+    notes = check_buildable(plans, train, val, *model.start)
+    return [*notes, *notes_on_sizes(val, sampled), *notes_on_counts(sampled, detection_limits(prepared.config.model))]
