@@ -89,6 +89,7 @@ def native(options):
 def write_coco(dataset, folder):
     """Write a Musket dataset as COCO JSON and PNG files, as CocoDataset reads them."""
     from instance_segmentation_pipeline.detection.instances import from_musket
+    from instance_segmentation_pipeline.detection.records import to_coco_entry
 
     images, annotations = [], []
     for number in range(len(dataset)):
@@ -98,18 +99,9 @@ def write_coco(dataset, folder):
         images.append({"id": number, "file_name": f"{item.id}.png", "height": height, "width": width})
         instances = from_musket(item.y, height, width, classes=3)
         for label, bbox, rle in zip(instances.labels, instances.bboxes, instances.masks.to_rles(), strict=True):
-            x1, y1, x2, y2 = map(float, bbox)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": int(label) + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": 0,
-                    "segmentation": rle,
-                }
-            )
+            entry = to_coco_entry(number, label, bbox)
+            area = entry["bbox"][2] * entry["bbox"][3]
+            annotations.append({"id": len(annotations) + 1, **entry, "area": area, "iscrowd": 0, "segmentation": rle})
     categories = [{"id": number + 1, "name": name} for number, name in enumerate(dataset.meta()["CLASSES"])]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations.json").write_text(json.dumps(content))

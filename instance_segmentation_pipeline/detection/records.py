@@ -1,5 +1,6 @@
 """Instances as MMDetection's files write them: annotations of its CustomDataset, and records of its transforms."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,21 @@ def from_middle_format(record: TruthRecord) -> Instances:
     rles = annotation.get("masks")
     masks = None if rles is None else MaskCrops.from_rles(rles, record["height"], record["width"])
     return Instances(record["height"], record["width"], annotation["labels"], annotation["bboxes"], masks)
+
+
+def to_coco_entry(image_id: int, label: int, bbox: Iterable[float]) -> dict[str, Any]:
+    """Return what each annotation and each result of COCO's JSON has: image, category, and ``[x, y, width, height]``.
+
+    Args:
+        image_id: Number of the image.
+        label: Class, from 0; categories count from 1.
+        bbox: ``x1, y1, x2, y2``.
+
+    >>> to_coco_entry(7, 0, [1, 2, 4, 8])
+    {'image_id': 7, 'category_id': 1, 'bbox': [1.0, 2.0, 3.0, 6.0]}
+    """
+    x1, y1, x2, y2 = (float(value) for value in bbox)
+    return {"image_id": image_id, "category_id": int(label) + 1, "bbox": [x1, y1, x2 - x1, y2 - y1]}
 
 
 def to_records(instances: Instances) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -27,9 +26,8 @@ from ..models.checkpoints import reading_for
 from ..models.config_tree import Pipeline
 from ..models.finished_config import FinishedConfig
 from ..models.missing_operators import naming_config
-from ..models.mmdet_compat import MODELS, TRANSFORMS, complete
+from ..models.mmdet_compat import MODELS, TRANSFORMS, Results, complete, image_results
 from ..models.outputs import to_prediction
-from ..models.size_transforms import Results
 from ..models.trained_weights import load_trained
 from ..models.transforms import Ratios, base_size, fit_pipeline
 from .memory import telling_of_memory
@@ -155,17 +153,7 @@ class Detector:
             self._built[scale] = Compose([TRANSFORMS.build(step) for step in steps]), base_size(steps)
         pipeline, size = self._built[scale]
         image = _not_too_narrow(image, size)
-        height, width = image.shape[:2]
-        results = {
-            "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-            "img_id": 0,
-            "img_path": "",
-            "height": height,
-            "width": width,
-            "img_shape": (height, width),
-            "ori_shape": (height, width),
-        }
-        return dict(pipeline(results))
+        return dict(pipeline(image_results(image)))
 
     def predict(self, images: Sequence[UInt8Array], bbox_order: str = "yxyx") -> list[MusketPrediction]:
         """Return Musket's prediction tuple for each image; see ``Detections.to_musket``."""

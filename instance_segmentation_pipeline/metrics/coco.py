@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ..detection.arrays import Float64Array, FoundArrays, Rle, TruthRecord
+from ..detection.records import to_coco_entry
 
 STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 """The first six statistics of pycocotools' summary, in its order."""
@@ -126,15 +127,8 @@ def _ground_truth(truths: Sequence[TruthRecord], classes: int, with_masks: bool)
         images.append({"id": image_id, "height": record["height"], "width": record["width"]})
         ann = record["ann"]
         for row, (label, bbox) in enumerate(zip(ann["labels"], ann["bboxes"], strict=True)):
-            x1, y1, x2, y2 = (float(value) for value in bbox)
-            annotation: _Entry = {
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": int(label) + 1,
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": (x2 - x1) * (y2 - y1),
-                "iscrowd": 0,
-            }
+            annotation = {"id": len(annotations) + 1, **to_coco_entry(image_id, label, bbox), "iscrowd": 0}
+            annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
             if with_masks:
                 annotation["segmentation"] = ann["masks"][row]
                 annotation["area"] = _rle_area(ann["masks"][row])
@@ -158,13 +152,7 @@ def _detections(predictions: Sequence[FoundArrays], with_masks: bool) -> list[_E
     for image_id, prediction in enumerate(predictions, start=1):
         fields = zip(prediction["labels"], prediction["scores"], prediction["bboxes"], strict=True)
         for row, (label, score, bbox) in enumerate(fields):
-            x1, y1, x2, y2 = (float(value) for value in bbox)
-            detection: _Entry = {
-                "image_id": image_id,
-                "category_id": int(label) + 1,
-                "score": float(score),
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-            }
+            detection = {**to_coco_entry(image_id, label, bbox), "score": float(score)}
             if with_masks:
                 detection["segmentation"] = prediction["masks"][row]
             found.append(detection)

@@ -4,8 +4,11 @@ import contextlib
 import io
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import torch
+
+from ..detection.arrays import UInt8Array
 
 with contextlib.redirect_stdout(io.StringIO()):
     import mmdet.datasets.transforms
@@ -14,9 +17,11 @@ with contextlib.redirect_stdout(io.StringIO()):
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 
-__all__ = ["MODELS", "TRANSFORMS", "BitmapMasks", "HorizontalBoxes", "complete", "mmdet"]
+__all__ = ["MODELS", "TRANSFORMS", "BitmapMasks", "HorizontalBoxes", "complete", "image_results", "mmdet"]
 
 Model = TypeVar("Model", bound=torch.nn.Module)
+Results = dict[str, Any]
+"""What transforms of MMDetection hand on: the image, its objects, and how it was changed."""
 
 
 def complete(model: Model) -> Model:
@@ -30,11 +35,25 @@ def complete(model: Model) -> Model:
     return model
 
 
+def image_results(image: UInt8Array, number: int = 0, name: str = "") -> Results:
+    """Return what ``LoadImageFromFile`` would have made of an image ``(height, width, 3)`` RGB: it is BGR in it."""
+    height, width = image.shape[:2]
+    return {
+        "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+        "img_id": number,
+        "img_path": name,
+        "height": height,
+        "width": width,
+        "img_shape": (height, width),
+        "ori_shape": (height, width),
+    }
+
+
 @TRANSFORMS.register_module()
 class ImageToFloat32:
     """Stands where a native pipeline loads images with ``to_float32``: turns ``img`` to float32."""
 
-    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, results: Results) -> Results:
         """Convert the image of a results dict, in place."""
         results["img"] = results["img"].astype(np.float32)
         return results

@@ -7,12 +7,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from .config_tree import Pipeline
-from .mmdet_compat import TRANSFORMS, mmdet
+from .mmdet_compat import TRANSFORMS, Results, mmdet
 from .transforms import fit_pipeline, ratios_of
 
 Shape = tuple[int, int]
-Results = dict[str, Any]
-"""What transforms of MMDetection hand on: the image, its objects, and how it was changed."""
 
 
 @TRANSFORMS.register_module()

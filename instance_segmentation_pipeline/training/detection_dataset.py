@@ -8,7 +8,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -23,8 +22,8 @@ from ..detection.records import to_middle_format, to_records
 from ..errors import ConfigError, DatasetError, UserError, one_line
 from ..models.compact_masks import CompactMasks
 from ..models.config_tree import Pipeline
-from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes
-from ..models.size_transforms import Results, ShapeChoice
+from ..models.mmdet_compat import TRANSFORMS, HorizontalBoxes, Results, image_results
+from ..models.size_transforms import ShapeChoice
 from .item_seeds import seed_worker
 from .worker_memory import handed_over
 
@@ -109,14 +108,8 @@ class MusketDetectionDataset:
         else:
             image = self.augmenters.image(image)
         height, width = image.shape[:2]
-        results: Results = {
-            "img": cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-            "img_id": position,
-            "img_path": item_id,
-            "height": height,
-            "width": width,
-            "img_shape": (height, width),
-            "ori_shape": (height, width),
+        results = {
+            **image_results(image, position, item_id),
             "gt_bboxes": HorizontalBoxes(torch.from_numpy(instances.bboxes)),
             "gt_bboxes_labels": instances.labels,
             "gt_ignore_flags": np.zeros(len(instances), bool),

@@ -15,6 +15,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...detection.detections import Detections
+from ...detection.records import to_coco_entry
 from ...errors import ConfigError
 from ...storage.atomic import not_writable, write_atomically
 
@@ -152,15 +153,9 @@ def _image(number: int, name: str, found: Detections) -> Entry:
 def _annotations(image_id: int, found: Detections, first_id: int, scored: bool) -> list[Entry]:
     annotations = []
     for row in range(len(found)):
-        x1, y1, x2, y2 = (float(value) for value in found.bboxes[row])
-        annotation: Entry = {
-            "id": first_id + row,
-            "image_id": image_id,
-            "category_id": int(found.labels[row]) + 1,
-            "bbox": [round(x1, 2), round(y1, 2), round(x2 - x1, 2), round(y2 - y1, 2)],
-            "area": round((x2 - x1) * (y2 - y1), 2),
-            "iscrowd": 0,
-        }
+        annotation = {"id": first_id + row, **to_coco_entry(image_id, found.labels[row], found.bboxes[row])}
+        box = annotation["bbox"]
+        annotation |= {"bbox": [round(side, 2) for side in box], "area": round(box[2] * box[3], 2), "iscrowd": 0}
         if found.masks is not None:
             annotation["segmentation"] = found.masks[row]
             annotation["area"] = float(coco_mask.area(found.masks[row]))
