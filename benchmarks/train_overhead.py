@@ -142,7 +142,7 @@ def plain(dataset, folder, options):
     asked = folder / "asked"
     asked.mkdir(exist_ok=True)
     same = settings(asked, options, native(options))  # the net with its classes set, and nothing else of ours
-    same.get_dataset, same._dataset = (lambda *_: dataset), dataset
+    same.use_dataset(dataset)
     model = same.finished().config.model
     EPOCHS.clear()
     runner = Runner(

@@ -133,8 +133,8 @@ def _placeholder_of(deferred: Deferred) -> type:
         settle()
         return cls.__new__(cls, *arguments, **options)
 
-    name = deferred._name.rpartition(".")[2]
-    return type(name, (), {"__new__": new, "__doc__": f"Holds the place of ``{deferred._name}``."})
+    path = str(deferred.__dict__["_name"])
+    return type(path.rpartition(".")[2], (), {"__new__": new, "__doc__": f"Holds the place of ``{path}``."})
 
 
 def _new_of(derived: Any) -> Callable[..., Any]:

@@ -98,7 +98,7 @@ class MaskCrops:
                     f"mask {number} is an RLE whose runs cover {total} pixels, expected {height} x {width} = "
                     f"{height * width}."
                 )
-            boxes[number], crop = _decoded(runs, ends, height)
+            boxes[number], crop = _decoded(ends, height)
             crops.append(crop)
         return cls(height, width, boxes, tuple(crops))
 
@@ -242,8 +242,8 @@ def _run_lengths(counts: object, number: int) -> Int64Array:
     return runs
 
 
-def _decoded(runs: Int64Array, ends: Int64Array, height: int) -> tuple[Int64Array, UInt8Array]:
-    """Return the box ``(4,)`` and crop of runs that go column by column from the background on."""
+def _decoded(ends: Int64Array, height: int) -> tuple[Int64Array, UInt8Array]:
+    """Return the box ``(4,)`` and crop of runs, by their ends, that go column by column from the background on."""
     starts, stops = ends[0:-1:2], ends[1::2]
     filled = starts < stops
     starts, stops = starts[filled], stops[filled]

@@ -110,7 +110,7 @@ class _Builder:
         except (Exception, SystemExit) as error:
             raise ConfigError(f"{where} cannot be made ({one_line(error)[:300]}): correct its arguments.") from error
         self._check_kind(made, name, where)
-        _check_children(made, values, name, where)
+        _check_children(made, values, where)
         if not made.get_children_lists():
             _try(made, where)
         return made
@@ -203,7 +203,7 @@ class _Builder:
             raise ConfigError(f"{where} is refused: BackgroundReplacer cannot stand inside {name}: put it before.")
 
 
-def _check_children(made: Any, values: dict[str, Any], name: str, where: str) -> None:
+def _check_children(made: Any, values: dict[str, Any], where: str) -> None:
     """Raise a ``ConfigError`` for an augmenter that has none inside to apply, or not as many as it is to choose."""
     count = len(children_of(made))
     lists = [key for key in parameters_of(type(made)) if key in CHILDREN]
