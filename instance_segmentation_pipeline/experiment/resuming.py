@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import TrainingError
-from ..models.checkpoints import last_checkpoint, read_checkpoint, save_as_best
+from ..models.checkpoints import last_checkpoint, read_meta, save_as_best
 from ..models.trained_weights import check_classes
 from ..storage.archive import set_aside
 from ..storage.atomic import keep_beside, save_with
@@ -30,7 +30,7 @@ def make_whole(config: Trainable, fold: int) -> None:
     for number in range(len(stages)):  # nothing is set aside for classes that would then be refused
         last = last_checkpoint(config.files.stage(fold, number))
         if last is not None:
-            check_classes(read_checkpoint(last), last, config.parts.classes.class_names())
+            check_classes({"meta": read_meta(last)}, last, config.parts.classes.class_names())
     for number, stage in enumerate(stages):
         files = config.files.stage(fold, number)
         missing = _missing(files, stage.epochs, config.primary())
@@ -49,7 +49,7 @@ def _missing(files: StageFiles, epochs: int, metric: Any) -> str:
         finished = files.best_weights.exists() and rows is not None and len(rows) >= epochs
         begun = files.best_weights.exists() or files.metrics.exists()
         return "its last checkpoint is missing" if begun and not finished else ""
-    meta = read_checkpoint(last).get("meta", {})
+    meta = read_meta(last)
     epoch, kept = int(meta.get("epoch", 0)), meta.get("rows")
     if rows is None or [row["epoch"] for row in rows[:epoch]] != list(range(epoch)) or not _agree(rows, kept or ()):
         if not kept:

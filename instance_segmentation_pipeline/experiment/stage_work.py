@@ -13,7 +13,7 @@ from ..data.cross_validation import DetectionFolds
 from ..errors import TrainingError, WeightsError
 from ..launch.deadline import Deadline
 from ..launch.multi_bar import terminal
-from ..models.checkpoints import last_checkpoint, read_checkpoint
+from ..models.checkpoints import last_checkpoint, read_meta
 from ..models.finished_config import FinishedConfig
 from ..models.trained_weights import check_classes
 from ..models.transfer import HeadPolicy
@@ -166,9 +166,8 @@ class StageWork:
 
     def _compared(self, where: Any) -> tuple[dict[str, Any], Resumption]:
         """Return a checkpoint's ``meta``, and how the stage is gone on with from there."""
-        checkpoint = read_checkpoint(where)
-        check_classes(checkpoint, where, self.parts.classes.class_names())
-        meta = checkpoint.get("meta", {})
+        meta = read_meta(where)
+        check_classes({"meta": meta}, where, self.parts.classes.class_names())
         return meta, resumption(meta, self.settings, where, self.number == len(self._stages) - 1)
 
     def _item_request(self, number: int) -> ItemRequest:

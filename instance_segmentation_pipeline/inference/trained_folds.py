@@ -1,14 +1,12 @@
 """What is trained of an experiment, told by its weights alone: folds, stages, classes, and which files hold them."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, WeightsError, shortened
-from ..models.checkpoints import BBOX_ORDER_KEY, classes_of, read_checkpoint
+from ..models.checkpoints import BBOX_ORDER_KEY, classes_of, read_meta
 from ..models.trained_weights import check_names
 from ..storage.experiment_files import ExperimentFiles
 from ..storage.run_manifest import stage_of
@@ -119,8 +117,9 @@ class TrainedFolds:
         path = self._first()
         if path is None:
             return None, None
-        state = os.stat(path)  # noqa: PTH116 - what is remembered of a file is that of its time
-        return _meta_of(path, state.st_mtime_ns, state.st_size)
+        meta = read_meta(path)
+        order = meta.get(BBOX_ORDER_KEY)
+        return classes_of({"meta": meta}), order if order in ("yxyx", "xyxy") else None
 
     def _first(self) -> "Path | None":
         each: dict[tuple[int, int], Path] = {}
@@ -173,12 +172,3 @@ def _numbers(choice: Several) -> "list[int] | None":
         raise ConfigError(
             f"{shortened(choice)} is no choice of folds or stages: give a number, numbers, all or last."
         ) from None
-
-
-@lru_cache(maxsize=16)
-def _meta_of(path: Path, modified: int, size: int) -> tuple["tuple[str, ...] | None", "str | None"]:
-    """Return class names and order of boxes of a checkpoint, read once in the state that time and size tell."""
-    checkpoint = read_checkpoint(path)
-    meta = checkpoint.get("meta")
-    order = meta.get(BBOX_ORDER_KEY) if isinstance(meta, dict) else None
-    return classes_of(checkpoint), order if order in ("yxyx", "xyxy") else None

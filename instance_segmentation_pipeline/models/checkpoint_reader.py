@@ -180,12 +180,13 @@ STAND_INS: dict[str, Any] = {
 _lock = threading.RLock()
 
 
-def read_file(path: Path, trusted: bool = False) -> Any:
+def read_file(path: Path, trusted: bool = False, mapped: bool = False) -> Any:
     """Read what a checkpoint file holds, onto the CPU; without running code, unless it is trusted.
 
     Args:
         path: A file of ``torch.save``, of the present format (a zip) or of that before torch 1.6.
         trusted: Whether the file may run code, as unpickling does.
+        mapped: Whether tensors may stay in the file until they are looked at (of the present format).
 
     Raises:
         WeightsError: It is absent, no file, damaged, or holds objects beyond tensors and plain data.
@@ -202,7 +203,7 @@ def read_file(path: Path, trusted: bool = False) -> Any:
         if found:
             raise _Refused(", ".join(found[:3]))
         with _lock, _only_ours():
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipped)
         return _plain(content)
     except WeightsError:
         raise

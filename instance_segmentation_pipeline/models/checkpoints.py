@@ -1,6 +1,7 @@
 """Checkpoints of MMDetection 2.x and 3.x: reading them, and which of a stage's is the latest whole one."""
 
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,36 @@ def read_checkpoint(path: Path, trusted: bool = False) -> Checkpoint:
     Raises:
         WeightsError: It is absent, damaged, of MMDetection 1.x, or holds objects beyond tensors and plain data.
     """
-    checkpoint = read_file(path, trusted)
+    return _checked(read_file(path, trusted), path)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Return ``meta`` of a checkpoint, without the states of random generators; its tensors are not read.
+
+    A file is read once in the state that its size and time tell, however often it is asked; what is returned is shared.
+
+    Raises:
+        WeightsError: As ``read_checkpoint``.
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        return _meta_of(read_checkpoint(path))  # which says what is wrong
+    return _meta(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=32)
+def _meta(path: Path, state: tuple[int, int, int]) -> dict[str, Any]:
+    return _meta_of(_checked(read_file(path, mapped=True), path))
+
+
+def _meta_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    meta = checkpoint.get("meta")
+    return {name: value for name, value in meta.items() if name != "random_states"} if isinstance(meta, dict) else {}
+
+
+def _checked(checkpoint: Any, path: Path) -> Checkpoint:
+    """Return what a file holds, where it is a checkpoint of MMDetection 2.x or 3.x."""
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, expected a dict of weights.")
     states = [checkpoint[key] for key in ("state_dict", "model") if key in checkpoint][:1]

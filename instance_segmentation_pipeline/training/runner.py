@@ -6,7 +6,7 @@ import shutil
 import sysconfig
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mmengine.visualization import Visualizer
 from ..errors import WeightsError
 from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..models.mmdet_compat import complete
+from ..models.trained_weights import check_trained
 from .kept_features import keeping_features
 
 
@@ -30,9 +31,11 @@ class StageRunner(Runner):
     Attributes:
         longer: The run that is resumed was made for fewer epochs: its schedulers are those of this run, put to the
             iteration where it goes on. MMEngine would give them back their former length.
+        class_names: What a checkpoint that is gone on from must have been trained for.
     """
 
     longer = False
+    class_names: Sequence[str] = ()
 
     def resume(self, filename: str, *arguments: Any, **options: Any) -> None:
         """Go on from a checkpoint."""
@@ -67,7 +70,7 @@ class StageRunner(Runner):
         """Load the checkpoint that a run is resumed from; what it holds is data, and ``meta.config`` is not run.
 
         Raises:
-            WeightsError: It cannot be read, or lacks what is gone on from.
+            WeightsError: It cannot be read, is of another model or other classes, or lacks what is gone on from.
         """
         checkpoint = read_checkpoint(Path(filename))
         meta = checkpoint.get("meta")
@@ -77,9 +80,11 @@ class StageRunner(Runner):
                 f"{filename} cannot be gone on from: it lacks {', '.join(missing) or 'the epoch and iteration'}: "
                 "delete it to train that stage anew."
             )
+        model: torch.nn.Module = getattr(self.model, "module", self.model)
+        check_trained(checkpoint, Path(filename), model, self.class_names)
         meta.pop("config", None)  # Runner.resume would execute it, to compare the number of GPUs
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        load_state_dict(getattr(self.model, "module", self.model), checkpoint["state_dict"], strict=False)
+        load_state_dict(model, checkpoint["state_dict"], strict=False)
         self._has_loaded = True
         return checkpoint
 

@@ -9,7 +9,6 @@ import re
 import sys
 import traceback
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +18,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from ..errors import TrainingError, UserError, one_line
-from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, read_checkpoint, reading_for
+from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, reading_for
 from ..models.missing_operators import naming_config
-from ..models.trained_weights import check_trained
 from ..storage.atomic import save_with
 from . import coco_metric, samplers, validation_loop  # noqa: F401 - they register what a prepared config names
 from .hooks.checkpoint import WeightsKeeper
@@ -35,7 +33,6 @@ from .hooks.start_weights import StartWeights
 from .hooks.time_limit import StopAfter
 from .hooks.training_pictures import TrainingPictures
 from .job import TrainingJob, TrainingResult
-from .rng_state import States
 from .runner import StageRunner, experiment_name, forget_afterwards
 from .stage_settings import META_KEY
 from .worker_memory import is_about_shared_memory, sentence_about
@@ -76,8 +73,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
         try:
             runner = _runner(job, name, device)
-            states = _resumed_states(runner, job) if job.config.resume else None
-            for hook in [StartWeights(job), *hooks, ItemSeeds(), RandomStates(states)]:
+            for hook in [StartWeights(job), *hooks, ItemSeeds(), RandomStates()]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):
                 runner.train()
@@ -193,16 +189,5 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
         cfg=config,
         **fields,
     )
-    runner.longer = job.longer
+    runner.longer, runner.class_names = job.longer, job.train_dataset.metainfo["classes"]
     return runner
-
-
-def _resumed_states(runner: Runner, job: TrainingJob) -> "list[States] | None":
-    """Return the random states in the checkpoint that a Runner resumes from, which fits the model whole."""
-    path = Path(job.config.load_from)
-    checkpoint = read_checkpoint(path)
-    check_trained(
-        checkpoint, path, getattr(runner.model, "module", runner.model), job.train_dataset.metainfo["classes"]
-    )
-    states = checkpoint.get("meta", {}).get("random_states")
-    return None if states is None else list(states)

@@ -50,3 +50,53 @@ def test_a_checkpoint_that_was_written_anew_is_compared_anew(tmp_path, tested):
     for _ in range(2):
         assert last_checkpoint(files) == files.previous_weights
     assert tested == ["last-0.0.weights", "last-0.0.weights", "last-0.0.previous"]
+
+
+def test_meta_is_read_once_and_without_tensors(tmp_path, monkeypatch):
+    from instance_segmentation_pipeline.errors import WeightsError
+    from instance_segmentation_pipeline.models import checkpoint_reader
+    from instance_segmentation_pipeline.models.checkpoints import read_meta
+
+    path, loads = tmp_path / "a.pth", []
+    real = torch.load
+    monkeypatch.setattr(checkpoint_reader.torch, "load", lambda *a, **k: loads.append(k["mmap"]) or real(*a, **k))
+    meta = {"epoch": 3, "rows": [{"epoch": 0}], "random_states": [torch.ones(3)]}
+    torch.save({"state_dict": {"a": torch.ones(1000)}, "meta": meta}, path)
+    for _ in range(3):
+        assert read_meta(path) == {"epoch": 3, "rows": [{"epoch": 0}]}
+    assert loads == [True]
+    torch.save({"state_dict": {"a": torch.ones(1001)}, "meta": {"epoch": 4}}, path)
+    assert read_meta(path) == {"epoch": 4}
+    assert loads == [True, True]
+    with pytest.raises(WeightsError, match="does not exist"):
+        read_meta(tmp_path / "b.pth")
+
+
+@pytest.mark.slow
+def test_resuming_reads_the_last_checkpoint_once(trained, tmp_path, monkeypatch):
+    """Its tensors, that is; what it tells of itself was read before anything was decided."""
+    import shutil
+
+    from musket_core import generic
+
+    from instance_segmentation_pipeline.models import checkpoint_reader
+
+    shutil.copytree(trained.parents[2], tmp_path / "project")
+    cfg = generic.parse(str(tmp_path / "project" / "experiments" / "exp01" / "config.yaml"))
+    cfg.files.summary.unlink()
+    text = cfg.files.config.read_text()
+    assert text.count("  - epochs: 1\n    lr: 0.0005\n") == 1
+    cfg.files.config.write_text(text.replace("  - epochs: 1\n    lr: 0.0005\n", "  - epochs: 2\n    lr: 0.0005\n"))
+    loads = []
+    real = torch.load
+
+    def load(path, *arguments, **options):
+        if not options["mmap"]:
+            loads.append(str(path).rpartition("/")[2])
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(checkpoint_reader.torch, "load", load)
+    cfg = generic.parse(str(cfg.files.config))
+    cfg.setAllowResume(True)
+    cfg.fit(foldsToExecute=[0])
+    assert [name for name in loads if name.startswith("last")] == ["last-0.1.weights"]
