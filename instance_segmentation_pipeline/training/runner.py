@@ -80,7 +80,8 @@ class StageRunner(Runner):
                 f"{filename} cannot be gone on from: it lacks {', '.join(missing) or 'the epoch and iteration'}: "
                 "delete it to train that stage anew."
             )
-        model: torch.nn.Module = getattr(self.model, "module", self.model)
+        model = getattr(self.model, "module", self.model)
+        assert isinstance(model, torch.nn.Module)
         check_trained(checkpoint, Path(filename), model, self.class_names)
         meta.pop("config", None)  # Runner.resume would execute it, to compare the number of GPUs
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
