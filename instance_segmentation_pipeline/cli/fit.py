@@ -91,7 +91,8 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
 
     def job(experiment: Any) -> Job:
         def train(executor: Any, _: Any) -> bool:
-            experiment.lease = executor.devices
+            if len(slots) > 1:  # else each has all devices, one after the other
+                experiment.lease = executor.devices
             return _fit(experiment, options)
 
         return Job(experiment.name(), train)
