@@ -279,10 +279,14 @@ def test_what_training_asks_of_items_is_asked_through_a_chain(parsed):
         def sample_weight(self, item):
             return item + 1.0
 
+        def get_stratify_class(self, item):
+            return f"class {item}"
+
     for chain, has_positives in (("[plus, {every: 2}, cache]", True), ("[halve, {every: 2}]", False)):
         cfg = parsed(f"preprocessing: {chain}\n", name="weighted" if has_positives else "changed")
         dataset = cfg.preprocessed(Told([square()] * 6))
         assert [dataset.sample_weight(number) for number in range(3)] == [1, 3, 5]
+        assert [dataset.get_stratify_class(number) for number in range(3)] == ["class 0", "class 2", "class 4"]
         assert hasattr(dataset, "isPositive") is has_positives
         if has_positives:
             assert [dataset.isPositive(number) for number in range(3)] == [False, True, False]
@@ -295,6 +299,13 @@ def test_items_know_what_they_were_made_of(parsed):
     item = parsed("preprocessing: [plus, {times: 2}]\n").get_dataset()[0]
     assert (item.original().x == raw()[0].x + 1).all()
     assert (item.rootItem().x == raw()[0].x).all()
+
+
+@pytest.mark.parametrize("chain", ["[halve, plus]", "[{every: 2}, cache]", "pass"])
+def test_folds_may_be_stratified(parsed, chain):
+    cfg = parsed(f"stratified: true\nfolds_count: 2\npreprocessing: {chain}\n")
+    validated = sorted(index for _, validation in cfg.kfold().folds for index in validation)
+    assert validated == list(range(len(cfg.get_dataset())))
 
 
 @pytest.mark.parametrize(

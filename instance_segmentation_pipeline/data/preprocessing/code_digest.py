@@ -11,6 +11,9 @@ from typing import Any
 MOST = 200
 """Functions, classes and values that are followed."""
 
+INSTALLED = {"site-packages", "dist-packages"}
+"""Folders of what is installed: it is known by its names."""
+
 MOST_TEXT = 100_000
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
@@ -44,6 +47,9 @@ def _add(mark: Any, subject: Any, seen: set[int]) -> None:
         mark.update(repr(original)[:1000].encode(errors="replace"))
         return
     mark.update(f"{getattr(original, '__module__', '')}.{getattr(original, '__qualname__', '')}".encode())
+    folder = _folder(original)
+    if folder is not None and INSTALLED & set(folder.parts):
+        return
     mark.update(_syntax(original))
     functions = [original] if isinstance(original, FunctionType) else _methods(original)
     for function in functions:

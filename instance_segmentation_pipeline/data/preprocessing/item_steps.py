@@ -5,6 +5,7 @@ provider's dataset tells them apart. What a step does not know, such as folds or
 before it.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,10 +61,9 @@ class Preprocessed(DataSet):
         return self[item].y
 
     def get_stratify_class(self, item: int) -> Any:
-        """Return what a dataset that tells it is stratified by."""
-        if not self.keeps_targets or not hasattr(self.parent, "get_stratify_class"):
-            return self.get_target(item)
-        return self.parent.get_stratify_class(item)
+        """Return what a dataset that tells it is stratified by: that of the item before the steps."""
+        owner, number = place_of(self.parent, item)
+        return owner.get_stratify_class(number) if hasattr(owner, "get_stratify_class") else self.get_target(item)
 
     def root(self) -> Any:
         """Return the dataset at the root, which knows classes."""
@@ -99,7 +99,8 @@ class Preprocessed(DataSet):
 
 def mark_preprocessed(dataset: Any) -> None:
     """Say of a dataset that it has gone through ``preprocessing``; its parts of musket_core's say so too."""
-    dataset._preprocessed = True  # noqa: SLF001 - musket_core's own name
+    with contextlib.suppress(AttributeError):  # a list, which a chain of no steps left as it is
+        dataset._preprocessed = True  # noqa: SLF001 - musket_core's own name
 
 
 def is_preprocessed(dataset: Dataset) -> bool:
