@@ -1,0 +1,86 @@
+"""Two runs that fill one disk cache are killed: the file stays readable, and what is trained is as without it."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MODULE = """
+import time
+
+import numpy as np
+from musket_core import datasets, preprocessing
+from shapes import Shapes
+
+
+@datasets.dataset_provider
+def getSlow(count=24):
+    return Shapes(count, 64, 0)
+
+
+@preprocessing.dataset_preprocessor
+def slow(input):
+    time.sleep(0.05)
+    return 255 - input
+"""
+PROVIDER = "  get_shapes: {count: 12, size: 64}\n"
+
+
+def entries(folder):
+    """Return how many items the cache has, after SQLite has checked all of it."""
+    found = list(folder.glob("*.sqlite"))
+    if not found:
+        return 0
+    (file,) = found
+    with sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
+    connection.close()
+    return count
+
+
+def test_two_fits_are_killed(project, add_experiment, musket):
+    (project / "modules" / "slowly.py").write_text(MODULE)
+    own = [(PROVIDER, "  getSlow: []\n")]
+    for name, chain in (("one", "[slow, disk-cache]"), ("two", "[slow, disk-cache]"), ("plain", "slow")):
+        add_experiment(name, f"workersPerGpu: 2\npreprocessing: {chain}\n", replace=own)
+    program = Path(sys.executable).parent / "musket"
+    command = [program, "fit", "--project", project, "--name"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    cache = project / ".cache"
+    for least in (3, 12):
+        runs = [
+            subprocess.Popen(
+                [str(part) for part in (*command, name)],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            for name in ("one", "two")
+        ]
+        try:
+            until = time.monotonic() + 120
+            while (not list(cache.glob("*.sqlite")) or entries(cache) < least) and time.monotonic() < until:
+                time.sleep(0.05)
+        finally:
+            for run in runs:
+                os.killpg(run.pid, signal.SIGKILL)
+                run.wait()
+        assert entries(cache) >= least
+    for name in ("one", "two", "plain"):
+        done = musket("fit", "--project", project, "--name", name)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "disk-cache" not in done.stderr
+    rows = [
+        (project / "experiments" / name / "metrics" / "metrics-0.0.csv").read_text() for name in ("one", "two", "plain")
+    ]
+    assert rows[0] == rows[1] == rows[2]
+    assert entries(cache) == 24
