@@ -1,5 +1,6 @@
 """Folds and holdout of an experiment: made once, fixed on disk, and never mixed with those of other data."""
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,13 +169,14 @@ class CrossValidation:
 
     def _made(self, dataset: Dataset) -> Split:
         asked = self._asked(dataset)
-        self._check_trained(asked)
         missing = self._is_missing(asked)
         if missing and not self._writes:
             raise ConfigError(
-                f"{self.files.folds_split} is missing here, or the dataset that was made here is another one than that "
-                "which it was made for: put project and data on storage that all machines share, or give all the same."
+                f"{self.files.folds_split} was not made for the dataset that is found on {socket.gethostname()}: look "
+                "for files of data/ that are missing there, and for a provider that goes by chance or by the order of a "
+                "folder; items, their order and the YAML must be the same on all machines of a run."
             )
+        self._check_trained(asked)
         classes = self._classes_of(dataset) if asked.request.stratified and missing else None
         train, held = self._holdout_split(dataset, asked, classes)
         if held is not None and classes is not None:
