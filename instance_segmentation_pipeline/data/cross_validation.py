@@ -173,8 +173,8 @@ class CrossValidation:
         if missing and not self._writes:
             raise ConfigError(
                 f"{self.files.folds_split} was not made for the dataset that is found on {socket.gethostname()}: look "
-                "for files of data/ that are missing there, and for a provider that goes by chance or by the order of a "
-                "folder; items, their order and the YAML must be the same on all machines of a run."
+                "for files of data/ that are missing there, and for a provider that goes by chance or by the order "
+                "of a folder; items, their order and the YAML must be the same on all machines of a run."
             )
         self._check_trained(asked)
         classes = self._classes_of(dataset) if asked.request.stratified and missing else None
