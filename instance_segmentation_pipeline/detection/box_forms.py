@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import FloatArray
+from .arrays import Float64Array, FloatArray
 from .boxes import SWAPPED, pairwise_iou
 
 FITS = 0.3
@@ -76,10 +76,34 @@ def fits(form: BoxForm, bboxes: FloatArray, sides: FloatArray, tight: FloatArray
     >>> fits(BoxForm("xyxy", SIZES), one, image, mask)
     (1.0, 1.0)
     """
+    iou = _overlap(form, bboxes, sides, tight)
+    return float((iou >= FITS).mean()), float(iou.mean())
+
+
+def fits_only_swapped(order: str, bboxes: FloatArray, tight: FloatArray) -> bool:
+    """Say whether corners fit their masks in the other coordinate order only.
+
+    The answer is yes when at least one box tells the two orders apart, none of those fits in ``order``, and all of them
+    fit in the other. The arguments are those of ``fits``.
+
+    >>> fits_only_swapped("yxyx", np.array([[30, 10, 50, 20]]), np.array([[30, 10, 50, 20]]))
+    True
+    """
+    sides = np.ones((len(bboxes), 2))  # corners in pixels need none
+    as_given, other = (_overlap(BoxForm(way), bboxes, sides, tight) >= FITS for way in (order, _other(order)))
+    telling = as_given != other
+    return bool(telling.any() and other[telling].all())
+
+
+def _overlap(form: BoxForm, bboxes: FloatArray, sides: FloatArray, tight: FloatArray) -> Float64Array:
+    """Return the IoU ``(N,)`` of each box, read in a form, with its mask's; 0 where it ends before it begins."""
     boxes = form.corners(bboxes, sides)
     iou = pairwise_iou(boxes, np.asarray(tight, np.float64))
-    iou = np.where((boxes[:, 2:] > boxes[:, :2]).all(axis=1), iou, 0.0)
-    return float((iou >= FITS).mean()), float(iou.mean())
+    return np.where((boxes[:, 2:] > boxes[:, :2]).all(axis=1), iou, 0.0)
+
+
+def _other(order: str) -> str:
+    return "xyxy" if order == "yxyx" else "yxyx"
 
 
 def best_form(order: str, bboxes: FloatArray, sides: FloatArray, tight: FloatArray) -> "BoxForm | None":
@@ -93,12 +117,11 @@ def best_form(order: str, bboxes: FloatArray, sides: FloatArray, tight: FloatArr
     """
     if fits(BoxForm(order), bboxes, sides, tight)[0] >= 0.5:
         return None
-    other = "xyxy" if order == "yxyx" else "yxyx"
     forms = [
         BoxForm(way, kind, normalised)
         for normalised in (False, True)
         for kind in (CORNERS, SIZES, CENTRES)
-        for way in (order, other)
+        for way in (order, _other(order))
     ]
     scored = [(*fits(form, bboxes, sides, tight), form) for form in forms]
     share, _, form = max(scored, key=lambda one: one[:2])
@@ -141,7 +164,7 @@ def look_like_sizes(order: str, bboxes: FloatArray, sides: FloatArray) -> "BoxFo
     boxes = BoxForm(order).corners(bboxes, sides)
     if not len(boxes) or (boxes[:, 2:] > boxes[:, :2]).all():
         return None
-    for way in (order, "xyxy" if order == "yxyx" else "yxyx"):
+    for way in (order, _other(order)):
         form = BoxForm(way, SIZES)
         whole = form.corners(bboxes, sides)
         inside = (whole[:, :2] >= 0) & (whole[:, 2:] <= sides + 1) & (whole[:, 2:] > whole[:, :2])

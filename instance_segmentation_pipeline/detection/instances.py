@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError
+from . import box_forms
 from .arrays import AnyArray, Float32Array, Int64Array, UInt8Array
-from .boxes import SWAPPED, pairwise_iou, swapped
+from .boxes import SWAPPED, swapped
 from .mask_crops import MaskCrops
 
 BBOX_ORDERS = ("yxyx", "xyxy")
@@ -135,9 +136,7 @@ def to_musket(instances: Instances, bbox_order: str = "yxyx") -> tuple[AnyArray,
 def fits_only_swapped(y: Any, bbox_order: str) -> bool:
     """Say whether the boxes of a target fit its masks in the other coordinate order only.
 
-    A box fits when it overlaps its mask's tight box with an IoU of 0.3 or more (padded boxes do); the answer is
-    yes when, over the item, at least one object tells the two orders apart, none of those fits as given, and all
-    of them fit swapped. Targets without masks, or with other faults, are left to ``from_musket``.
+    See ``box_forms.fits_only_swapped``. Targets without masks, or with other faults, are left to ``from_musket``.
 
     >>> mask = np.zeros((1, 60, 80), bool)
     >>> mask[0, 10:20, 30:50] = True
@@ -155,10 +154,7 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
         return False
     if len(tight) != len(given) or not len(given) or (tight[:, 2] <= tight[:, 0]).any():
         return False
-    as_given = given if bbox_order == "xyxy" else given[:, SWAPPED]
-    good, swapped = pairwise_iou(as_given, tight) >= 0.3, pairwise_iou(as_given[:, SWAPPED], tight) >= 0.3
-    telling = good != swapped
-    return bool(telling.any() and swapped[telling].all())
+    return box_forms.fits_only_swapped(bbox_order, given, tight)
 
 
 def _labels(values: Any, classes: int, where: str) -> Int64Array:

@@ -3,6 +3,7 @@
 Pure functions. The surest object chooses first, as in COCO's evaluation.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,20 @@ def match_image(truth: Detections, ordered: Detections, iou: float = IOU) -> tup
     partner = greedy(table, iou)
     matched = partner >= 0
     return matched, np.where(matched, table[np.arange(len(ordered)), partner] if table.size else 0.0, 0.0)
+
+
+def panoptic_quality(truth: Detections, found: Detections) -> float:
+    """Return the panoptic quality of an image (Kirillov et al., 2019): summed IoU over hits and half of all misses.
+
+    NaN where nothing is there and nothing was found.
+
+    >>> box = np.array([[0, 0, 10, 10]], np.float32)
+    >>> truth = Detections(40, 40, np.array([0]), np.ones(1), box, None)
+    >>> panoptic_quality(truth, Detections(40, 40, np.array([0]), np.ones(1), box * [1, 1, 1, 0.8], None))
+    0.8
+    """
+    total = (len(truth) + len(found)) / 2
+    return float(match_image(truth, found.by_score())[1].sum() / total) if total else math.nan
 
 
 def greedy(table: FloatArray, iou: float) -> Int64Array:

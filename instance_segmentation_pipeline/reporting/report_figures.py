@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 
 from ..detection.detections import Detections, truth_of
-from ..detection.matching import confusion, curve, match, match_image
+from ..detection.matching import confusion, curve, match, panoptic_quality
 from ..visualization.draw import comparison
 from ..visualization.plots import (
     confusion_figure,
@@ -79,20 +79,11 @@ def write_reports(cfg: Any, folds: Sequence[int]) -> None:
     write_figure(cfg.files.reports("confusion.png"), table)
 
 
-def quality(truth: Detections, found: Detections) -> float:
-    """Return the panoptic quality of an image (Kirillov et al., 2019): summed IoU over hits and half of all misses.
-
-    NaN where nothing is there and nothing was found.
-    """
-    total = (len(truth) + len(found)) / 2
-    return float(match_image(truth, found.by_score())[1].sum() / total) if total else math.nan
-
-
 def _by_quality(
     there: Sequence[Detections], answers: Sequence[Detections], threshold: float
 ) -> list[tuple[float, int]]:
     pairs = enumerate(zip(there, answers, strict=True))
-    rated = [(quality(truth, found.above(threshold)), number) for number, (truth, found) in pairs]
+    rated = [(panoptic_quality(truth, found.above(threshold)), number) for number, (truth, found) in pairs]
     return sorted(entry for entry in rated if not math.isnan(entry[0]))
 
 

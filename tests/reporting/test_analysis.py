@@ -12,8 +12,8 @@ import pytest
 
 from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.detection.detections import none_found
+from instance_segmentation_pipeline.detection.matching import panoptic_quality
 from instance_segmentation_pipeline.reporting.analysis import analyse, flatten
-from instance_segmentation_pipeline.reporting.report_figures import quality
 from tests.support.processes import PATIENCE
 from tests.support.scenes import HEIGHT, WIDTH, found
 
@@ -94,11 +94,11 @@ def test_flattening():
 
 def test_the_quality_of_an_image():
     truth = found((0, 1, 0, 0, 10, 10), (0, 1, 20, 20, 30, 30))
-    assert quality(truth, truth) == 1
-    assert quality(truth, none_found(HEIGHT, WIDTH, True)) == 0
+    assert panoptic_quality(truth, truth) == 1
+    assert panoptic_quality(truth, none_found(HEIGHT, WIDTH, True)) == 0
     half = found((0, 0.9, 0, 0, 10, 8))
-    assert quality(truth, half) == pytest.approx(0.8 / 1.5)
-    assert np.isnan(quality(none_found(HEIGHT, WIDTH, True), none_found(HEIGHT, WIDTH, True)))
+    assert panoptic_quality(truth, half) == pytest.approx(0.8 / 1.5)
+    assert np.isnan(panoptic_quality(none_found(HEIGHT, WIDTH, True), none_found(HEIGHT, WIDTH, True)))
 
 
 @pytest.mark.slow
