@@ -50,12 +50,11 @@ class LossWatch(Hook):
 
     def _look_ahead(self, model: Any, arguments: tuple[Any, ...], losses: Any) -> None:
         """Look at what the model answers in an iteration of the training."""
-        if self._iteration is None:
+        if self._iteration is None or next(model.parameters()).device.type != "cpu":
             return
         with torch.no_grad():
-            total, parts = model.parse_losses(losses)
-        if total.device.type == "cpu":
-            self._check(*self._iteration, _numbers(parts))
+            _, parts = model.parse_losses(losses)
+        self._check(*self._iteration, _numbers(parts))
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Begin the epoch's means."""
