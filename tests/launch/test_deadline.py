@@ -9,6 +9,7 @@ from musket_core import generic
 from instance_segmentation_pipeline.launch.deadline import Deadline
 from instance_segmentation_pipeline.launch.executors import InProcessExecutor
 from instance_segmentation_pipeline.launch.process_pool import ProcessPool
+from instance_segmentation_pipeline.launch.ray_cluster import RunClock
 from instance_segmentation_pipeline.launch.scheduler import InTurn, Job
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
@@ -88,3 +89,15 @@ def test_a_reporter_ends_all_processes(add_experiment, asked):
     rows = [len(read_rows(file)) for file in (path.parent / "metrics").glob("*.csv")]
     assert 1 <= len(rows) <= max(1, asked.get("num_workers", 1))
     assert all(1 <= count < 60 for count in rows)
+
+
+def test_the_clock_of_a_cluster_tells_nodes_and_the_run_of_each_other():
+    clock = RunClock(None)
+    assert clock.look(False) == (False, False, None)
+    assert not clock.is_over(False)
+    assert clock.look(True) == (True, False, None)
+    assert clock.is_over(True), "a node has begun, which the run hears"
+    assert clock.look(False) == (True, True, None), "the run has ended, which all nodes hear"
+    late = RunClock(time.monotonic() - 1)
+    assert late.look(False) == (False, False, 0.0)
+    assert late.look(True) == (True, True, 0.0)
