@@ -86,7 +86,7 @@ class DatasetCatalog:
     def __init__(self, settings: DataSettings, paths: ProjectPaths, given: "Dataset | None" = None) -> None:
         self.settings, self.paths, self.given = settings, paths, given
         self._main: Dataset | None = None
-        self._gone_through: tuple[Dataset, Dataset] | None = None
+        self._gone_through: dict[int, tuple[Dataset, Dataset]] = {}
         self._named: dict[str, Dataset] = {}
 
     @property
@@ -220,12 +220,12 @@ class DatasetCatalog:
         """
         if self.settings.preprocessing is None or is_preprocessed(dataset):
             return dataset
-        if self._gone_through is None or self._gone_through[0] is not dataset:
+        if id(dataset) not in self._gone_through:
             with self.paths.data_folder().entered():
                 made = preprocessed_dataset(dataset, self._declarations(None))
             mark_preprocessed(made)
-            self._gone_through = (dataset, made)
-        return self._gone_through[1]
+            self._gone_through[id(dataset)] = (dataset, made)  # while it is held, its id is its own
+        return self._gone_through[id(dataset)][1]
 
     def image_steps(self) -> "ImageSteps | None":
         """Return what images of no dataset go through before they are predicted on, ``None`` for nothing.

@@ -59,7 +59,10 @@ class TrainingFolds:
         if declared is None:
             return None
         registered = generic_config.extra_train.get(declared) if isinstance(declared, str) else None
-        made: Dataset = registered if registered is not None else self._datasets.declared(declared, "extra_train_data")
+        if registered is not None:
+            made: Dataset = self._datasets.preprocessed(registered)
+        else:
+            made = self._datasets.declared(declared, "extra_train_data")
         try:
             check_length(made)
         except DatasetError:

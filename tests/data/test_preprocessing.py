@@ -218,6 +218,30 @@ def test_a_dataset_that_is_given_goes_through_it_once(parsed):
     assert cfg.preprocessed(cfg.validation(None, 0))[0].x.max() == 201
 
 
+def test_it_may_be_set_in_python(parsed):
+    cfg = parsed("")
+    assert (cfg.get_dataset()[0].x == raw()[0].x).all()
+    cfg.preprocessing = ["plus", {"times": 2}]
+    assert (cfg.get_dataset()[0].x == (raw()[0].x + 1) * 2).all()
+    cfg.declarations = {"more": [{"plus": 9}]}
+    cfg.preprocessing = "more"
+    assert (cfg.get_dataset()[0].x == raw()[0].x + 9).all()
+    with pytest.raises(ConfigError, match="preprocessing is 5"):
+        cfg.preprocessing = 5
+
+
+@pytest.mark.parametrize("extra", ["{getTrain: 3}", "more", "registered", "[getTrain: 3, pass]"])
+def test_further_training_data_goes_through_it(parsed, extra, monkeypatch):
+    from musket_core import generic_config
+
+    monkeypatch.setitem(generic_config.extra_train, "registered", raw(3))
+    cfg = parsed(f"preprocessing: plus\ndatasets:\n  more: {{getTrain: 3}}\nextra_train_data: {extra}\n")
+    folds = cfg.kfold()
+    assert len(folds.ds) == 15
+    assert set(range(12, 15)) <= set(folds.indexes(0, True))
+    assert (folds.ds[13].x == raw()[1].x + 1).all()
+
+
 def test_a_preprocessor_of_items_changes_images_and_masks_together(parsed):
     cfg = parsed("preprocessing: [halve, plus]\n")
     dataset = cfg.get_dataset()
