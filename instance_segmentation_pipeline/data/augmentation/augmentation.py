@@ -13,7 +13,7 @@ from ...detection.arrays import FloatArray, UInt8Array
 from ...detection.instances import Instances
 from ...errors import DatasetError, UserError, one_line
 from .backgrounds import BackgroundReplacer
-from .catalogue import all_of, changes_geometry
+from .catalogue import Kind, all_of, changes_geometry, kind_of
 from .checked_image import checked
 from .followed import MaskFollower
 from .seeding import Seeding, quiet
@@ -33,6 +33,7 @@ class Augmentation:
         self.sequence = iaa.Sequential(augmenters)
         self.moves = changes_geometry(self.sequence)
         self.replaces = any(isinstance(one, BackgroundReplacer) for one in all_of(self.sequence))
+        self.bends = any(kind_of(one) is Kind.BENDING for one in all_of(self.sequence))
         self._seeding = Seeding(self.sequence)
 
     def __call__(
@@ -100,7 +101,8 @@ class Augmentation:
         return made, replace(instances, height=height, width=width, labels=instances.labels[keep], bboxes=inside[keep])
 
     def _augmented(self, image: UInt8Array, points: KeypointsOnImage, hooks: MaskFollower) -> UInt8Array:
-        batch = UnnormalizedBatch(images=[np.copy(image)], keypoints=[points])
+        maps = [hooks.no_maps()] if self.bends else None
+        batch = UnnormalizedBatch(images=[np.copy(image)], segmentation_maps=maps, keypoints=[points])
         return checked(self.sequence.augment_batch_(batch, hooks=hooks).images_aug[0])
 
 

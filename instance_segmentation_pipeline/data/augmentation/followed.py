@@ -1,8 +1,8 @@
 """Masks that follow the image through imgaug's augmenters, one augmenter after the other.
 
 imgaug tells hooks before and after each augmenter that acts. Where one moves pixels by a homography, key points on the
-image say by which, and each mask is warped in its own box; where one bends the image, its copy with the same random
-numbers is given label maps; the others leave the masks alone.
+image say by which, and each mask is warped in its own box; where one bends the image, it is given label maps of the
+masks; the others leave the masks alone.
 """
 
 import copy
@@ -69,28 +69,37 @@ class MaskFollower:
         return default
 
     def preprocess(self, value: Any, augmenter: Any, parents: Any) -> Any:
-        """Before an augmenter: put fresh key points on the image, or remember the augmenter as it is."""
-        if self._within is not None or not _are_points(value):
+        """Before an augmenter: put fresh key points on the image, and label maps where it bends the image."""
+        if self._within is not None:
+            return value
+        if _is_one(value, SegmentationMapsOnImage):
+            return [self._label_maps() if kind_of(augmenter) is Kind.BENDING else self.no_maps()]
+        if not _is_one(value, KeypointsOnImage):
             return value
         kind = kind_of(augmenter)
         if kind is Kind.RESTORING:
             self._sizes.append((self.masks.height, self.masks.width))
         if kind is Kind.BENDING:
-            self._within, self._twin = augmenter, copy.deepcopy(augmenter)
+            self._within = augmenter
         if isinstance(augmenter, iaa.PerspectiveTransform):
             self._twin = copy.deepcopy(augmenter)
         return [self.probes(self.masks.height, self.masks.width)] if kind is Kind.HOMOGRAPHY else value
 
     def postprocess(self, value: Any, augmenter: Any, parents: Any) -> Any:
         """After an augmenter: take the masks along."""
-        if not _are_points(value) or (self._within is not None and self._within is not augmenter):
+        if self._within is not None and self._within is not augmenter:
+            return value
+        if _is_one(value, SegmentationMapsOnImage):
+            if self._within is augmenter:
+                self._bend(value[0])
+            return [self.no_maps()]
+        if not _is_one(value, KeypointsOnImage):
             return value
         kind = kind_of(augmenter)
         if kind is Kind.HOMOGRAPHY:
             self._take_along(value[0], augmenter)
         elif kind is Kind.BENDING:
-            twin, self._within, self._twin = self._twin, None, None
-            self._bend(twin)
+            self._within = None
         elif kind is Kind.RESTORING:
             height, width = self._sizes.pop()
             if value[0].shape[:2] == (height, width):
@@ -129,21 +138,24 @@ class MaskFollower:
         if (self.masks.height, self.masks.width) != (height, width):
             self.masks = self.masks.resized(height, width)
 
-    def _bend(self, augmenter: Any) -> None:
-        height, width = self.masks.height, self.masks.width
-        maps, size = [], (height, width)
-        for labels in to_label_maps(self.masks):
-            given = SegmentationMapsOnImage(labels, shape=(height, width, 3))
-            bent = copy.deepcopy(augmenter).augment_batch_(UnnormalizedBatch(segmentation_maps=[given]))
-            found = bent.segmentation_maps_aug[0]
-            size = int(found.shape[0]), int(found.shape[1])
-            moved = np.ascontiguousarray(found.get_arr().reshape(found.arr.shape[:2])).astype(np.int32)
-            maps.append(moved if moved.shape == size else resized_labels(moved, *size))
+    def no_maps(self) -> SegmentationMapsOnImage:
+        """Return a small map that stands in for label maps where nothing bends the image."""
+        return SegmentationMapsOnImage(np.zeros((8, 8, 1), np.int32), shape=(self.masks.height, self.masks.width, 3))
+
+    def _label_maps(self) -> SegmentationMapsOnImage:
+        maps = to_label_maps(self.masks) or [np.zeros((self.masks.height, self.masks.width), np.int32)]
+        return SegmentationMapsOnImage(np.stack(maps, axis=-1), shape=(self.masks.height, self.masks.width, 3))
+
+    def _bend(self, found: SegmentationMapsOnImage) -> None:
+        height, width = (int(side) for side in found.shape[:2])
+        whole = found.arr.reshape(*found.arr.shape[:2], -1).astype(np.int32)
+        maps = [np.ascontiguousarray(whole[..., number]) for number in range(whole.shape[2])]
+        maps = [labels if labels.shape == (height, width) else resized_labels(labels, height, width) for labels in maps]
+        grown = height * width / (self.masks.height * self.masks.width)
         before = self.masks.areas()
-        self.masks = from_label_maps(maps, len(self.masks), *size)
-        grown = size[0] * size[1] / (height * width)
+        self.masks = from_label_maps(maps, len(self.masks), height, width)
         self.shares *= np.minimum(1, self.masks.areas() / np.maximum(before * grown, 1))
 
 
-def _are_points(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 1 and isinstance(value[0], KeypointsOnImage)
+def _is_one(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and len(value) == 1 and isinstance(value[0], kind)
