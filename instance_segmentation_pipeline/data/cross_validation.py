@@ -15,7 +15,7 @@ from .dataset_length import length_of
 from .item_cache import ItemCache
 from .preprocessing.item_steps import transformations
 from .protocols import Dataset, Part
-from .split_checks import check_folds, check_holdout, damaged, notes_on
+from .split_checks import check_folds, check_holdout, damaged, notes_on, notes_on_idle
 from .split_functions import SplitFunctions, check_stratified
 from .splits import (
     Fold,
@@ -138,9 +138,10 @@ class CrossValidation:
             UserError: It cannot.
         """
         asked = self._asked(dataset)
-        if asked.request.stratified and not self._is_missing(asked):
+        self._announce(notes_on_idle(self.settings, asked.folds, asked.holdout))
+        if asked.by_classes and not self._is_missing(asked):
             return  # it was made before, and reading the classes of all items takes long
-        classes = self._classes_of(dataset) if asked.request.stratified else None
+        classes = self._classes_of(dataset) if asked.by_classes else None
         kept: Sequence[int] = range(len(dataset))
         if asked.holdout is not None:
             held = set(asked.holdout)
@@ -177,7 +178,7 @@ class CrossValidation:
                 "of a folder; items, their order and the YAML must be the same on all machines of a run."
             )
         self._check_trained(asked)
-        classes = self._classes_of(dataset) if asked.request.stratified and missing else None
+        classes = self._classes_of(dataset) if asked.by_classes and missing else None
         train, held = self._holdout_split(dataset, asked, classes)
         if held is not None and classes is not None:
             classes = [classes[index] for index in train.indexes]
@@ -280,6 +281,12 @@ class _Asked:
     request: SplitRequest
     mark: str
     items: str
+
+    @property
+    def by_classes(self) -> bool:
+        """Whether something is drawn by the classes of the items."""
+        draws = self.folds is None or (self.request.test_split > 0 and self.holdout is None)
+        return self.request.stratified and draws
 
 
 def root_of(dataset: Dataset) -> Dataset:

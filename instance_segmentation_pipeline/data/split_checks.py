@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ..config.schema import PROPERTIES
+from ..config.settings import SplitSettings
 from ..detection.arrays import Int64Array
 from ..errors import DatasetError, shortened
 
 Fold = tuple[list[int], list[int]]
+DEFAULT_SHARE = next(entry.default for entry in PROPERTIES if entry.name == "validationSplit")
 CONTENT = "# content "
 """Begins the line of a split file that holds the digest of what follows."""
 
@@ -95,6 +98,28 @@ def notes_on(folds: Sequence[Fold], count: int, what: str) -> list[str]:
             f"{int((times > 1).argmax())}"
         )
     return notes
+
+
+def notes_on_idle(settings: SplitSettings, folds: "Sequence[Fold] | None", holdout: object) -> list[str]:
+    """Return a line on each property of a split that does nothing beside what the dataset brings, or beside another.
+
+    Args:
+        settings: The properties.
+        folds: Folds that came with the dataset.
+        holdout: Items to hold out that came with the dataset, or were set.
+    """
+    own = "the dataset brings its folds"
+    idle = []
+    if folds is not None and settings.folds_count not in (1, len(folds)):
+        idle.append(f"folds_count: {settings.folds_count} does nothing: {own}, {len(folds)} of them")
+    if settings.validation_split != DEFAULT_SHARE and (folds is not None or settings.folds_count > 1):
+        why = own if folds is not None else f"of {settings.folds_count} folds each validates on its share"
+        idle.append(f"validationSplit: {settings.validation_split:g} does nothing: {why}")
+    if settings.stratified and folds is not None and (holdout is not None or not settings.test_split):
+        idle.append(f"stratified: true does nothing: {own}")
+    if settings.test_split and holdout is not None:
+        idle.append(f"testSplit: {settings.test_split:g} does nothing: the items that are held out are given")
+    return [f"note: {line}" for line in idle]
 
 
 def content_line(body: str) -> str:

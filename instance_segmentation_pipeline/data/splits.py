@@ -27,6 +27,7 @@ from .preprocessing.item_steps import Preprocessed
 from .protocols import Dataset
 from .split_checks import CONTENT, check_content, content_line, damaged
 from .split_text import parse_split, plain, split_text
+from .training_members import ask_owner
 
 Fold = tuple[list[int], list[int]]
 MARK = "# made from "
@@ -160,23 +161,35 @@ def _parted(count: int, share: float, seed: int, classes: "Sequence[int] | None"
 def stratification_classes(dataset: Dataset, labels: "ItemCache[set[int]] | None" = None) -> list[int]:
     """Return one class an item: the rarest label in it over the dataset, 0 for items without objects.
 
-    A dataset whose root defines ``get_stratify_class`` decides by itself, as in musket_core.
+    A dataset whose root defines ``get_stratify_class`` decides by itself, as in musket_core; in a union, of its part.
 
     Args:
         dataset: The dataset.
         labels: Where labels are kept that were read, ``item_labels()`` by default.
     """
+    told = [ask_owner(dataset, number, _told_class) for number in range(len(dataset))]
+    others = [number for number, one in enumerate(told) if one is None]
+    found = (labels or item_labels()).of(dataset, others)
+    frequency = Counter(label for item in found for label in item)
+    rarest = [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in found]
+    if len(others) == len(told):
+        return rarest
+    classes: list[object] = list(told)
+    for number, label in zip(others, rarest, strict=True):
+        classes[number] = label
+    known: dict[object, int] = {}
+    return [known.setdefault(one, len(known)) for one in classes]
+
+
+def _told_class(owner: Any, number: int) -> "tuple[object] | None":
+    """Return what a dataset says an item is stratified by, ``None`` where it says nothing."""
     from musket_core.datasets import DataSet
 
-    upstream: Any = dataset
-    decides = getattr(upstream.root().__class__, "get_stratify_class", None) if hasattr(dataset, "root") else None
-    if decides is not None and decides is not DataSet.get_stratify_class:
-        known: dict[object, int] = {}
-        given = (upstream.get_stratify_class(number) for number in range(len(dataset)))
-        return [known.setdefault(one, len(known)) for one in given]
-    found = (labels or item_labels()).of(dataset, range(len(dataset)))
-    frequency = Counter(label for item in found for label in item)
-    return [min(item, key=lambda label: (frequency[label], label)) if item else 0 for item in found]
+    root = owner.root() if hasattr(owner, "root") else owner
+    decides = getattr(type(root), "get_stratify_class", None)
+    if decides is None or decides is DataSet.get_stratify_class:
+        return None
+    return (owner.get_stratify_class(number),)
 
 
 def item_labels() -> ItemCache[set[int]]:

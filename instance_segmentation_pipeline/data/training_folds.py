@@ -17,8 +17,10 @@ from ..errors import DatasetError, UserError, one_line, shortened
 from ..storage.digests import digest
 from .catalog import DatasetCatalog
 from .class_names import known_class_names
+from .consistency import check_items
 from .cross_validation import DetectionFolds, Split, check_length, gives_xyxy
 from .dataset_length import length_of
+from .item_reader import ItemReader
 from .protocols import Dataset
 from .split_functions import indices_of
 from .splits import item_order
@@ -69,6 +71,16 @@ class TrainingFolds:
             raise DatasetError("extra_train_data is empty: expected at least one item.") from None
         self._check_kind(made)
         return made
+
+    def check(self, reader: ItemReader) -> None:
+        """Raise a ``UserError`` for ``extra_train_data`` that is not there, or whose items are wrong."""
+        extra = self.extra()
+        if extra is None:
+            return
+        try:
+            check_items(extra, reader)
+        except DatasetError as error:
+            raise DatasetError(f"extra_train_data: {error}") from error
 
     def settings_of(self, split: Split, fold: int) -> dict[str, Any]:
         """Return what decides the training items of a fold beside its split, by the names of the properties."""

@@ -18,7 +18,7 @@ from .item_cache import ItemCache, place_of
 
 def train_item(dataset: Any, position: int) -> Any:
     """Return an item as it is trained on: ``item(i, True)`` of its dataset, else ``get_train_item(i)``, else itself."""
-    return _asked(dataset, position, _train_item)
+    return ask_owner(dataset, position, _train_item)
 
 
 def _train_item(dataset: Any, position: int) -> Any:
@@ -37,13 +37,19 @@ def _takes_two(method: Callable[..., Any]) -> bool:
     return True
 
 
-def _asked(dataset: Any, position: int, ask: Callable[[Any, int], Any]) -> Any:
-    """Ask the dataset that an item is of, in the folder that it is read in."""
+def ask_owner(dataset: Any, position: int, ask: Callable[[Any, int], Any]) -> Any:
+    """Ask the dataset that an item is of, in the folder that it is read in.
+
+    Args:
+        dataset: A dataset, seen through musket_core's parts and unions.
+        position: Of the item.
+        ask: Called with the dataset that the item is of, and its position there.
+    """
     owner, number = place_of(dataset, position)
     if type(owner) is FolderDataSet:
         inner, folder = inner_of(owner)
         with folder.entered():
-            return _asked(inner, number, ask)
+            return ask_owner(inner, number, ask)
     return ask(owner, number)
 
 
@@ -116,7 +122,7 @@ def _checked_weight(weight: Any, position: int) -> float:
 
 def _of_method(dataset: Any, position: int, ask: Callable[[Any, int], Any], name: str) -> Any:
     try:
-        return _asked(dataset, position, ask)
+        return ask_owner(dataset, position, ask)
     except UserError:
         raise
     except (Exception, SystemExit) as error:

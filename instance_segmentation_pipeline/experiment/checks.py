@@ -23,8 +23,10 @@ def check_parts(parts: ExperimentParts, announce: Callable[[Sequence[str]], None
     """
     dataset = parts.datasets.main()
     parts.model.start  # noqa: B018 - what is wrong with the weights is told before items are read
-    sampled = check_items(dataset, parts.classes.reader(parts.model.prepared.needs_masks))
+    reader = parts.classes.reader(parts.model.prepared.needs_masks)
+    sampled = check_items(dataset, reader)
     parts.folds.check(dataset)
+    parts.training.check(reader)
     if whole:
         notes = [*sampled.notes, *_built(parts, sampled)]
         announce([f"note: {line}" for line in notes])

@@ -6,7 +6,7 @@ from musket_core.datasets import CompositeDataSet, PredictionItem, SubDataSet
 
 from instance_segmentation_pipeline.data.data_folder import DataFolder, FolderDataSet
 from instance_segmentation_pipeline.data.item_reader import ItemReader
-from instance_segmentation_pipeline.data.splits import item_labels
+from instance_segmentation_pipeline.data.splits import item_labels, stratification_classes
 from instance_segmentation_pipeline.data.training_members import Positives, sample_weights, train_item
 from instance_segmentation_pipeline.errors import DatasetError
 from tests.support.datasets import Items, square
@@ -176,3 +176,19 @@ def test_weights_that_are_all_zero_are_told():
 
     with pytest.raises(DatasetError, match="sample_weight is 0 for each item"):
         sample_weights(Zero(), [0, 1])
+
+
+def test_classes_to_stratify_by_are_told_by_each_part_of_a_union():
+    class Classed(Plain):
+        def get_stratify_class(self, item):
+            return "ab"[item % 2]
+
+    told, plain = Classed(), Plain()
+    alone = stratification_classes(told)
+    assert alone == [0, 1] * 3
+    union = SubDataSet(CompositeDataSet([told, plain]), range(12))
+    classes = stratification_classes(union)
+    assert classes[:6] == alone
+    assert classes[6:] == [2, 3] * 3  # of the others, those with objects and those without
+    assert plain.reads > 0
+    assert told.reads == 0

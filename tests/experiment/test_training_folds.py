@@ -3,8 +3,11 @@
 import pytest
 from musket_core import generic, generic_config
 
-from instance_segmentation_pipeline.errors import ConfigError, UserError
+from instance_segmentation_pipeline.errors import ConfigError, UserError, WeightsError
+from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.experiment.stage import DetectionStage
+from instance_segmentation_pipeline.experiment.stage_work import StageWork
+from instance_segmentation_pipeline.training.stage_settings import META_KEY, differences, resumption
 from tests.support.datasets import Items, square
 
 MODULE = """
@@ -217,6 +220,39 @@ def test_the_items_that_are_held_out_may_be_declared_beside_the_dataset(config):
     )
     third = config("holdout: get_more\n", "parted", [parted])
     assert [len(part) for part in (*parts(third)[0], third.holdout())] == [8, 3, 5]
+
+
+def test_a_stratified_split_beside_a_declared_holdout(config):
+    cfg = config("holdout: {get_more: [4]}\nstratified: true\nfolds_count: 2\n")
+    cfg.check()
+    assert [len(part) for _, part in parts(cfg)] == [6, 6]
+
+
+RESUMED = {
+    "extra_train_data": ("extra_train_data: get_more\n", "extra_train_data: {get_more: [3]}\n"),
+    "dataset_augmenter": ("dataset_augmenter: with_more\n", "dataset_augmenter: halved\n"),
+}
+
+
+@pytest.mark.parametrize("key", RESUMED)
+def test_a_resume_names_what_was_changed(config, key):
+    before, now = (config(extra, name) for name, extra in zip(("before", "now"), RESUMED[key], strict=True))
+    trained, asked = (StageWork(cfg, cfg.kfold(), FoldRequest(0), 0).settings for cfg in (before, now))
+    changed = differences(trained, asked)
+    assert changed[0][0] == key
+    meta = {META_KEY: trained, "epoch": 1}
+    with pytest.raises(WeightsError, match=f"trained with other settings: {key} ") as caught:
+        resumption(meta, asked, before.files.stage(0, 0).last_weights, True)
+    assert "train anew without --allow_resume" in str(caught.value)
+
+
+def test_a_run_on_extra_data_trains_and_is_gone_on_with(config):
+    cfg = config("extra_train_data: get_more\ndataset_augmenter: {name: Repeated, times: 2}\n", "run")
+    cfg.fit()
+    assert len(cfg.predictions("validation0")) == len(cfg.validation(foldNum=0))
+    again = generic.parse(cfg.path)
+    again.setAllowResume(True)
+    again.fit()
 
 
 WRONG = [
