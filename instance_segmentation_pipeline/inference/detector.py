@@ -4,13 +4,14 @@ What is found in an image depends on that image alone: only images of the same s
 padding of a neighbour's reaches it.
 """
 
+import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -66,6 +67,8 @@ class Detector:
         transforms: What an image, as ``detect`` takes it, goes through before all else.
         batch_size: Images, or views of images, that the net is given at a time: it bounds the memory that answers take,
             however many images and views there are.
+        visits: The device that the net is put on while it answers, where it waits in the machine's memory meanwhile;
+            ``None`` where it stays where it is.
     """
 
     net: Any
@@ -76,6 +79,7 @@ class Detector:
     fusion: Fusion = Fusion()
     transforms: "Callable[[UInt8Array], UInt8Array] | None" = None
     batch_size: int = 1
+    visits: "str | None" = None
     _built: dict[float, tuple[Compose, "tuple[int, int] | None"]] = field(default_factory=dict)
 
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
@@ -91,7 +95,21 @@ class Detector:
             PredictionError: The memory of the device ran out.
         """
         blocks = (images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size))
-        return [found for block in blocks for found in self._detect(block)]
+        with self._on_device():
+            return [found for block in blocks for found in self._detect(block)]
+
+    @contextlib.contextmanager
+    def _on_device(self) -> Iterator[None]:
+        if self.visits is None:
+            yield
+            return
+        advice = "ask fewer folds, stages or seeds at a time, or lower inference_batch"
+        try:
+            with telling_of_memory(self.visits, "a net of several was put there", advice):
+                self.net.to(self.visits)
+            yield
+        finally:
+            self.net.to("cpu")
 
     def _detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """Find objects in a batch of images, of whose views one batch at a time is there."""
@@ -176,7 +194,12 @@ def _not_too_narrow(image: UInt8Array, size: "tuple[int, int] | None") -> UInt8A
 
 @dataclass
 class Ensemble:
-    """Several detectors that answer as one: what they find is fused."""
+    """Several detectors that answer as one: what they find is fused.
+
+    Each looks at ``BLOCK`` images before the next one does, so that what is held of answers is bounded.
+    """
+
+    BLOCK: ClassVar[int] = 64
 
     members: "Sequence[Detector | Ensemble]"
     fusion: Fusion = Fusion()
@@ -184,6 +207,10 @@ class Ensemble:
 
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         """Find objects in images; see ``Detector.detect``."""
+        blocks = (images[start : start + self.BLOCK] for start in range(0, len(images), self.BLOCK))
+        return [found for block in blocks for found in self._detect(block)]
+
+    def _detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         answers = [member.detect(images) for member in self.members]
         return [
             fuse(found, self.fusion.method, self.fusion.iou_threshold, self.weights)

@@ -1,6 +1,7 @@
 """Memory that runs out while a net answers: told in one sentence, with what to lower."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 import torch
@@ -9,6 +10,18 @@ from ..errors import PredictionError, one_line
 
 NOTHING_LEFT = ("DefaultCPUAllocator", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 """Words of RuntimeErrors that tell of memory: PyTorch has no class of its own for these."""
+
+
+def room_for_nets(device: str) -> float:
+    """Return how many bytes nets may take of a device: half of what is free on a GPU now, without bound elsewhere."""
+    if not device.startswith("cuda"):
+        return math.inf
+    return torch.cuda.mem_get_info(device)[0] / 2
+
+
+def bytes_of(net: torch.nn.Module) -> int:
+    """Return how many bytes the parameters and buffers of a net take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*net.parameters(), *net.buffers()))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from ..storage.digests import digest, digest_of_file
 from ..storage.experiment_files import ExperimentFiles
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .folder_sinks import Answer, FolderSink, answered
+from .memory import bytes_of, room_for_nets
 from .prediction_datasets import Predictions
 from .prediction_store import PredictionStore, pack, unpack, writing
 from .trained_folds import Choice, TrainedFolds, weights_of
@@ -118,10 +119,16 @@ class Predictor:
     # -- nets ------------------------------------------------------------------------------------------------
 
     def detector(self, choice: Choice, device: "str | None" = None) -> "Detector | Ensemble":
-        """Return the net of a fold and a stage, or an ensemble of those of several, and of all seeds."""
+        """Return the net of a fold and a stage, or an ensemble of those of several, and of all seeds.
+
+        Of an ensemble, as many nets are on a GPU as take half of its free memory; the others come there to answer.
+        """
         device = device or self.workers.devices[0]
-        each = itertools.product(self.trained.files, choice.folds, choice.stages)
-        members = [self._net(files, fold, stage, device) for files, fold, stage in each]
+        room, members = room_for_nets(device), list[Detector]()
+        for files, fold, stage in itertools.product(self.trained.files, choice.folds, choice.stages):
+            fits = not members or bytes_of(members[0].net) * (len(members) + 1) <= room
+            member = self._net(files, fold, stage, device if fits else "cpu")
+            members.append(member if fits else replace(member, visits=device))
         return members[0] if len(members) == 1 else Ensemble(members, self.asking.fusion)
 
     def for_mmdetection(self, choice: Choice) -> Any:

@@ -1,5 +1,6 @@
 """What predicting holds at a time is bounded by ``inference_batch``, and memory that runs out is one sentence."""
 
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -15,8 +16,9 @@ from instance_segmentation_pipeline.cli import predict
 from instance_segmentation_pipeline.detection.tta import views_of
 from instance_segmentation_pipeline.errors import PredictionError
 from instance_segmentation_pipeline.inference import detector as detectors
+from instance_segmentation_pipeline.inference import predictor as predictors
 from instance_segmentation_pipeline.inference.detector import Detector, Ensemble
-from instance_segmentation_pipeline.inference.memory import telling_of_memory
+from instance_segmentation_pipeline.inference.memory import bytes_of, telling_of_memory
 
 META = ("img_id", "ori_shape", "img_shape", "scale_factor")
 PIPELINE = [
@@ -146,6 +148,52 @@ def test_members_of_an_ensemble_get_the_same_bound():
     members = [detector("All", 2), detector(None, 2), detector("Vertical", 2)]
     assert len(Ensemble(members).detect(images(5))) == 5
     assert [member.net.most for member in members] == [2, 2, 2]
+
+
+def test_what_is_held_of_members_answers_is_bounded(monkeypatch):
+    members = [detector(None, 4), detector(None, 4)]
+    given = []
+    for member in members:
+        monkeypatch.setattr(
+            member, "detect", lambda images, real=member.detect: given.append(len(images)) or real(images)
+        )
+    assert len(Ensemble(members).detect(images(3) * 50)) == 150
+    assert given == [64, 64, 64, 64, 22, 22]
+
+
+class Moving(Probe):
+    """Knows how many of its kind are on the device at the same time."""
+
+    there, most_there = set(), 0
+
+    def to(self, device):
+        (Moving.there.discard if device == "cpu" else Moving.there.add)(id(self))
+        Moving.most_there = max(Moving.most_there, len(Moving.there))
+        return self
+
+    def forward(self, *arguments, **options):
+        assert id(self) in Moving.there
+        return super().forward(*arguments, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("room", "most"), [(float("inf"), 4), (2.5, 3), (1, 2), (0, 2)])
+def test_nets_that_have_no_room_beside_the_others_come_to_answer(trained, monkeypatch, room, most):
+    """Four nets: those that stay on the device, and one of the others at a time."""
+    Moving.there, Moving.most_there = set(), 0
+    monkeypatch.setattr(predictors, "room_for_nets", lambda device: room * bytes_of(Moving()))
+    monkeypatch.setattr(predictors, "load_net", lambda config, weights, names, device: Moving().to(device))
+    cfg = generic.parse(str(trained))
+    model = cfg.predictor().detector(cfg.trained().choose([0, 1], [0, 1]), "cuda:0")
+    model = Ensemble([dataclasses.replace(one, pipeline=PIPELINE, with_masks=False) for one in model.members])
+    waiting = sum(member.visits is not None for member in model.members)
+    found = model.detect(images(3))
+    assert len(found) == 3
+    assert Moving.most_there == most
+    assert len(Moving.there) == 4 - waiting
+    expected = Ensemble([detector(None, 1) for _ in range(4)]).detect(images(3))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.bboxes, other.bboxes)
 
 
 # -- memory that runs out ----------------------------------------------------------------------------------------
