@@ -86,6 +86,20 @@ def test_an_image_whose_objects_all_left_has_none():
         assert (after.masks is None) is not with_masks
 
 
+def test_boxes_alone_bend_as_their_rectangles_do():
+    image, instances = item((20, 10, 60, 40), (5, 5, 15, 15))
+    boxes = Instances(60, 100, instances.labels, instances.bboxes, None)
+    for declared in (
+        {"ElasticTransformation": {"alpha": 30, "sigma": 4}},
+        [{"WithPolarWarping": [{"Crop": {"px": 2}}]}, "Fliplr"],
+    ):
+        bent = augmentation(declared)
+        (one, with_masks), (other, alone) = bent(image, instances, 3), bent(image, boxes, 3)
+        assert (one == other).all() and alone.masks is None and len(alone) > 0
+        np.testing.assert_array_equal(alone.bboxes, with_masks.bboxes)
+        np.testing.assert_array_equal(alone.labels, with_masks.labels)
+
+
 def test_an_image_without_objects_passes():
     for with_masks in (True, False):
         image, instances = item(with_masks=with_masks)

@@ -11,6 +11,7 @@ from imgaug.augmentables.kps import KeypointsOnImage
 
 from ...detection.arrays import FloatArray, UInt8Array
 from ...detection.instances import Instances
+from ...detection.mask_crops import MaskCrops
 from ...errors import DatasetError, UserError, one_line
 from .backgrounds import BackgroundReplacer
 from .catalogue import Kind, all_of, changes_geometry, kind_of
@@ -86,6 +87,8 @@ class Augmentation:
     def _with_boxes(self, image: UInt8Array, instances: Instances) -> tuple[UInt8Array, Instances]:
         if self.replaces:
             raise DatasetError("BackgroundReplacer needs masks, but there are boxes alone: remove it.")
+        if self.bends:
+            return self._with_rectangles(image, instances)
         corners = instances.bboxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 2)
         points = KeypointsOnImage.from_xy_array(corners, shape=image.shape)
         batch = self.sequence.augment_batch_(UnnormalizedBatch(images=[np.copy(image)], keypoints=[points]))
@@ -99,6 +102,15 @@ class Augmentation:
         share = _areas(inside) / np.maximum(_areas(whole), 1e-6)
         keep = np.flatnonzero((share >= SMALLEST_SHARE) & (_areas(inside) >= 1))
         return made, replace(instances, height=height, width=width, labels=instances.labels[keep], bboxes=inside[keep])
+
+    def _with_rectangles(self, image: UInt8Array, instances: Instances) -> tuple[UInt8Array, Instances]:
+        """Return an item whose boxes, to whole pixels, are bent as masks are: corners alone would not do."""
+        low, high = np.floor(instances.bboxes[:, :2]), np.ceil(instances.bboxes[:, 2:])
+        boxes = np.concatenate([low, high], axis=1).astype(np.int64)
+        crops = tuple(np.ones((y2 - y1, x2 - x1), np.uint8) for x1, y1, x2, y2 in boxes)
+        masks = MaskCrops(instances.height, instances.width, boxes, crops)
+        made, bent = self._with_masks(image, replace(instances, masks=masks))
+        return made, replace(bent, masks=None)
 
     def _augmented(self, image: UInt8Array, points: KeypointsOnImage, hooks: MaskFollower) -> UInt8Array:
         maps = [hooks.no_maps()] if self.bends else None
