@@ -8,12 +8,16 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, UserError
 from ..storage.atomic import not_writable
 from ..text import printable
 from .argument_types import boolean, path
+
+if TYPE_CHECKING:
+    from ..reporting.analysis import Analysis, Finished
+    from ..reporting.picture_folder import Drawing
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,7 +80,7 @@ def _check_output(output: Path) -> None:
         raise ConfigError(f"--output {output} is a pipe, a device or a socket: give the CSV to write.")
 
 
-def _write_page(path: Path, analysis: Any, title: str, embed: bool) -> None:
+def _write_page(path: Path, analysis: "Analysis", title: str, embed: bool) -> None:
     from tqdm import tqdm
 
     from ..reporting.page import write_page
@@ -87,7 +91,7 @@ def _write_page(path: Path, analysis: Any, title: str, embed: bool) -> None:
     write_page(path, analysis, bar, pictures, title, embed)
 
 
-def _draw(one: Any) -> Any:
+def _draw(one: "Finished") -> "list[Drawing]":
     """Draw what an experiment finds on its validation parts."""
     from musket_core.experiment import Experiment
 
@@ -96,7 +100,8 @@ def _draw(one: Any) -> Any:
 
     root = project_of(one.files.config)
     project = None if root is None else _project_at(root)
-    return validation_pictures(Experiment(str(one.files.root), project=project).parse_config(), one.folds)
+    cfg = Experiment(str(one.files.root), project=project).parse_config()
+    return validation_pictures(cfg.validation_view(one.folds))
 
 
 @lru_cache(maxsize=1)

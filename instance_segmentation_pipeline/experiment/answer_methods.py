@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..data.image_folder import Directory
 from ..data.protocols import Dataset
 from ..detection.arrays import AnyArray, TruthRecord
-from ..detection.detections import MusketPrediction
+from ..detection.detections import MusketPrediction, truth_of
 from ..detection.tta import TestTimeAugmentation, views_of
 from ..errors import ConfigError
 from ..inference.detector import Detector, Ensemble, Fusion, PredictedBatch
@@ -25,6 +25,7 @@ from ..inference.predictor import Asking, Predictor, Question
 from ..inference.trained_folds import Several
 from ..launch.answering import AnsweringPool
 from ..metrics.metric_name import MetricName
+from ..reporting.report_figures import ValidationView
 from ..training.coco_metric import Further
 from .evaluator import Evaluator, GroundTruths
 from .metric_selection import MetricSelection, default_primary, known_metrics
@@ -357,6 +358,18 @@ class AnswerMethods(GenericImageTaskConfig):
         """Return the ground truth of a dataset as ``records.to_middle_format`` records, masks as RLE."""
         records: list[TruthRecord] = self.ground_truths.of(predictions)
         return records
+
+    def validation_view(self, folds: Sequence[int]) -> ValidationView:
+        """Return what there is in the validation parts of folds, and what they find, for reports."""
+        found, reader = self.predictions("validation", list(folds)), self.reader()
+        return ValidationView(
+            truths=[truth_of(record) for record in self.truths(found)],
+            found=[found.detections(number) for number in range(len(found))],
+            class_names=self.class_names(),
+            threshold=self.threshold,
+            with_masks=self.finished().needs_masks,
+            item=lambda number: reader.read(found, number),
+        )
 
     @contextlib.contextmanager
     def truths_kept(self) -> Iterator[GroundTruths]:

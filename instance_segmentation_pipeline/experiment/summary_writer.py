@@ -35,5 +35,5 @@ def write_summaries(experiment: TrainableExperiment, folds: Sequence[int], subsa
             "folds": list(folds),
             **metrics,
         }
-        write_reports(experiment, folds)
+        write_reports(experiment.validation_view(folds), experiment.files)
         write_yaml(experiment.files.summary, summary)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from ..data.cross_validation import DetectionFolds
 from ..metrics.metric_name import MetricName
+from ..reporting.report_figures import ValidationView
 from ..storage.experiment_files import ExperimentFiles
 from .assembly import ExperimentParts
 from .run_options import RunOptions
@@ -68,6 +69,10 @@ class TrainableExperiment(Trainable, Protocol):
 
     def seeds(self) -> "Sequence[Trainable]":
         """Return the configs of its seeds; none where it is trained once."""
+        ...
+
+    def validation_view(self, folds: Sequence[int]) -> ValidationView:
+        """Return what is there and what is found in the validation parts of folds."""
         ...
 
     def members(self) -> "Sequence[Trainable]":

@@ -1,13 +1,18 @@
 """What a report shows of one experiment: curves, confusion, its best and its worst images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
+from matplotlib.figure import Figure
 
-from ..detection.detections import Detections, truth_of
+from ..detection.arrays import UInt8Array
+from ..detection.detections import Detections
+from ..detection.instances import Instances
 from ..detection.matching import confusion, curve, match, panoptic_quality
+from ..storage.experiment_files import ExperimentFiles
 from ..visualization.draw import comparison
 from ..visualization.plots import (
     confusion_figure,
@@ -23,16 +28,31 @@ SHOWN = 3
 """Images shown of the best and of the worst."""
 
 
-def validation_pictures(cfg: Any, folds: Sequence[int]) -> list[Drawing]:
-    """Draw what a trained experiment finds on its validation parts: curves, confusion, worst and best images.
+@dataclass(frozen=True)
+class ValidationView:
+    """What there is in the validation parts of a trained experiment, and what it found, item by item.
 
-    Args:
-        cfg: The ``PipelineConfig``.
-        folds: The folds that are trained.
+    Attributes:
+        truths: The objects of each item.
+        found: What was found in each.
+        class_names: Names of the classes, in label order.
+        threshold: The lowest score that is drawn, and counts in the confusion matrix.
+        with_masks: Whether the model finds masks.
+        item: Gives id, image ``(height, width, 3)`` uint8 RGB and objects of an item by its position.
     """
-    found, there, answers = _of_validation(cfg, folds)
-    curves, table = validation_figures(cfg, there, answers)
-    order = _by_quality(there, answers, cfg.threshold)
+
+    truths: Sequence[Detections]
+    found: Sequence[Detections]
+    class_names: Sequence[str]
+    threshold: float
+    with_masks: bool
+    item: Callable[[int], tuple[str, UInt8Array, Instances]]
+
+
+def validation_pictures(view: ValidationView) -> list[Drawing]:
+    """Draw what a trained experiment finds on its validation parts: curves, confusion, worst and best images."""
+    curves, table = validation_figures(view)
+    order = _by_quality(view)
     worst, best = order[:SHOWN], order[::-1][:SHOWN]
     heading = "Precision, recall, confusion"
     drawn = [
@@ -40,57 +60,47 @@ def validation_pictures(cfg: Any, folds: Sequence[int]) -> list[Drawing]:
         Drawing.of_png(heading, "confusion matrix", png_of(table)),
     ]
     for name, images in (("Worst images", worst), ("Best images", [one for one in best if one not in worst])):
-        drawn += [_comparison(cfg, found, f"{name}: ground truth, prediction", *one) for one in images]
+        drawn += [_comparison(view, f"{name}: ground truth, prediction", *one) for one in images]
     return drawn
 
 
-def learning_pictures(rows: Sequence[dict[str, Any]], title: str) -> list[Drawing]:
+def learning_pictures(rows: Sequence[Mapping[str, Any]], title: str) -> list[Drawing]:
     """Draw the learning curves of one stage; nothing where it has no epoch."""
     if not rows:
         return []
     return [Drawing.of_png("Learning curves", title, png_of(learning_figure(rows, shown_metrics(rows), title)))]
 
 
-def _of_validation(cfg: Any, folds: Sequence[int]) -> tuple[Any, list[Detections], list[Detections]]:
-    """Return the predictions on all validation parts as a dataset, the objects there, and what was found."""
-    found = cfg.predictions("validation", list(folds))
-    there = [truth_of(record) for record in cfg.truths(found)]
-    return found, there, [found.detections(number) for number in range(len(found))]
-
-
-def validation_figures(cfg: Any, there: Sequence[Detections], answers: Sequence[Detections]) -> tuple[Any, Any]:
+def validation_figures(view: ValidationView) -> tuple[Figure, Figure]:
     """Return the precision-recall curves and the confusion matrix of validation items, as figures."""
-    names = list(cfg.class_names())
-    matches = match(there, answers, len(names))
-    kind = "masks" if cfg.finished().needs_masks else "boxes"
+    names = list(view.class_names)
+    matches = match(view.truths, view.found, len(names))
+    kind = "masks" if view.with_masks else "boxes"
     curves = {name: curve(matches, label) for label, name in enumerate(names)}
-    table = confusion(there, answers, len(names), cfg.threshold)
+    table = confusion(view.truths, view.found, len(names), view.threshold)
     return (
         precision_recall_figure(curves, f"precision and recall, {kind} at IoU .5"),
-        confusion_figure(table, names, f"validation, scores from {cfg.threshold:g}"),
+        confusion_figure(table, names, f"validation, scores from {view.threshold:g}"),
     )
 
 
-def write_reports(cfg: Any, folds: Sequence[int]) -> None:
+def write_reports(view: ValidationView, files: ExperimentFiles) -> None:
     """Write the precision-recall curves and the confusion matrix of all validation parts below ``reports``."""
-    _, there, answers = _of_validation(cfg, folds)
-    curves, table = validation_figures(cfg, there, answers)
-    write_figure(cfg.files.reports("precision_recall.png"), curves)
-    write_figure(cfg.files.reports("confusion.png"), table)
+    curves, table = validation_figures(view)
+    write_figure(files.reports("precision_recall.png"), curves)
+    write_figure(files.reports("confusion.png"), table)
 
 
-def _by_quality(
-    there: Sequence[Detections], answers: Sequence[Detections], threshold: float
-) -> list[tuple[float, int]]:
-    pairs = enumerate(zip(there, answers, strict=True))
-    rated = [(panoptic_quality(truth, found.above(threshold)), number) for number, (truth, found) in pairs]
+def _by_quality(view: ValidationView) -> list[tuple[float, int]]:
+    pairs = enumerate(zip(view.truths, view.found, strict=True))
+    rated = [(panoptic_quality(truth, found.above(view.threshold)), number) for number, (truth, found) in pairs]
     return sorted(entry for entry in rated if not math.isnan(entry[0]))
 
 
-def _comparison(cfg: Any, found: Any, heading: str, value: float, number: int) -> Drawing:
-    item_id, image, truth = cfg.reader().read(found, number)
-    shown = found.detections(number).above(cfg.threshold)
-    picture = comparison([(image, truth, shown.instances(), shown.scores)], cfg.class_names())
+def _comparison(view: ValidationView, heading: str, value: float, number: int) -> Drawing:
+    item_id, image, truth = view.item(number)
+    shown = view.found[number].above(view.threshold)
+    picture = comparison([(image, truth, shown.instances(), shown.scores)], view.class_names)
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
     size = picture.shape[1], picture.shape[0]
     return Drawing(heading, f"{item_id}: quality {value:.2f}", encoded.tobytes(), size)
