@@ -88,12 +88,17 @@ def musket(run):
     return lambda *arguments, **options: run(PROGRAM, *arguments, **options)
 
 
+TRAINS = {"trained", "musket"}
+"""Fixtures that train, or start the whole program: tests that use them are slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Skip what needs a GPU where there is none."""
+    """Mark what trains as slow, and skip what needs a GPU where there is none."""
     import torch
 
-    if torch.cuda.is_available():
-        return
     for item in items:
-        if "gpu" in item.keywords:
+        if TRAINS & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+        if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="this machine has no CUDA device"))

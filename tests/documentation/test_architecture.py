@@ -113,3 +113,16 @@ def test_what_tests_share_is_imported_from_their_support_folder():
 def test_files_of_tests_are_short():
     long = {path.name: lines for path in TESTS.rglob("*.py") if (lines := len(path.read_text().splitlines())) > 450}
     assert long == {}, "split them by subject"
+
+
+def test_files_and_modules_that_contributing_names_are_there():
+    """Paths from the repository or the package, modules with dots, and classes by their name."""
+    sources = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    for name in re.findall(r"`([^`\n]+)`", (REPOSITORY / "CONTRIBUTING.md").read_text()):
+        if re.fullmatch(r"[\w./]+/|[\w./]+\.(?:py|md|toml)", name):
+            assert (REPOSITORY / name).exists() or (PACKAGE / name).exists(), name
+        elif re.fullmatch(r"(?:tests\.)?[a-z]+(?:\.[a-z_]+)+", name) and not name.startswith("mmengine"):
+            path = (PACKAGE if not name.startswith("tests") else REPOSITORY).joinpath(*name.split("."))
+            assert path.with_suffix(".py").exists(), name
+        elif re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+", name):
+            assert f"class {name}" in sources, name
