@@ -19,6 +19,7 @@ from instance_segmentation_pipeline.data.preprocessing.item_codec import packed,
 from instance_segmentation_pipeline.data.preprocessing.shared_memory import SharedMemory
 from instance_segmentation_pipeline.errors import ConfigError, DatasetError
 from tests.support.datasets import Items, square
+from tests.support.processes import PATIENCE, wait_until
 
 PROVIDER = "  get_shapes: {count: 12, size: 64}\n"
 MODULE = """
@@ -253,10 +254,10 @@ def test_forked_workers_share_what_they_read(counted, step):
     for _ in range(3):
         process = context.Process(target=_read_all, args=(dataset, results))
         process.start()
-        found.append(results.get(timeout=60))
+        found.append(results.get(timeout=PATIENCE))
         process.join()
     _read_all(dataset, results)
-    found.append(results.get(timeout=60))
+    found.append(results.get(timeout=PATIENCE))
     assert all(one == found[0] for one in found)
     assert found[0][3] == int(raw()[3].x.astype(int).sum())
     assert count() == 7
@@ -386,7 +387,7 @@ class Slow(DataSet):
         return PredictionItem(item, image, (np.array([1, 2]), np.zeros((2, 4), np.float32), mask))
 
 
-def _keep_reading(path, seed):
+def _keep_reading(path, seed, read):
     from instance_segmentation_pipeline.data.preprocessing.caches import Cached
 
     dataset = Cached(Slow(), DiskStore(path, "key"), "disk-cache", "")
@@ -394,6 +395,7 @@ def _keep_reading(path, seed):
     while True:
         position = int(order.integers(60))
         assert dataset[position].x[0, 0, 0] == position
+        read.value += 1
         if order.random() < 0.3:
             dataset.store.drop(int(order.integers(60)))
 
@@ -402,10 +404,12 @@ def test_two_processes_that_write_may_be_killed(tmp_path):
     path = tmp_path / "killed.sqlite"
     context = multiprocessing.get_context("fork")
     for round_ in range(6):
-        writers = [context.Process(target=_keep_reading, args=(path, 10 * round_ + number)) for number in range(2)]
+        counts = [context.Value("i", 0, lock=False) for _ in range(2)]
+        given = [(path, 10 * round_ + number, read) for number, read in enumerate(counts)]
+        writers = [context.Process(target=_keep_reading, args=arguments) for arguments in given]
         for writer in writers:
             writer.start()
-        time.sleep(0.25 + 0.07 * round_)
+        wait_until(lambda counts=counts, least=10 + round_: min(read.value for read in counts) >= least)
         assert all(writer.is_alive() for writer in writers)
         for writer in writers:
             os.kill(writer.pid, signal.SIGKILL)
@@ -434,7 +438,7 @@ def test_a_writer_that_dies_leaves_memory_usable():
 
     process = context.Process(target=die)
     process.start()
-    process.join(20)
+    process.join(PATIENCE)
     assert process.exitcode == -signal.SIGKILL
     memory.put(1, b"abc")
     assert memory.get(1) == b"abc"

@@ -13,6 +13,7 @@ from instance_segmentation_pipeline.launch.process_group import run_group
 from instance_segmentation_pipeline.launch.process_pool import ProcessPool
 from instance_segmentation_pipeline.launch.ray_cluster import RayCluster
 from instance_segmentation_pipeline.launch.scheduler import InTurn, Job, scheduler_for
+from tests.support.processes import PATIENCE
 
 CPU = ["cpu"]
 ASK = """
@@ -76,5 +77,5 @@ def test_a_process_that_uses_cuda_is_not_forked(monkeypatch, start):
 def test_processes_of_torchrun_agree_on_what_the_first_says(tmp_path):
     (tmp_path / "ask.py").write_text(ASK)
     program = [Path(sys.executable).parent / "torchrun", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*map(str, program), "ask.py"], cwd=tmp_path, check=True, capture_output=True, timeout=250)
+    subprocess.run([*map(str, program), "ask.py"], cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE)
     assert [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)] == ["[True, False, True]"] * 2

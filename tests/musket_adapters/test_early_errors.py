@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.support.processes import PATIENCE
+
 CODE = """
 import sys
 from musket_core import generic
@@ -27,7 +29,7 @@ print("loaded:", *sorted({"torch", "mmdet", "mmengine", "mmcv"} & set(sys.module
 )
 def test_nothing_heavy_is_imported(add_experiment, old, new, told):
     path = add_experiment(replace=[(old, new)])
-    done = subprocess.run([sys.executable, "-c", CODE, str(path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", CODE, str(path)], capture_output=True, text=True, timeout=PATIENCE)
     first, loaded = done.stdout.splitlines()[-2:]
     assert first.startswith("ConfigError")
     assert told in first

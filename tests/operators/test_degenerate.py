@@ -9,6 +9,7 @@ import torch
 from instance_segmentation_pipeline.operators.nms import _fixed_point
 from instance_segmentation_pipeline.operators.nms import nms as suppress
 from tests.support.operators_in_torch import operators_in_torch
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -245,6 +246,6 @@ def test_worker_processes_get_the_same(method):
     assert expected[2] == [1, 2]
     process = context.Process(target=work, args=(queue,))
     process.start()
-    process.join(120)
+    process.join(PATIENCE)
     assert process.exitcode == 0
     assert queue.get() == expected

@@ -10,6 +10,7 @@ from instance_segmentation_pipeline.cli import task
 
 TASK = """
 import os
+from pathlib import Path
 from musket_core import model, tasks
 
 @tasks.task
@@ -17,7 +18,12 @@ def where(m: model.ConnectedModel):
     import time
     if "fail" in os.getcwd():
         raise ValueError("not here")
-    return {"process": os.getpid(), "device": m.executor().devices, "began": time.monotonic(), "ended": time.sleep(1) or time.monotonic()}
+    began = time.monotonic()
+    there = Path(__file__).parent
+    (there / f"began-{os.getpid()}").touch()
+    while len(list(there.glob("began-*"))) < int(os.environ["TOGETHER"]):
+        time.sleep(0.02)
+    return {"process": os.getpid(), "device": m.executor().devices, "began": began, "ended": time.monotonic()}
 """
 
 
@@ -39,7 +45,8 @@ def results(project):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_experiments_are_worked_with_at_the_same_time(project, capsys, workers):
+def test_experiments_are_worked_with_at_the_same_time(project, capsys, monkeypatch, workers):
+    monkeypatch.setenv("TOGETHER", "2" if workers == 3 else "1")
     arguments = ["--project", str(project), "--task", "where", "--num_gpus", "3", "--num_workers", str(workers)]
     assert task.main(arguments) == 1
     said = capsys.readouterr()

@@ -1,11 +1,6 @@
 """Experiments whose items are augmented: really trained, resumed, refused where the augmentation was changed."""
 
-import os
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +9,7 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.errors import WeightsError
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
+from tests.support.processes import single_threaded, started, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +23,20 @@ MANY = """augmentation:
       - ElasticTransformation: {alpha: [0, 20], sigma: 4}
       - CropAndPad: {percent: [-0.1, 0.1]}
   - Add: [-20, 20]
+"""
+STANDS_STILL = """
+import pathlib, sys, time
+from instance_segmentation_pipeline.training.hooks.checkpoint import WeightsKeeper
+
+def after(self, runner, metrics=None, real=WeightsKeeper.after_val_epoch):
+    if self.files.last_weights.exists():  # of the first epoch; the second one is trained, and not kept
+        pathlib.Path({marker!r}).touch()
+        time.sleep(3600)
+    real(self, runner, metrics)
+
+WeightsKeeper.after_val_epoch = after
+from instance_segmentation_pipeline.cli import main
+sys.exit(main(sys.argv[1:]))
 """
 EPOCHS = [("epochs: 1", "epochs: 3")]
 
@@ -54,14 +64,12 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(add_experiment, worker
 
     killed = add_experiment("killed", extra=extra, replace=EPOCHS)
     files = generic.parse(str(killed)).files.stage(0, 0)
-    program = [str(Path(sys.executable).parent / "musket"), "fit", "--project", str(killed.parents[2])]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*program, "--name", "killed"], env=environment, start_new_session=True)
-    deadline = time.monotonic() + 200
-    while not files.last_weights.exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    marker = killed.parents[2] / "trained"
+    arguments = ["fit", "--project", killed.parents[2], "--name", "killed"]
+    with started(
+        sys.executable, "-c", STANDS_STILL.format(marker=str(marker)), *arguments, env=single_threaded()
+    ) as process:
+        wait_until(marker.exists, process)
     assert len(read_rows(files.metrics)) < 3
     np.random.seed(5)  # noqa: NPY002
     again = generic.parse(str(killed))
