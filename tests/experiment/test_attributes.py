@@ -1,6 +1,7 @@
 """Attributes of a config: what is set acts on the next call, whatever was asked before, or is refused."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from instance_segmentation_pipeline.experiment.pipeline_config import PipelineCo
 from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.experiment.run_options import RunAttribute, RunOptions
 from instance_segmentation_pipeline.experiment.stage_work import StageWork
+from instance_segmentation_pipeline.launch.deadline import Deadline
 from tests.support.datasets import Items, square
 
 CONFIG = "mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
@@ -38,6 +40,11 @@ def _by_number(dataset):
 def items_of_an_epoch(cfg):
     work = StageWork(cfg, cfg.kfold(), FoldRequest(0), 0)
     return work._items().per_epoch()
+
+
+def with_block(cfg):
+    cfg.preprocessing = ["block"]
+    return len(cfg.get_dataset())
 
 
 ACTS = {
@@ -78,6 +85,8 @@ ACTS = {
     "steps_per_epoch": (1, items_of_an_epoch),
     "num_seeds": (2, lambda cfg: len(cfg.members())),
     "weightsPath": ("none.pth", lambda cfg: str(cfg.initial_weights()[0])),
+    "preprocessing": (["nothing_of_that_name"], lambda cfg: len(cfg.get_dataset())),
+    "declarations": ({"block": ["pass"]}, with_block),
 }
 """Properties: a value, and what shows it."""
 
@@ -115,9 +124,7 @@ def test_every_property_is_part_of_the_settings(add_experiment, name):
 
 
 def test_all_properties_have_a_test_of_their_effect():
-    inference = {"threshold", "storage_threshold", "fusion", "fusionIou", "testTimeAugmentation"}
-    metrics = {"primary_metric", "primary_metric_mode", "final_metrics", "experiment_result"}
-    assert set(ACTS) | SOON | inference | metrics == {entry.name for entry in PROPERTIES}
+    assert set(ACTS) | set(ACTS_ON_TRAINED) == {entry.name for entry in PROPERTIES}
 
 
 @pytest.mark.parametrize(
@@ -312,3 +319,43 @@ def test_a_method_can_be_replaced(add_experiment):
     cfg = generic.parse(str(add_experiment()))
     cfg.class_names = lambda: ("a",)
     assert cfg.class_names() == ("a",)
+
+
+def stage_job(cfg, number=0):
+    """Return the job that would train a stage of fold 0."""
+    return StageWork(cfg, cfg.kfold(), FoldRequest(0), number).job(None, Deadline())
+
+
+ACTS_ON_TRAINED = {
+    "threshold": (0.9, lambda cfg: stage_job(cfg).threshold),
+    "seed": (7, lambda cfg: stage_job(cfg).seed),
+    "storage_threshold": (0.01, lambda cfg: cfg.predictions("holdout", 0, 0).fingerprint),
+    "fusion": ("nms", lambda cfg: cfg.load_model([0, 1]).fusion),
+    "fusionIou": (0.9, lambda cfg: cfg.load_model([0, 1]).fusion),
+    "testTimeAugmentation": ("Horizontal", lambda cfg: len(cfg.load_model(0).views)),
+    "primary_metric": ("coco_bbox_mAP_50", lambda cfg: (str(cfg.primary()), stage_job(cfg).primary_metric)),
+    "primary_metric_mode": ("min", lambda cfg: cfg.primary().mode),
+    "final_metrics": (["coco_bbox_mAP"], lambda cfg: sorted(cfg.evaluate("holdout", 0, 0))),
+    "experiment_result": ("coco_bbox_mAP", lambda cfg: cfg.wanted_metrics()),
+    "resetHeads": (False, lambda cfg: cfg.initial_weights()[1].reset),
+    "datasets_path": (".", lambda cfg: cfg.get_default_dataset_folder()),
+    "imports": (["shapes_of_others"], lambda cfg: cfg.parts.datasets.modules()),
+}
+"""Properties whose effect takes trained weights, or another project, to show."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ACTS_ON_TRAINED))
+def test_a_property_set_on_a_trained_experiment_acts(trained, tmp_path, name):
+    root = tmp_path / "project"
+    shutil.copytree(trained.parents[2], root)
+    cfg = generic.parse(str(root / "experiments" / "exp01" / "config.yaml"))
+    if name == "resetHeads":
+        cfg.weightsPath = "weights/best-0.0.weights"
+    if name == "experiment_result":
+        cfg.final_metrics = ["coco_segm_mAP"]
+    value, look = ACTS_ON_TRAINED[name]
+    cfg.check()
+    before = look(cfg)
+    setattr(cfg, name, value)
+    assert look(cfg) != before
