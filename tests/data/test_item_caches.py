@@ -8,17 +8,13 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from musket_core import generic
 from musket_core.datasets import DataSet, PredictionItem
-from pycocotools import mask as coco_mask
 
 from instance_segmentation_pipeline.data.preprocessing.disk_store import DiskStore
-from instance_segmentation_pipeline.data.preprocessing.item_codec import packed, unpacked
 from instance_segmentation_pipeline.data.preprocessing.shared_memory import SharedMemory
-from instance_segmentation_pipeline.errors import ConfigError, DatasetError
-from tests.support.datasets import Items, square
+from instance_segmentation_pipeline.errors import ConfigError
+from tests.support.datasets import Items, same_items, square
 from tests.support.processes import PATIENCE, wait_until
 
 PROVIDER = "  get_shapes: {count: 12, size: 64}\n"
@@ -79,101 +75,10 @@ def counted(project, add_experiment, tmp_path, monkeypatch):
     return parse, count
 
 
-def same(one, other):
-    assert one.id == other.id
-    assert one.x.dtype == other.x.dtype
-    assert (one.x == other.x).all()
-    assert len(one.y) == len(other.y)
-    for mine, theirs in zip(one.y, other.y, strict=True):
-        assert mine.dtype == theirs.dtype
-        assert mine.shape == theirs.shape
-        assert (mine == theirs).all()
-
-
 def raw():
     from shapes import Shapes
 
     return Shapes(8, 64, 0)
-
-
-# -- bytes ---------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 2**32 - 1),
-    st.tuples(st.integers(0, 4), st.integers(1, 20), st.integers(1, 20)),
-    st.sampled_from(["bool", "uint8", "int16", "int64"]),
-    st.sampled_from(["text", 7, None, "ä/ö"]),
-)
-def test_items_come_back_as_they_were(seed, shape, dtype, name):
-    random = np.random.default_rng(seed)
-    count, height, width = shape
-    image = random.integers(0, 256, (height, width, 3), np.uint8)
-    masks = (random.random(shape) < 0.4).astype(dtype)
-    y = (random.integers(1, 9, count), random.random((count, 4)).astype(np.float32), masks)
-    found = unpacked(packed(PredictionItem(name, image, y), "cache"))
-    same(PredictionItem(*found), PredictionItem(name, image, y))
-    found[1][...] = 0  # arrays of its own
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((4, 5)),
-        np.ones((4, 5, 1), np.uint16),
-        np.full((3, 4, 3), np.nan, np.float32),
-        np.zeros((2, 2, 4), "i8"),
-    ],
-)
-def test_images_may_still_be_of_any_kind(image):
-    _, x, y = unpacked(packed(PredictionItem("a", image, None), "cache"))
-    assert x.dtype == image.dtype
-    np.testing.assert_array_equal(x, image)
-    assert y is None
-
-
-@pytest.mark.parametrize("kind", ["text", "bytes", "list"])
-def test_masks_that_are_rle_stay_so(kind):
-    masks = np.asfortranarray(square()[1][2][0].astype(np.uint8))
-    rle = coco_mask.encode(masks)
-    if kind == "text":
-        rle["counts"] = rle["counts"].decode()
-    if kind == "list":
-        rle = {"size": [2, 2], "counts": [1, 3]}
-    found = unpacked(packed(PredictionItem("a", square()[0], (np.array([1]), np.zeros((1, 4)), [rle])), "cache"))
-    assert found[2][2] == [rle]
-
-
-def test_masks_of_other_values_are_kept_as_they_are():
-    masks = np.array([[[0, 255], [3, 0]]], np.uint8)
-    found = unpacked(packed(PredictionItem("a", square()[0], (np.array([1]), np.zeros((1, 4)), masks)), "cache"))
-    assert (found[2][2] == masks).all()
-
-
-@pytest.mark.parametrize("place", [0, 3, 10, 200, -1])
-def test_damaged_bytes_are_noticed(place):
-    data = bytearray(packed(PredictionItem("a", *square()), "cache"))
-    data[place] ^= 0x41
-    with pytest.raises(ValueError):
-        unpacked(bytes(data))
-    with pytest.raises(ValueError):
-        unpacked(bytes(data[: len(data) // 2]))
-
-
-@pytest.mark.parametrize(
-    ("item", "message"),
-    [
-        (PredictionItem("a", "no image", None), "x is 'no image', expected an array of numbers"),
-        (PredictionItem("a", np.zeros((2, 2, 3)), 5), r"keeps \(labels, bboxes, masks\) as y, but y is a int"),
-        (PredictionItem("a", np.zeros((2, 2, 3)), ([object()], [])), "expected an array of numbers"),
-        (PredictionItem(("a", 1), np.zeros((2, 2, 3)), None), "ids that are texts or whole numbers"),
-        (PredictionItem("a", np.zeros((2, 2, 3)), ([1], [[0, 0, 1, 1]], [{"size": 3}])), "expected a COCO RLE"),
-    ],
-)
-def test_what_cannot_be_kept(item, message):
-    with pytest.raises(DatasetError, match=message):
-        packed(item, "disk-cache")
 
 
 # -- the steps -----------------------------------------------------------------------------------------------
@@ -191,11 +96,11 @@ def test_each_item_is_read_once(counted, step):
     assert dataset.get_target(3)[0].tolist() == first[3].y[0].tolist()
     assert count() == 0
     for number in range(8):
-        same(first[number], again[number])
-        same(first[number], trained[number])
+        same_items(first[number], again[number])
+        same_items(first[number], trained[number])
         assert (first[number].x == (raw()[number].x + 1) * 2).all()
     again[0].x[...] = 0
-    same(dataset[0], first[0])
+    same_items(dataset[0], first[0])
     assert (again[1].original().x == first[1].x).all()
     assert (again[1].rootItem().x == raw()[1].x).all()
 
@@ -226,6 +131,38 @@ def test_what_training_sees_otherwise_is_not_kept(counted):
     for _ in range(2):
         assert dataset[0].id == "item0"
         assert dataset.get_train_item(0).id == "train"
+
+
+@pytest.mark.parametrize(("chain", "told"), [("[grown, cache]", True), ("[gone, cache]", False)])
+def test_targets_are_told_without_images_where_that_can_be(counted, project, chain, told):
+    class Told(Items):
+        def get_target(self, item):
+            return "told"
+
+    parse, _ = counted
+    with (project / "modules" / "counting.py").open("a") as file:
+        file.write(
+            "\n\n@preprocessing.dataset_preprocessor\n"
+            "def gone(input: datasets.PredictionItem):\n"
+            "    return datasets.PredictionItem(input.id, input.x, tuple(part[:0] for part in input.y))\n"
+        )
+    target = parse(f"preprocessing: {chain}\n").preprocessed(Told([square()] * 3)).get_target(1)
+    assert target == "told" if told else len(target[0]) == 0
+
+
+def test_a_cache_of_a_dataset_that_is_read_in_its_folder(counted):
+    from instance_segmentation_pipeline.data.data_folder import FolderDataSet
+
+    class Shown(Items):
+        def get_train_item(self, item):
+            return PredictionItem("train", *self.pairs[item])
+
+    parse, _ = counted
+    cfg = parse("preprocessing: [cache, disk-cache]\n")
+    dataset = cfg.preprocessed(FolderDataSet(Shown([square()] * 3), cfg.parts.datasets.paths.data_folder()))
+    for _ in range(2):
+        assert dataset[1].id == "item1"
+        assert dataset.get_train_item(1).id == "train"
 
 
 def test_an_augmentation_behind_a_cache_draws_each_time(counted):
@@ -342,7 +279,7 @@ def test_a_damaged_file_is_made_anew(counted, project, damage, capsys):
     for _ in range(2):
         count()
         for one, other in zip(dataset, first, strict=True):
-            same(one, other)
+            same_items(one, other)
     assert count() == 0
     told = capsys.readouterr().err
     assert ("cannot be read" in told) is (damage not in ("empty", "rows"))
@@ -424,7 +361,7 @@ def test_two_processes_that_write_may_be_killed(tmp_path):
     dataset, plain = Cached(Slow(), store, "disk-cache", ""), Slow()
     for _ in range(2):
         for number in range(60):
-            same(dataset[number], plain[number])
+            same_items(dataset[number], plain[number])
     assert len(store) == 60
 
 

@@ -41,3 +41,15 @@ def shapes(count=12, size=64, seed=0):
     from shapes import Shapes
 
     return Shapes(count, size, seed)
+
+
+def same_items(one, other):
+    """Assert that two items are the same: ids, and arrays with dtypes and shapes."""
+    assert one.id == other.id
+    assert one.x.dtype == other.x.dtype
+    assert (one.x == other.x).all()
+    assert len(one.y) == len(other.y)
+    for mine, theirs in zip(one.y, other.y, strict=True):
+        assert mine.dtype == theirs.dtype
+        assert mine.shape == theirs.shape
+        assert (mine == theirs).all()

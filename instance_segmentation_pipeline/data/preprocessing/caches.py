@@ -12,6 +12,7 @@ from musket_core.datasets import CompositeDataSet, DataSet, SubDataSet
 from ...config.step_chain import Step
 from ...detection.arrays import AnyArray
 from ...errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
+from ..data_folder import FolderDataSet, inner_of
 from ..protocols import Dataset
 from ..training_members import train_item
 from .disk_store import DiskStore
@@ -55,6 +56,7 @@ class Cached(Preprocessed):
         super().__init__(parent, setting)
         self.store, self.name_of_step = store, name
         self.trains_otherwise = trains_otherwise(parent)
+        self.has_targets = tells_targets(parent)
 
     def __deepcopy__(self, memo: object) -> "Cached":
         return self
@@ -78,14 +80,16 @@ class Cached(Preprocessed):
         return train_item(self.parent, item) if self.trains_otherwise else self[item]
 
     def get_target(self, item: int) -> Any:
-        """Return ``y`` of an item."""
-        return self[item].y
+        """Return ``y`` of an item, without its image where the provider's dataset can tell it so."""
+        return super().get_target(item) if self.has_targets else self[item].y
 
 
 def trains_otherwise(dataset: Any) -> bool:
     """Say whether a dataset shows training other items than everything else."""
-    while isinstance(dataset, Preprocessed) and not isinstance(dataset, Augmentation):
+    while isinstance(dataset, Preprocessed) and type(dataset) not in (Augmentation, FolderDataSet):
         dataset = dataset.parent
+    if type(dataset) is FolderDataSet:
+        return trains_otherwise(inner_of(dataset)[0])
     if type(dataset) is SubDataSet:
         return trains_otherwise(dataset.ds)
     if type(dataset) is CompositeDataSet:
@@ -96,12 +100,24 @@ def trains_otherwise(dataset: Any) -> bool:
     return own is not None and own is not DataSet.get_train_item
 
 
+def tells_targets(dataset: Any) -> bool:
+    """Say whether a dataset has a way of its own to tell targets, which no step changes."""
+    while isinstance(dataset, Preprocessed) and type(dataset) is not FolderDataSet:
+        if not dataset.keeps_targets:
+            return False
+        dataset = dataset.parent
+    own = getattr(type(dataset), "get_target", DataSet.get_target)
+    return own not in (DataSet.get_target, SubDataSet.get_target)
+
+
 def kinds_within(dataset: Any) -> list[type]:
     """Return the classes of the datasets that one is made of, seen through steps and musket_core's parts and unions."""
     waiting, found = [dataset], []
     while waiting:
         one = waiting.pop()
-        if isinstance(one, Preprocessed):
+        if type(one) is FolderDataSet:
+            waiting.append(inner_of(one)[0])
+        elif isinstance(one, Preprocessed):
             waiting.append(one.parent)
         elif type(one) is SubDataSet:
             waiting.append(one.ds)

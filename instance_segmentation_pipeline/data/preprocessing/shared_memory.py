@@ -8,6 +8,7 @@ import mmap
 import os
 import tempfile
 import threading
+import weakref
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ class SharedMemory:
         self._used = np.frombuffer(self._memory, "<u8", 1, 0)
         self._start = head
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - locks on it are given back when a process dies
+        weakref.finalize(self, self._file.close)
         self._thread = (os.getpid(), threading.Lock())
 
     def __getstate__(self) -> dict[str, Any]:
