@@ -229,9 +229,9 @@ class CrossValidation:
             if not has_mark(path):
                 raise damaged(path)
             raise ConfigError(
-                f"{path} was made for another dataset, folds_count, testSplit, validationSplit, stratified, seed or "
-                "order of the items than there is now, and weights were trained on it: put it back, or train anew "
-                "without --allow_resume."
+                f"{path} was made for another dataset, folds_count, testSplit, validationSplit, stratified, groupFunc, "
+                "pretrain_transform, seed or order of the items than there is now, and weights were trained on it: put "
+                "it back, or train anew without --allow_resume."
             )
 
     def _is_missing(self, asked: "_Asked") -> bool:

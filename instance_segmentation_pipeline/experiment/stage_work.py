@@ -8,6 +8,7 @@ from typing import Any
 
 from musket_core.datasets import SubDataSet
 
+from ..config.settings import ModelSettings
 from ..config.step_chain import CACHES, described, steps_of
 from ..data.cross_validation import DetectionFolds
 from ..errors import TrainingError, WeightsError
@@ -130,6 +131,7 @@ class StageWork:
             resetHeads=policy.reset,
             random_state=self._seed,
             primary_metric=f"{primary} ({primary.mode})",
+            **shape_settings(parts.settings.model),
             **asdict(parts.settings.augmentation),
             preprocessing=preprocessing_of(parts.settings.data.preprocessing, parts.settings.data.declarations),
             stages={
@@ -228,6 +230,15 @@ class StageWork:
                 f"{previous} does not exist: train that stage first."
             )
         return previous, HeadPolicy()
+
+
+def shape_settings(model: ModelSettings) -> dict[str, Any]:
+    """Return what decides the sizes of images, by the names of the properties; ``None`` for what is as by default."""
+    return {
+        "shape": None if model.shape is None else str(model.shape),
+        "multiscaleMode": model.multiscale_mode,
+        "manualResize": model.manual_resize or None,
+    }
 
 
 def preprocessing_of(chain: Any, declarations: dict[str, Any]) -> "str | None":

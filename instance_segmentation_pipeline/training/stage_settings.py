@@ -55,6 +55,7 @@ def settings_of(prepared: FinishedConfig, epochs: int, lr: "float | None", world
         "lr": prepared_lr if lr is None else lr,
         "optimizer": optimizer,
         "batch": config.train_dataloader.batch_size * world_size,
+        **further,
         "train_dataloader": loader,
         "optim_wrapper": wrapper,
         "param_scheduler": config.get("param_scheduler"),
@@ -64,7 +65,6 @@ def settings_of(prepared: FinishedConfig, epochs: int, lr: "float | None", world
         "model": config.model,
         "train_pipeline": prepared.train_pipeline,
         "val_pipeline": prepared.val_pipeline,
-        **further,
     }
     settings: Settings = {}
     _flatten(parts, "", settings)

@@ -168,17 +168,19 @@ def test_workers_read_what_the_process_alone_would(marked):
 KILLED = "  - {epochs: 3, negatives: 1}\n  - {epochs: 2, negatives: none}\n"
 
 
-def test_a_killed_run_goes_on_with_the_same_items_and_ends_with_the_same_bits(marked):
-    extra = "maxEpochSize: 3\n"
-    whole = marked("whole", KILLED, extra)
-    fitted(whole)
+@pytest.mark.parametrize("more", [(), ("--gpus_per_net", "2")], ids=["one device", "two devices"])
+def test_a_killed_run_goes_on_with_the_same_items_and_ends_with_the_same_bits(marked, more):
+    """Of several shapes, too."""
+    extra, shapes = "maxEpochSize: 3\n", ("shape: [64, 64]", "shape: [[64, 64], [96, 64]]\nmultiscaleMode: range")
+    whole = marked("whole", KILLED, extra, shapes)
+    fitted(whole, *more)
     wanted = [weights_of(generic.parse(str(whole)).files.stage(0, stage).last_weights) for stage in (0, 1)]
-    path = marked("killed", KILLED, extra)
-    flags = ["--project", path.parents[2], "--name", "killed"]
+    path = marked("killed", KILLED, extra, shapes)
+    flags = ["--project", path.parents[2], "--name", "killed", *more]
     with started(PROGRAM, "fit", *flags, env=single_threaded()) as process:
         wait_until((path.parent / "weights" / "last-0.0.weights").exists, process)
     assert not (path.parent / "summary.yaml").exists()
-    cfg = fitted(path, "--allow_resume", "true")
+    cfg = fitted(path, "--allow_resume", "true", *more)
     assert [weights_of(cfg.files.stage(0, stage).last_weights) for stage in (0, 1)] == wanted
 
 

@@ -24,7 +24,14 @@ CHANGES = {
     "optimizer": ("shape:", "optimizer: SGD\nshape:", "optimizer.type 'AdamW' there, 'SGD' now"),
     "epochs of an earlier stage": ("epochs: 2", "epochs: 3", "epochs 2 there, 3 now"),
     "fewer epochs": ("epochs: 2", "epochs: 1", "epochs 2 there, 1 now"),
-    "shape": ("shape: [64, 64]", "shape: [96, 96]", "train_pipeline"),
+    "shape": ("shape: [64, 64]", "shape: [96, 96]", "shape '[64, 64]' there, '[96, 96]' now"),
+    "shapes": ("shape: [64, 64]", "shape: [[64, 64], [96, 96]]", "shape '[64, 64]' there, '[[64, 64], [96, 96]]' now"),
+    "multiscaleMode": (
+        "shape: [64, 64]",
+        "shape: [[64, 64], [96, 96]]\nmultiscaleMode: range",
+        "multiscaleMode None there, 'range' now",
+    ),
+    "manualResize": ("shape:", "manualResize: true\nshape:", "manualResize None there, True now"),
     "augmentation": ("shape:", "nativePipeline: false\nshape:", "train_pipeline"),
     "batch": ("imagesPerGpu: 4", "imagesPerGpu: 2", "batch 4 there, 2 now"),
     "option of the model": (
