@@ -67,7 +67,7 @@ def read_config(path: Path, common: "Path | None" = None) -> dict[str, Any]:
 
 
 def taken_from_common(path: Path, common: "Path | None") -> dict[str, Any]:
-    """Return what an experiment takes from ``common.yaml``: keys that it does not have itself.
+    """Return what an experiment takes from ``common.yaml``: keys, and entries of them, that it does not have itself.
 
     Raises:
         ConfigError: One of the files cannot be read.
@@ -75,7 +75,14 @@ def taken_from_common(path: Path, common: "Path | None") -> dict[str, Any]:
     if common is None or not os.path.lexists(common):
         return {}
     own = read_mapping(path)
-    return {key: value for key, value in read_mapping(common).items() if own.get(key) is None}
+    taken = {}
+    for key, value in read_mapping(common).items():
+        there = own.get(key)
+        if there is None:
+            taken[key] = value
+        elif key in REPLACEABLE and isinstance(there, dict) and isinstance(value, dict):
+            taken[key] = {name: entry for name, entry in value.items() if name not in there}
+    return taken
 
 
 def origin_of(path: Path, key: str, entry: "str | None" = None) -> Path:

@@ -18,7 +18,7 @@ SEQUENCES = ("seq", "seq-preprocessor")
 PASS = "pass"
 BUILT_IN = (CACHE, DISK_CACHE, AUGMENTATION, *SEQUENCES, PASS, "repeat(n)", "if(condition)")
 
-NAMING = ("preprocessing", "dataset", "datasets", "extra_train_data")
+NAMING = ("preprocessing", "dataset", "datasets", "pretrain_transform", "extra_train_data")
 """Properties that may name declarations."""
 
 MANY_IMAGES = (

@@ -180,7 +180,8 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except UserError as error:
         told = str(error)
-        raise type(error)(told if told.startswith(str(path)) else f"{path}: {told}") from error
+        kind = ConfigError if isinstance(error, ConfigError) else DatasetError
+        raise kind(told if told.startswith(str(path)) else f"{path}: {told}") from error
 
 
 def _check_mapping(declaration: Mapping[str, Any], where: Path) -> None:

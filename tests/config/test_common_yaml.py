@@ -212,6 +212,28 @@ def test_what_its_datasets_lack_is_told_by_its_name(experiment, common, message)
         cfg.get_dataset()
 
 
+@pytest.mark.parametrize(
+    ("common", "own", "message"),
+    [
+        (
+            "declarations:\n  bad: 5\n",
+            "declarations:\n  good: [inverted]\npreprocessing: good\n",
+            "declarations.bad is 5",
+        ),
+        ("datasets:\n  Bad: [getTrain, 5]\n", "datasets:\n  Good: {getTrain: 3}\n", r"datasets.Bad\[1\] is 5"),
+    ],
+)
+def test_entries_that_are_added_are_told_by_its_name(experiment, common, own, message):
+    with pytest.raises(ConfigError, match=rf"common\.yaml: {message}"):
+        generic.parse(str(experiment(common, own)))
+
+
+def test_declarations_may_be_for_other_properties(experiment):
+    text = "declarations:\n  some: [getTrain: 3]\n  same: [pass]\nextra_train_data: some\npreprocessing: same\n"
+    cfg = generic.parse(str(experiment("", text)))
+    assert len(cfg.kfold().ds) == 8
+
+
 def test_an_entry_of_datasets_is_told_by_the_file_that_has_it(experiment):
     cfg = generic.parse(str(experiment("datasets:\n  Test: {getTset: []}\n", "datasets:\n  Mine: {getTset: []}\n")))
     with pytest.raises(ConfigError, match=r"common\.yaml: .*getTset"):
