@@ -98,6 +98,8 @@ def parse_with_dialect(upstream: Parse) -> Parse:
                 check_used(read_mapping(path).get("declarations") or {}, properties)
         config.path = str(path)
         for key in ("augmentation", "transforms"):
+            if getattr(config, key) is None or (key == "augmentation" and config.trained().folds()):
+                continue  # what is trained predicts without its augmentation, whose classes and folders may be gone
             with _naming(common if key in taken and common is not None else path):
                 config.augmenters_of(key)
         return config

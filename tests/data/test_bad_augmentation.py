@@ -135,6 +135,10 @@ BAD = [
         "augmentation: {WithPolarWarping: [{BackgroundReplacer: bg}]}",
         "augmentation.WithPolarWarping is refused: BackgroundReplacer cannot stand inside",
     ),
+    (
+        "augmentation: {WithColorspace: {to_colorspace: HSV, children: [{Sometimes: [{BackgroundReplacer: bg}]}]}}",
+        "augmentation.WithColorspace is refused: BackgroundReplacer cannot stand inside",
+    ),
     # arguments that there are not
     ("augmentation: {Affine: {rotat: 5}}", "augmentation.Affine.rotat is no argument of Affine (did you mean 'rotate'"),
     (

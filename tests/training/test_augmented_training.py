@@ -2,12 +2,13 @@
 
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from musket_core import generic
 
-from instance_segmentation_pipeline.errors import WeightsError
+from instance_segmentation_pipeline.errors import ConfigError, WeightsError
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from tests.support.processes import single_threaded, started, wait_until
 
@@ -37,6 +38,18 @@ def after(self, runner, metrics=None, real=WeightsKeeper.after_val_epoch):
 WeightsKeeper.after_val_epoch = after
 from instance_segmentation_pipeline.cli import main
 sys.exit(main(sys.argv[1:]))
+"""
+OWN = """
+from imgaug import augmenters as iaa
+
+class Stamp(iaa.Augmenter):
+    changes_geometry = False
+
+    def _augment_batch_(self, batch, random_state, parents, hooks):
+        return batch
+
+    def get_parameters(self):
+        return []
 """
 EPOCHS = [("epochs: 1", "epochs: 3")]
 
@@ -89,6 +102,22 @@ def test_a_changed_augmentation_is_named_when_resuming(add_experiment):
     again.setAllowResume(True)
     with pytest.raises(WeightsError, match=r"augmentation\.1\.Sometimes\.then_list\.0\.Affine\.rotate.*-30.*-90"):
         again.fit()
+
+
+def test_what_is_trained_predicts_without_its_augmentation(add_experiment, project):
+    module = project / "modules" / "stamps.py"
+    module.write_text(OWN)
+    (project / "bg").mkdir()
+    cv2.imwrite(str(project / "bg" / "a.png"), np.full((9, 9, 3), 90, np.uint8))
+    path = add_experiment(extra="augmentation:\n  - Stamp\n  - BackgroundReplacer: ../../bg\n")
+    generic.parse(str(path)).fit()
+    module.unlink()
+    (project / "bg" / "a.png").unlink()
+    cfg = generic.parse(str(path))
+    assert len(cfg.predict_all_to_array(cfg.get_dataset(), limit=2)) == 2
+    cfg.refit = True
+    with pytest.raises(ConfigError, match=r"augmentation\[0\]\.Stamp is no augmenter of imgaug"):
+        cfg.fit()
 
 
 def test_transforms_are_those_of_training_validation_and_prediction(add_experiment, monkeypatch):

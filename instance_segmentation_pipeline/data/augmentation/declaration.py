@@ -199,7 +199,8 @@ class _Builder:
                     f"{where} is refused: {type(inner).__name__} inside {name} would move some of the image's pixels "
                     "and not others, and masks cannot follow both: take it out."
                 )
-        if kind is Kind.BENDING and any(_replaces(one) for one in _inside(made)):
+        changes_all = kind is Kind.BENDING or isinstance(made, iaa.WithColorspace)
+        if changes_all and any(_replaces(one) for one in _inside(made)):
             raise ConfigError(f"{where} is refused: BackgroundReplacer cannot stand inside {name}: put it before.")
 
 
