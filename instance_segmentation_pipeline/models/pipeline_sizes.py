@@ -42,6 +42,11 @@ class PipelineSizes:
                 "the like whose size it could set: remove one of the two."
             )
 
+    @property
+    def varies(self) -> bool:
+        """Whether images of a training batch may have different sizes."""
+        return self.keeps or len(self.shapes) > 1
+
     def training(self, pipeline: Pipeline) -> Pipeline:
         """Return a native training pipeline with these sizes."""
         pipeline = unresized(pipeline) if self.keeps else copy.deepcopy(pipeline)

@@ -176,6 +176,8 @@ def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) 
     preprocessor = config.model.get("data_preprocessor") or {}
     if preprocessor.get("batch_augments"):
         preprocessor["batch_augments"] = sizes.batch_augments(preprocessor["batch_augments"])
+    if sizes.varies and needs_masks(config):
+        preprocessor["pad_mask"] = True  # heads join the masks of a batch, which its images are padded for
     for hook in config.get("custom_hooks") or []:
         if "switch_pipeline" in hook:
             hook["switch_pipeline"] = sizes.training(without_loading(hook["switch_pipeline"]))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -12,7 +13,7 @@ from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.inference.detector import Detector
 from instance_segmentation_pipeline.models.compact_masks import CompactMasks
-from instance_segmentation_pipeline.models.mmdet_compat import TRANSFORMS
+from instance_segmentation_pipeline.models.mmdet_compat import MODELS, TRANSFORMS
 from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
 from instance_segmentation_pipeline.models.transforms import fit_pipeline, ratios_of
 from instance_segmentation_pipeline.training.detection_dataset import MusketDetectionDataset
@@ -199,3 +200,21 @@ def test_nested_resizes_keep_the_size():
     text = str(detr.train_pipeline)
     assert "Resize" not in text
     assert text.count("KeepSize") == 3
+
+
+@pytest.mark.parametrize("config", [MASK_RCNN, RTMDET, MASK2FORMER])
+@pytest.mark.parametrize("changes", [{"shapes": [(64, 64), (96, 160)]}, {"manual_resize": True}])
+def test_masks_of_a_batch_have_the_size_that_its_images_are_padded_to(config, changes):
+    finished = prepared(config, **changes)
+    init_default_scope("mmdet")
+    preprocessor = MODELS.build(finished.config.model.data_preprocessor)
+    made = dataset(finished, pairs=[square(height=40 + 24 * number, width=80, side=30) for number in range(4)])
+    samples = [made[number % 4] for number in range(16)]
+    assert len({sample["inputs"].shape for sample in samples}) > 1
+    batch = {key: [sample[key] for sample in samples] for key in ("inputs", "data_samples")}
+    shown = preprocessor(batch, True)
+    for sample in shown["data_samples"]:
+        masks = sample.gt_instances.masks
+        assert (masks.height, masks.width) == tuple(shown["inputs"].shape[2:])
+    dense = [sample.gt_instances.masks.to_tensor(torch.bool, "cpu") for sample in shown["data_samples"]]
+    assert torch.cat(dense).shape[1:] == shown["inputs"].shape[2:]
