@@ -218,6 +218,19 @@ def test_a_dataset_that_is_given_goes_through_it_once(parsed):
     assert cfg.preprocessed(cfg.validation(None, 0))[0].x.max() == 201
 
 
+def test_a_chain_can_be_handed_to_processes_that_are_not_forked(parsed):
+    import pickle
+
+    chain = "[{plus: 2}, {Brighter: 1}, {every: 2}, cache, disk-cache, {augmentation: {body: [plus], weights: 1}}]"
+    dataset = parsed(f"preprocessing: {chain}\n").get_dataset()
+    copied = pickle.loads(pickle.dumps(dataset))
+    assert len(copied) == 6
+    for _ in range(2):
+        assert (copied[2].x == dataset[2].x).all()
+        assert (copied[2].x == raw()[4].x + 3).all()
+        assert (copied.get_train_item(2).x == dataset[2].x + 1).all()
+
+
 def test_it_may_be_set_in_python(parsed):
     cfg = parsed("")
     assert (cfg.get_dataset()[0].x == raw()[0].x).all()

@@ -1,18 +1,19 @@
 """The functions that steps name: those that the project's modules marked by musket_core's decorators."""
 
-import functools
+import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from musket_core.datasets import PredictionItem
 
 from ...config.step_chain import BUILT_IN, Step
 from ...errors import ConfigError, UserError, nearest, one_line, shortened
 
+_REST = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _PREPROCESSOR = "dataset_preprocessor"
 
 
@@ -30,7 +31,7 @@ class MarkedFunction:
     function: Any
     transforms_datasets: bool
 
-    def bound(self, step: Step) -> "Callable[[Any], Any]":
+    def bound(self, step: Step) -> "Bound":
         """Return the function with the arguments that a step gives it; a class is made an object of.
 
         Raises:
@@ -42,23 +43,21 @@ class MarkedFunction:
         missing = [
             name
             for name, one in parameters.items()
-            if one.default is inspect.Parameter.empty and name not in arguments and one.kind != one.VAR_KEYWORD
+            if one.default is inspect.Parameter.empty and name not in arguments and one.kind not in _REST
         ]
         if missing:
             raise ConfigError(f"{step.where}: {self.name} is not given {', '.join(missing)}: give it.")
-        if not inspect.isclass(self.function):
-            return functools.partial(_called, self.function, arguments)
         try:
-            made: Any = self.function(**arguments)
+            made = Bound(self.function, self.name, arguments)
         except UserError:
             raise
         except (Exception, SystemExit) as error:
             raise ConfigError(f"{step.where}: {self.name} cannot be made: {one_line(error)}.") from error
-        if not callable(made):
+        if not callable(made.function):
             raise ConfigError(
                 f"{step.where}: {self.name} cannot be called: give the class a method __call__(self, input)."
             )
-        return cast("Callable[[Any], Any]", made)
+        return made
 
     @property
     def takes_items(self) -> bool:
@@ -81,8 +80,33 @@ class MarkedFunction:
         return inspect.isclass(annotation) and bool(issubclass(annotation, PredictionItem))
 
 
-def _called(function: Callable[..., Any], arguments: dict[str, Any], value: Any) -> Any:
-    return function(value, **arguments)
+class Bound:
+    """A marked function with its arguments, or the object that a marked class is made with them.
+
+    Processes that are not forked are handed its name: pickled by itself, it is not found below the decorator's wrapper.
+
+    Args:
+        marked: The function or class.
+        name: Its name in its module.
+        arguments: What it is given beside the item.
+    """
+
+    def __init__(self, marked: Any, name: str, arguments: dict[str, Any]) -> None:
+        self._made_of = (str(marked.__module__), name, arguments)
+        self._rest = {} if inspect.isclass(marked) else arguments
+        self.function: Any = marked(**arguments) if inspect.isclass(marked) else marked
+
+    def __call__(self, value: Any) -> Any:
+        """Return what the function makes of an image, an item or a dataset."""
+        return self.function(value, **self._rest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bound_anew, self._made_of
+
+
+def _bound_anew(module: str, name: str, arguments: dict[str, Any]) -> Bound:
+    found = getattr(importlib.import_module(module), name)
+    return Bound(getattr(found, "original", found), name, arguments)
 
 
 def find_function(step: Step, modules: Sequence[ModuleType], declared: Sequence[str]) -> MarkedFunction:
