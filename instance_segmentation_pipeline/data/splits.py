@@ -5,6 +5,7 @@ from, so that a split for another folds_count, share, seed or dataset is never u
 to tell. The second line is the digest of what follows.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -71,10 +72,16 @@ def item_order(dataset: Any) -> str:
     That are lists of different texts, one for each item, such as ids or names of files: in the dataset, or in the one
     that it is a part of. Folders do not count, so that a project may move.
     """
+    with contextlib.ExitStack() as folders:
+        return _order_of(dataset, folders)
+
+
+def _order_of(dataset: Any, folders: contextlib.ExitStack) -> str:
     positions: list[int] | None = None
     while True:
         if type(dataset) is FolderDataSet:
-            dataset = inner_of(dataset)[0]
+            dataset, folder = inner_of(dataset)
+            folders.enter_context(folder.entered())  # a dataset may look there to tell its length
             continue
         if isinstance(dataset, Preprocessed):  # the items of the dataset before it, in its order
             dataset = dataset.parent
