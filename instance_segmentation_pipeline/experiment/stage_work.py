@@ -2,15 +2,17 @@
 
 import contextlib
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
 from musket_core.datasets import SubDataSet
 
-from ..config.settings import ModelSettings
-from ..config.step_chain import CACHES, described, steps_of
+from ..config.settings import DataSettings, ModelSettings
+from ..config.step_chain import CACHES, Step, described, steps_of
 from ..data.cross_validation import DetectionFolds
+from ..data.providers import PARTS
 from ..errors import TrainingError, WeightsError
 from ..launch.deadline import Deadline
 from ..launch.multi_bar import terminal
@@ -134,6 +136,7 @@ class StageWork:
             **shape_settings(parts.settings.model),
             **asdict(parts.settings.augmentation),
             preprocessing=preprocessing_of(parts.settings.data.preprocessing, parts.settings.data.declarations),
+            **{"steps of dataset": dataset_steps_of(parts.settings.data)},
             stages={
                 str(number): {"epochs": one.epochs, "lr": one.lr, **self._item_request(number).settings()}
                 for number, one in enumerate(self._stages[: self.number])
@@ -243,6 +246,21 @@ def shape_settings(model: ModelSettings) -> dict[str, Any]:
 
 def preprocessing_of(chain: Any, declarations: dict[str, Any]) -> "str | None":
     """Return what ``preprocessing`` does to items, ``None`` for nothing; caches do nothing."""
-    if chain is None:
-        return None
-    return described([step for step in steps_of(chain, declarations, "preprocessing") if step.name not in CACHES])
+    return None if chain is None else _doing_something(steps_of(chain, declarations, "preprocessing"))
+
+
+def dataset_steps_of(settings: DataSettings) -> "str | None":
+    """Return what the steps behind the providers of ``dataset`` do to items, ``None`` where there are none."""
+    dataset, declarations = settings.dataset, settings.declarations
+    dataset = settings.datasets.get(dataset, dataset) if isinstance(dataset, str) else dataset
+    in_parts = isinstance(dataset, dict) and set(dataset) <= set(PARTS)
+    texts = []
+    for entry in dataset.values() if in_parts else [dataset]:
+        name = next(iter(entry)) if isinstance(entry, dict) and len(entry) == 1 else entry
+        if isinstance(entry, list) or (isinstance(name, str) and name in declarations):
+            texts.append(_doing_something(steps_of(entry, declarations, "dataset")[1:]))
+    return "; ".join(filter(None, texts)) or None
+
+
+def _doing_something(steps: "Sequence[Step]") -> str:
+    return described([step for step in steps if step.name not in CACHES])

@@ -10,6 +10,7 @@ from musket_core import generic
 from instance_segmentation_pipeline.data.fingerprint import dataset_mark
 from instance_segmentation_pipeline.data.splits import item_order
 from instance_segmentation_pipeline.errors import WeightsError
+from instance_segmentation_pipeline.experiment.stage_work import dataset_steps_of
 from tests.data.test_preprocessing import MODULE, PROVIDER
 
 SWAPPED = """
@@ -117,6 +118,21 @@ def test_predictions_are_of_the_code_also_where_the_sample_does_not_tell(parsed,
         cfg = parsed("preprocessing: rare\n")
         marks.append(dataset_mark(cfg.get_dataset(), cfg.reader()))
     assert marks[0] != marks[1]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [
+        (PROVIDER, None),
+        ("  - getTrain: [6]\n  - plus\n  - cache\n  - times: 3\n", "plus, times 3"),
+        ("  train: [getTrain, plus]\n  validation: {getTrain: 3}\n", "plus"),
+        ("  train: [getTrain, plus]\n  validation: [getTrain, {plus: 2}]\n", "plus; plus 2"),
+        ("  some: [4]\n", "plus 4"),
+    ],
+)
+def test_a_resume_knows_the_steps_of_a_dataset(parsed, dataset, told):
+    declared = "declarations:\n  some: {parameters: [n], body: [getTrain, plus: n]}\n" if "some" in dataset else ""
+    assert dataset_steps_of(parsed(declared, dataset).parts.settings.data) == told
 
 
 @pytest.mark.slow
