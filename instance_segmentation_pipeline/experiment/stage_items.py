@@ -98,6 +98,12 @@ def stage_items(
         positive = positives.of(kf.ds, indices) if selects else np.ones(len(indices), bool)
         epoch = epoch_items(positive, request.negatives, weights, most)
         notes.append(_line(epoch, selects))
+        if selects and not epoch.drawn_negatives:  # so that none takes the place of an image that a pipeline rejects
+            indices = [indices[position] for position in epoch.positives]
+            weights = None if weights is None else weights[epoch.positives]
+            fewer = most is not None and most < len(indices)
+            everything = np.ones(len(indices), bool)
+            epoch = epoch_items(everything, None, weights, most) if fewer or weights is not None else None
     validation = [int(index) for index in kf.indexes(fold, False)]
     kept = request.negatives if request.validation_negatives is None else request.validation_negatives
     if kept not in (None, *ALL):

@@ -7,6 +7,8 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import WeightsError
+from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
+from instance_segmentation_pipeline.experiment.stage_work import StageWork
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from tests.support.processes import PROGRAM, single_threaded, started, wait_until
 from tests.support.weights import weights_of
@@ -108,6 +110,16 @@ def test_negatives_by_stage_drawn_anew_each_epoch(marked, capsys):
         f"stage 0: schedule of items: an epoch draws anew {len(positive)} items with objects, {len(positive)} of" in out
     )
     assert f"schedule: 4 epochs of {-(-count // 2)} iterations" in out
+
+
+def test_without_negatives_none_is_left_to_take_the_place_of_another_image(marked):
+    cfg = generic.parse(
+        str(marked("none", "  - {epochs: 1, negatives: none}\n  - {epochs: 1, negatives: 1}\n", "maxEpochSize: 1\n"))
+    )
+    none, some = (StageWork(cfg, cfg.kfold(), FoldRequest(0), number)._items() for number in (0, 1))
+    assert all(item % 4 == 0 for item in none.train)
+    assert none.per_epoch() == some.per_epoch() == 2
+    assert any(item % 4 for item in some.train)
 
 
 def test_an_epoch_of_fewer_iterations_and_its_schedule(marked, capsys):
