@@ -5,16 +5,14 @@ value, pads boxes by 10 pixels, gives arrays of the wrong rank for images withou
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..data.formats.run_length_text import mask_from_text
 from ..detection.arrays import BoolArray, UInt8Array
-from ..detection.boxes import boxes_of_masks
 from ..detection.mask_crops import MaskCrops
 from ..errors import ConfigError, DatasetError, nearest, shortened
 
@@ -42,14 +40,18 @@ def derive_instance_segmentation(module: Any) -> type:
 class InstanceDataSet(Upstream):
     """musket_core's ``InstanceSegmentationDataSet``: same CSV, same constructor and ``classes`` with it.
 
-    Items have ``y = (labels (N,) int64, bboxes (N, 4) float32 x1, y1, x2, y2, masks (N, height, width) bool)``;
-    a label is the place of the class in ``meta()["CLASSES"]``, counted from 1. These are ``classes``, by default those
-    of the CSV, sorted. Of a class's name the part before an underscore counts. Rows with an empty class, and those with
-    an empty mask or -1, tell of images without objects. With columns ``Height`` and ``Width`` masks are read at that
-    size and brought to the image's, unless ``maskShape`` is given.
+    Items have ``y = (labels (N,) int64, bboxes (N, 4) float32 x1, y1, x2, y2, masks)``; masks are N COCO RLE dicts,
+    or, where ``dense_masks`` is set, an array ``(N, height, width)`` bool. A label is the place of the class in
+    ``meta()["CLASSES"]``, counted from 1. These are ``classes``, by default those of the CSV, sorted. A class's name
+    counts as a whole where it is among ``classes``, else the part before an underscore. Rows with an empty class, and
+    those with an empty mask or -1, tell of images without objects. With columns ``Height`` and ``Width`` masks are read
+    at that size and brought to the image's, unless ``maskShape`` is given. A subclass that has ``get_mask`` of its own
+    gives its masks.
     """
 
     gives_xyxy = True
+    dense_masks = False
+    """Whether items have their masks as an array, for code that works on one."""
     upstream: Any
     """The module of musket_core that the class is of."""
 
@@ -71,8 +73,9 @@ class InstanceDataSet(Upstream):
             super().__init__(imagePath, csvPath, imColumn, rleColumn, clazzColumn, maskShape, rMask, isRel)
         for name, file in list(self.images.items()):
             self.images.setdefault(Path(name).stem, file)
-        used = list(dict.fromkeys(name for name in self.data[clazzColumn].map(_class_name) if name))
-        self._set_classes(_in_order(used) if classes is None else _given(classes, used, csvPath, clazzColumn))
+        cells = list(dict.fromkeys(self.data[clazzColumn]))
+        used = list(dict.fromkeys(name for name in map(_class_name, cells) if name))
+        self._set_classes(_in_order(used) if classes is None else _given(classes, cells, csvPath, clazzColumn))
         self._rows = self.data.groupby(imColumn, sort=False).indices
 
     def readCSV(self, csvPath: str) -> None:
@@ -91,7 +94,10 @@ class InstanceDataSet(Upstream):
     def isPositive(self, item: int) -> bool:
         """Say whether an image has an object."""
         rows = self.get_all_about(self.imageIds[item])
-        return any(str(text).strip() not in NO_OBJECT for text in rows[self.rleColumn].values)
+        return any(
+            str(text).strip() not in NO_OBJECT and _class_name(cell, self.class2Num)
+            for text, cell in zip(rows[self.rleColumn].values, rows[self.clazzColumn].values, strict=True)
+        )
 
     def get_target(self, item: int) -> Any:
         """Return ``y`` of an item."""
@@ -112,11 +118,16 @@ class InstanceDataSet(Upstream):
 
     def get_mask(self, image: Any, imShape: Any) -> list[tuple[BoolArray, int]]:
         """Return pairs of a mask ``(height, width)`` bool and the class's index, counted from 0."""
+        masks, indices = self._objects(image, imShape)
+        return [(masks.take([row]).to_dense()[0].astype(bool), index) for row, index in enumerate(indices)]
+
+    def _objects(self, image: Any, shape: Any) -> "tuple[MaskCrops, list[int]]":
+        """Return the masks of an image, and the index of each one's class, counted from 0."""
         rows = self.get_all_about(image)
-        height, width = imShape[:2]
-        pairs = []
+        height, width = shape[:2]
+        parts, indices = [MaskCrops.none(height, width)], []
         for number, text in enumerate(rows[self.rleColumn].values):
-            name = _class_name(rows[self.clazzColumn].values[number])
+            name = _class_name(rows[self.clazzColumn].values[number], self.class2Num)
             if str(text).strip() in NO_OBJECT or not name:
                 continue
             if name not in self.class2Num:
@@ -129,11 +140,10 @@ class InstanceDataSet(Upstream):
                 rle = mask_from_text(str(text), *drawn, relative=self._relative)
             except DatasetError as error:
                 raise DatasetError(f"{self.rleColumn} of {self.imColumn} {shortened(image)} {error}.") from None
-            mask = MaskCrops.from_rles([rle], *drawn).to_dense()[0]
-            if drawn != (height, width):
-                mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
-            pairs.append((mask.astype(bool), self.class2Num[name]))
-        return pairs
+            mask = MaskCrops.from_rles([rle], *drawn)
+            parts.append(mask if drawn == (height, width) else mask.resized(height, width))
+            indices.append(self.class2Num[name])
+        return MaskCrops.joined(parts), indices
 
     def _drawn_on(self, rows: Any, number: int, height: int, width: int) -> "tuple[int, int]":
         """Return height and width of the image that a row's mask was drawn on."""
@@ -156,12 +166,23 @@ class InstanceDataSet(Upstream):
     def __getitem__(self, item: int) -> Any:
         image_id = self.imageIds[item]
         image = self.get_value(image_id)
-        pairs = [(mask, label) for mask, label in self.get_mask(image_id, image.shape) if mask.any()]
-        masks = np.zeros((len(pairs), *image.shape[:2]), bool)
-        for row, (mask, _) in enumerate(pairs):
-            masks[row] = mask
-        labels = np.array([label for _, label in pairs], np.int64) + 1
-        return self.upstream.PredictionItem(image_id, image, (labels, boxes_of_masks(masks), masks))
+        if _own(self, "get_mask"):
+            pairs = self.get_mask(image_id, image.shape)
+            dense = np.zeros((len(pairs), *image.shape[:2]), bool)
+            for row, (mask, _) in enumerate(pairs):
+                dense[row] = mask
+            masks, indices = MaskCrops.from_dense(dense), [index for _, index in pairs]
+        else:
+            masks, indices = self._objects(image_id, image.shape)
+        there = np.flatnonzero(masks.areas())
+        masks, labels = masks.take(there), np.array(indices, np.int64)[there] + 1
+        given = masks.to_dense().view(bool) if self.dense_masks else masks.to_rles()
+        return self.upstream.PredictionItem(image_id, image, (labels, masks.tight_boxes(), given))
+
+
+def _own(dataset: InstanceDataSet, name: str) -> bool:
+    """Say whether a subclass has a method of its own."""
+    return getattr(type(dataset), name) is not getattr(InstanceDataSet, name)
 
 
 @contextlib.contextmanager
@@ -209,9 +230,14 @@ def _table(folder: str, path: str, columns: "tuple[str, ...]") -> Any:
     return table
 
 
-def _class_name(name: Any) -> str:
-    """Return what counts of a class cell: the part before an underscore; of a whole number its digits."""
-    text = str(name).strip().partition("_")[0]
+def _class_name(name: Any, known: Collection[str] = ()) -> str:
+    """Return what counts of a class cell: all of it where it is known, else the part before an underscore; of a whole
+    number its digits.
+    """
+    text = str(name).strip()
+    if text in known:
+        return text
+    text = text.partition("_")[0]
     return text.removesuffix(".0") if text.removesuffix(".0").isdecimal() else text
 
 
@@ -220,7 +246,7 @@ def _in_order(names: "list[str]") -> "list[str]":
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
 
-def _given(classes: Any, used: "list[str]", csv: str, column: str) -> "list[str]":
+def _given(classes: Any, cells: "list[str]", csv: str, column: str) -> "list[str]":
     """Return the classes that were given, as text.
 
     Raises:
@@ -232,7 +258,8 @@ def _given(classes: Any, used: "list[str]", csv: str, column: str) -> "list[str]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"classes of InstanceSegmentationDataSet has {shortened(twice)} twice: name each once.")
-    unknown = next((name for name in used if name not in names), None)
+    used = (_class_name(cell, names) for cell in cells)
+    unknown = next((name for name in used if name and name not in names), None)
     if unknown is not None:
         raise ConfigError(
             f"{csv} has {column} {shortened(unknown)}, which is not among the {len(names)} classes"

@@ -1,5 +1,7 @@
 """musket_core's ``InstanceSegmentationDataSet``: classes, sizes and empty images as Kaggle's tables have them."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -77,7 +79,7 @@ def test_classes_in_label_order(table):
     assert dataset.meta() == {"CLASSES": names}
     labels, bboxes, masks = dataset[0].y
     assert labels.tolist() == [3, 4]
-    assert (masks == (blob()[None] > 0)).all()
+    assert (coco_mask.decode(masks) == blob()[..., None]).all()
     assert bboxes.tolist() == [[cv2.boundingRect(blob())[0], cv2.boundingRect(blob())[1], *far(blob())]] * 2
     assert dataset[1].y[0].tolist() == [1]
     assert dataset.get_target(1)[0].tolist() == [1]
@@ -111,7 +113,10 @@ def test_images_without_objects(table, add_experiment):
     dataset = table(rows, images=("0001.png", "b.png", "c.png", "d.png"))
     assert len(dataset) == 4
     for number in (1, 2, 3):
-        assert [part.shape for part in dataset[number].y] == [(0,), (0, 4), (0, 30, 40)]
+        assert [np.shape(part) for part in dataset[number].y] == [(0,), (0, 4), (0,)]
+        dataset.dense_masks = True
+        assert dataset[number].y[2].shape == (0, 30, 40)
+        dataset.dense_masks = False
     assert [dataset.isPositive(number) for number in range(4)] == [True, False, False, False]
     cfg = generic.parse(str(add_experiment(replace=[("classes: 3", "classes: 1")])))
     cfg.check(dataset)
@@ -126,7 +131,7 @@ def test_ids_keep_their_zeros_and_need_no_suffix(table):
 def test_masks_of_another_size_than_the_image(table):
     large = blob(60, 80, 20, 30)
     dataset = table([f"b.png,{runs_of(large)},60,80,1"])
-    mask = dataset[0].y[2][0]
+    mask = coco_mask.decode(dataset[0].y[2][0])
     small = cv2.resize(large, (40, 30), interpolation=cv2.INTER_NEAREST) > 0
     assert (mask == small).all()
     assert small.any()
@@ -142,9 +147,69 @@ def test_masks_that_fit_no_image(table):
 def test_sizes_are_not_needed(table):
     rows = [f"b.png,{runs_of(blob())},1"]
     dataset = table(rows, header="ImageId,EncodedPixels,ClassId")
-    assert (dataset[0].y[2][0] == (blob() > 0)).all()
+    assert (coco_mask.decode(dataset[0].y[2][0]) == blob()).all()
     given = table(rows, header="ImageId,EncodedPixels,ClassId", maskShape=(40, 30), rMask=False)
-    assert (given[0].y[2][0] == (blob() > 0)).all()
+    assert (coco_mask.decode(given[0].y[2][0]) == blob()).all()
+
+
+@pytest.mark.parametrize(
+    ("classes", "cells", "labels"),
+    [
+        (["red_car", "blue_car"], ["blue_car", "red_car", "red_car_3"], None),
+        (["red_car", "red", "blue_car"], ["red_car", "red_bus", "blue_car"], [1, 2, 3]),
+        ([1, 0], ["0", "1", "1_4"], [2, 1, 1]),
+    ],
+)
+def test_names_that_are_among_the_classes_count_whole(table, classes, cells, labels):
+    def make():
+        return table([f"b.png,{runs_of(blob())},30,40,{cell}" for cell in cells], classes=classes)
+
+    if labels is None:
+        with pytest.raises(ConfigError, match="ClassId 'red', which is not among the 2 classes"):
+            make()
+    else:
+        assert make()[0].y[0].tolist() == labels
+
+
+def test_what_has_no_class_is_no_object(table):
+    dataset = table([f"0001.png,{runs_of(blob())},30,40,", f"b.png,{runs_of(blob())},30,40,1"])
+    assert [dataset.isPositive(number) for number in (0, 1)] == [False, True]
+    assert [len(dataset[number].y[0]) for number in (0, 1)] == [0, 1]
+
+
+def test_many_masks_never_exist_densely(table):
+    side, count = 512, 200
+    mask = blob(side, side, 200, 300)
+    image, text = np.zeros((side, side, 3), np.uint8), runs_of(mask)
+    dataset = table([f"b.png,{text},{side},{side},1"] * count, images=("b.png",), pixels=image)
+    tracemalloc.start()
+    labels, bboxes, found = dataset[0].y
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < side * side * count // 5
+    assert (coco_mask.decode(found) == mask[..., None]).all()
+    dataset.dense_masks = True
+    dense = dataset[0].y
+    assert dense[2].dtype == bool
+    assert dense[2].shape == (count, side, side)
+    assert (dense[2] == mask).all()
+    assert (dense[1] == bboxes).all()
+    assert (dense[0] == labels).all()
+
+
+def test_masks_of_a_subclass_are_its_own(table, monkeypatch):
+    dataset = table([f"b.png,{runs_of(blob())},30,40,{name}" for name in "12"])
+
+    class Grown(type(dataset)):
+        def get_mask(self, image, imShape):
+            pairs = super().get_mask(image, imShape)
+            return [(cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))), label) for mask, label in pairs]
+
+    dataset.__class__ = Grown
+    labels, bboxes, masks = dataset[0].y
+    assert labels.tolist() == [1, 2]
+    assert (coco_mask.decode(masks) == cv2.dilate(blob(), np.ones((3, 3)))[..., None]).all()
+    assert bboxes[0].tolist() == [*(start - 1 for start in cv2.boundingRect(blob())[:2]), *(e + 1 for e in far(blob()))]
 
 
 @pytest.mark.parametrize("channels", [1, 4])
