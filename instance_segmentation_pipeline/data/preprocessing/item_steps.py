@@ -6,6 +6,7 @@ before it.
 """
 
 import contextlib
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -109,7 +110,7 @@ def is_preprocessed(dataset: Dataset) -> bool:
 
 
 class ItemFunction:
-    """A function of images or items, and what an error calls it.
+    """A function of images or items, and what an error calls it. It is given what it may change in place.
 
     Args:
         function: Takes an image array, or a ``PredictionItem``, and gives one.
@@ -128,9 +129,8 @@ class ItemFunction:
         """
         where = f"item {item.id!r}: the preprocessor {self.name}"
         size = getattr(item.x, "shape", ())[:2]
-        given = item if self.takes_items else item.x
         try:
-            made = self.function(given)
+            made = self.function(_copied(item) if self.takes_items else copy.deepcopy(item.x))
         except UserError:
             raise
         except (Exception, SystemExit) as error:
@@ -145,6 +145,16 @@ class ItemFunction:
             raise DatasetError(f"{where} gave a {type(made).__name__}, expected a PredictionItem, as it is given one.")
         check_item(made, size, where, self.takes_items)
         return made
+
+
+def _copied(item: Item) -> Any:
+    """Return an item that may be changed in place: its image and target may be those that a dataset keeps."""
+    made: Any = copy.copy(item)
+    try:
+        made.x, made.y = copy.deepcopy(item.x), copy.deepcopy(item.y)
+    except AttributeError:  # they are read when they are asked for, and cannot be set
+        return DerivedItem(item.id, copy.deepcopy(item.x), copy.deepcopy(item.y), item)
+    return made
 
 
 class DerivedItem(PredictionItem):
