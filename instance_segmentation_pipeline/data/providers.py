@@ -18,6 +18,7 @@ from musket_core.configloader import PythonFunction, PythonType
 from ..config.step_chain import BUILT_IN, Step, steps_of
 from ..detection.arrays import UInt8Array
 from ..errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
+from .annotation_files import PROVIDERS, check_arguments
 from .data_folder import DataFolder
 from .dataset_length import length_of
 from .preprocessing.chain import Chain, Place, image_through
@@ -226,12 +227,16 @@ def _provided(name: str, arguments: object, modules: Sequence[ModuleType], where
     provider = _provider(name, modules)
     if provider is None:
         known = [key for module in modules for key, value in vars(module).items() if getattr(value, "dataset", False)]
+        known += PROVIDERS
         hint = nearest(name, known) or (f"; known are {', '.join(sorted(set(known)))}" if known else "")
         raise ConfigError(
             f"{where}: dataset {name!r} is no dataset provider{hint}: define it in the project's modules, or name its "
             "module in imports."
         )
     positional, named = _call_arguments(arguments)
+    if name in PROVIDERS and provider is PROVIDERS[name]:
+        with _named(where):
+            check_arguments(name, positional, named)
     try:
         made = provider(*positional, **named)
     except UserError:
@@ -243,9 +248,9 @@ def _provided(name: str, arguments: object, modules: Sequence[ModuleType], where
 
 
 def _provider(name: str, modules: Sequence[ModuleType]) -> "Provider | None":
-    """Return what a name stands for: the modules' own function or class first, then musket_core's catalogue.
+    """Return what a name stands for: the modules' own function or class first, then this package's, then musket_core's.
 
-    The catalogue keeps the first function of a name for the life of the process, and knows no capitals.
+    musket_core's catalogue keeps the first function of a name for the life of the process, and knows no capitals.
     """
     for module in modules:
         if callable(vars(module).get(name)):
@@ -253,6 +258,8 @@ def _provider(name: str, modules: Sequence[ModuleType]) -> "Provider | None":
         for value in vars(module).values():
             if callable(value) and getattr(value, "dataset_name", None) == name:
                 return cast(Provider, value)
+    if name in PROVIDERS:
+        return PROVIDERS[name]
     catalog = net_declaration.layers.catalog
     entry = catalog.get(name, catalog.get(name.lower()))
     if isinstance(entry, PythonFunction):

@@ -16,8 +16,11 @@ from pycocotools import mask as coco_mask
 
 from ...detection.detections import Detections
 from ...detection.records import to_coco_entry
-from ...errors import ConfigError
+from ...errors import ConfigError, DatasetError, nearest, shortened
 from ...storage.atomic import not_writable, write_atomically
+from .annotated_image import AnnotatedImage, Segmentation, polygons_of
+from .annotation_text import read_annotation_json
+from .image_lookup import are_there, existing_images
 
 Entry = dict[str, Any]
 """A mapping of COCO's JSON, or the whole of it."""
@@ -144,6 +147,169 @@ class CocoWriter:
                 file.seek(self._offsets[row])
                 line = json.loads(file.readline())
                 yield {**line, "image": {**line["image"], "id": number}}
+
+
+def read_coco(
+    path: Path, folder: Path, classes: "Sequence[str] | None" = None, *, skip_missing: bool = False
+) -> "tuple[tuple[str, ...], list[AnnotatedImage]]":
+    """Read COCO's JSON: instances as polygons, compressed or plain RLE; ids are any numbers or texts.
+
+    Crowds (``iscrowd: 1``) are left out.
+
+    Args:
+        path: The JSON.
+        folder: What its file names are relative to.
+        classes: Names of the categories to take, in label order; by default all, in the order of their ids.
+        skip_missing: Leave out images whose files are not there.
+
+    Returns:
+        The class names, and the images in the order of the file.
+
+    Raises:
+        DatasetError: What is wrong, with the file and the entry's place in it.
+    """
+    whole = read_annotation_json(path)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(whole, dict) or not isinstance(whole.get(key), list):
+            raise DatasetError(f"{path} has no list {key}: expected COCO's JSON, with images, annotations, categories.")
+    names, label_of = _labels_of(path, whole["categories"], classes)
+    images = _by_id(path, "images", whole["images"])
+    if not images:
+        raise DatasetError(f"{path} has no images: expected one or more.")
+    file_names = [_file_name(path, number, entry) for number, entry in enumerate(images.values())]
+    sizes = [_size(path, number, entry) for number, entry in enumerate(images.values())]
+    _check_different(path, "images", "file_name", file_names)
+    _check_different(
+        path, "annotations", "id", [one.get("id") for one in whole["annotations"] if isinstance(one, dict)]
+    )
+    objects: dict[Any, list[tuple[int, Segmentation]]] = {key: [] for key in images}
+    for number, entry in enumerate(whole["annotations"]):
+        found = _object(f"{path}: annotation {number}", entry, images, label_of)
+        if found is not None:
+            objects[entry["image_id"]].append(found)
+    kept = are_there(file_names, folder) if skip_missing else [True] * len(images)
+    rows = [row for row, there in enumerate(kept) if there]
+    if not rows:
+        raise DatasetError(f"{path}: none of its {len(images)} images is in {folder}.")
+    files = existing_images([file_names[row] for row in rows], folder, path)
+    grouped = list(objects.values())
+    return names, [
+        AnnotatedImage(
+            file_names[row],
+            file,
+            tuple(label for label, _ in grouped[row]),
+            tuple(segmentation for _, segmentation in grouped[row]),
+            sizes[row],
+        )
+        for row, file in zip(rows, files, strict=True)
+    ]
+
+
+def _by_id(path: Path, key: str, entries: "list[Any]") -> dict[Any, Entry]:
+    found: dict[Any, Entry] = {}
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+            raise DatasetError(f"{path}: {key}[{number}] is {shortened(entry)}, expected a mapping with an id.")
+        if entry["id"] in found:
+            raise DatasetError(
+                f"{path}: {key}[{number}] has the id {shortened(entry['id'])} of another: make ids differ."
+            )
+        found[entry["id"]] = entry
+    return found
+
+
+def _check_different(path: Path, key: str, field: str, values: "list[Any]") -> None:
+    seen = set()
+    for value in values:
+        if _is_id(value) and value in seen:
+            raise DatasetError(f"{path}: two of its {key} have the {field} {shortened(value)}: make them differ.")
+        if _is_id(value):
+            seen.add(value)
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
+def _labels_of(
+    path: Path, entries: "list[Any]", classes: "Sequence[str] | None"
+) -> "tuple[tuple[str, ...], dict[Any, int | None]]":
+    """Return class names, and by a category's id its label from 0; ``None`` for those that are not taken."""
+    categories = _by_id(path, "categories", entries)
+    ids = sorted(categories) if all(isinstance(one, int) for one in categories) else list(categories)
+    names: dict[str, Any] = {}
+    for one in ids:
+        name = categories[one].get("name")
+        if not isinstance(name, str) or not name.strip():
+            raise DatasetError(f"{path}: category {shortened(one)} has the name {shortened(name)}, expected a text.")
+        if name in names:
+            raise DatasetError(
+                f"{path}: categories {shortened(names[name])} and {shortened(one)} are both named {shortened(name)}: "
+                "give each a name of its own."
+            )
+        names[name] = one
+    if not names:
+        raise DatasetError(f"{path} has no categories: expected one or more.")
+    unknown = next((name for name in classes or () if name not in names), None)
+    if unknown is not None:
+        raise DatasetError(f"{path} has no category {shortened(unknown)}{nearest(unknown, names)}: correct classes.")
+    chosen = tuple(names) if classes is None else tuple(classes)
+    place = {names[name]: label for label, name in enumerate(chosen)}
+    return chosen, {one: place.get(one) for one in ids}
+
+
+def _file_name(path: Path, number: int, entry: Entry) -> str:
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not name.strip():
+        raise DatasetError(f"{path}: images[{number}] has the file_name {shortened(name)}, expected a text.")
+    return name
+
+
+def _size(path: Path, number: int, entry: Entry) -> "tuple[int, int] | None":
+    sides = entry.get("height"), entry.get("width")
+    if sides == (None, None):
+        return None
+    if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+        raise DatasetError(
+            f"{path}: images[{number}] has height {shortened(sides[0])} and width {shortened(sides[1])}, expected "
+            "whole numbers of pixels."
+        )
+    return int(sides[0]), int(sides[1])  # type: ignore[arg-type]
+
+
+def _object(
+    where: str, entry: Any, images: "dict[Any, Entry]", label_of: "dict[Any, int | None]"
+) -> "tuple[int, Segmentation] | None":
+    """Return label and mask of an annotation; ``None`` of a crowd, and of a class that is not taken."""
+    if not isinstance(entry, dict):
+        raise DatasetError(f"{where} is {shortened(entry)}, expected a mapping.")
+    for key, known, what in (("image_id", images, "images"), ("category_id", label_of, "categories")):
+        if not _is_id(entry.get(key)) or entry[key] not in known:
+            raise DatasetError(f"{where} has {key} {shortened(entry.get(key))}, which no entry of {what} has as id.")
+    crowd = entry.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        raise DatasetError(f"{where} has iscrowd {shortened(crowd)}, expected 0 or 1.")
+    label = label_of[entry["category_id"]]
+    if crowd or label is None:
+        return None
+    given = entry.get("segmentation")
+    if given is None:
+        raise DatasetError(f"{where} has no segmentation: a mask is expected, a box alone is not enough.")
+    try:
+        return label, _rle_of(given) if isinstance(given, dict) else polygons_of(given)
+    except DatasetError as error:
+        raise DatasetError(f"{where}: its segmentation {error}.") from None
+
+
+def _rle_of(given: Entry) -> Entry:
+    size, counts = given.get("size"), given.get("counts")
+    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise DatasetError(f"has size {shortened(size)}, expected [height, width]")
+    if isinstance(counts, str):
+        return {"size": size, "counts": counts}
+    if not isinstance(counts, list) or not all(type(run) is int and 0 <= run < 1 << 40 for run in counts):
+        raise DatasetError(f"has counts {shortened(counts)}, expected text or a list of run lengths")
+    return {"size": size, "counts": np.array(counts, np.int64)}
 
 
 def _image(number: int, name: str, found: Detections) -> Entry:

@@ -1,0 +1,58 @@
+"""The dataset that files of annotations make: an image is read, and its masks decoded, when its item is asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from musket_core.datasets import DataSet, PredictionItem
+
+from ..detection.boxes import swapped
+from ..errors import DatasetError
+from .formats.annotated_image import AnnotatedImage
+from .image_file import read_image
+
+
+class AnnotatedImages(DataSet):
+    """A Musket dataset of annotated images.
+
+    Items have the image's name as id, ``x`` ``(height, width, 3)`` uint8 RGB, turned as the camera says, and
+    ``y = (labels (N,) int64 from 1, bboxes (N, 4) float32 minY, minX, maxY, maxX, masks: N COCO RLE dicts)``.
+
+    Args:
+        source: The file or folder of the annotations.
+        class_names: Names of the classes, in label order.
+        images: What the annotations tell of each image.
+    """
+
+    def __init__(self, source: Path, class_names: Sequence[str], images: Sequence[AnnotatedImage]) -> None:
+        super().__init__()
+        self.source = source
+        self.class_names = tuple(class_names)
+        self.images = tuple(images)
+        self.files = [str(image.file) for image in images]  # their sizes and times tell a dataset from another
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, position: int) -> PredictionItem:
+        """Return an item.
+
+        Raises:
+            DatasetError: The image cannot be read, or its annotations do not fit it; the message names both files.
+        """
+        annotated = self.images[position]
+        try:
+            pixels = read_image(annotated.file).pixels
+            labels, masks = annotated.objects(*pixels.shape[:2])
+        except DatasetError as error:
+            words = str(error).rstrip(".")
+            raise DatasetError(f"{self.source}: image {annotated.name!r} {words}.") from None
+        return PredictionItem(annotated.name, pixels, (labels + 1, swapped(masks.tight_boxes()), masks.to_rles()))
+
+    def isPositive(self, position: int) -> bool:
+        """Say whether an image has an object."""
+        return bool(self.images[position].labels)
+
+    def meta(self, item: Any = None) -> dict[str, Any]:
+        """Return the class names as ``CLASSES``; they are the same for all items."""
+        return {"CLASSES": list(self.class_names)}
