@@ -48,6 +48,7 @@ class Step:
         arguments: What the YAML gives it.
         where: Its place in the YAML, such as ``preprocessing[1]``.
         given: Arguments that a declaration's ``with`` gives to each of its steps that knows them.
+        declared_as: That declaration's name; empty outside of one.
         body: Of an augmentation: the steps that it draws, in groups.
     """
 
@@ -56,6 +57,7 @@ class Step:
     where: str
     given: dict[str, Any] = field(default_factory=dict)
     body: "tuple[tuple[Step, ...], ...]" = ()
+    declared_as: str = ""
 
 
 def steps_of(chain: Any, declarations: "Mapping[str, Any] | None", where: str) -> list[Step]:
@@ -155,6 +157,26 @@ def _check_parts(declared: dict[str, Any], where: str) -> None:
     given = declared.get("with") or {}
     if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
         raise ConfigError(f"{where}.with is {shortened(given)}, expected a mapping of arguments.")
+    texts = " ".join(_texts([declared["body"], given]))
+    idle = next((one for one in parameters if not re.search(rf"\b{one}\b", texts)), None)
+    if idle is not None:
+        raise ConfigError(
+            f"{where}.parameters has {shortened(idle)}, which neither body nor with uses: name it where its value is "
+            "to stand, or remove it."
+        )
+
+
+def _texts(chain: Any) -> Iterator[str]:
+    """Give all texts in a chain, at any depth: names, keys of arguments, and values."""
+    if isinstance(chain, str):
+        yield chain
+    elif isinstance(chain, list):
+        for entry in chain:
+            yield from _texts(entry)
+    elif isinstance(chain, dict):
+        for key, value in chain.items():
+            yield str(key)
+            yield from _texts(value)
 
 
 def _entries(chain: Any, where: str) -> list[Any]:
@@ -241,7 +263,7 @@ class _Expansion:
         elif name in self.declarations:
             yield from self._declared(name, filled_in(arguments, parameters, where), where, within)
         else:
-            yield Step(name, filled_in(arguments, parameters, where), where, given)
+            yield Step(name, filled_in(arguments, parameters, where), where, given, declared_as="".join(within[-1:]))
 
     def _controlled(
         self,
@@ -298,7 +320,8 @@ class _Expansion:
         settings = {
             key: filled_in(arguments[key], parameters, place) for key in ("weights", "seed") if key in arguments
         }
-        return Step(AUGMENTATION, _drawing(settings, len(groups), place), where, given, tuple(groups))
+        drawing = _drawing(settings, len(groups), place)
+        return Step(AUGMENTATION, drawing, where, given, tuple(groups), "".join(within[-1:]))
 
 
 def _drawing(settings: dict[str, Any], count: int, where: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class _Maker:
 
     def __init__(self, given: Declarations, modules: Sequence[ModuleType]) -> None:
         self.given, self.modules = given, modules
-        self.place = Place(modules, list(given.chains), given.cache)
+        self.place = Place(modules, given.chains, given.cache)
         self.chain = Chain((), self.place)
         if given.preprocessing is not None:
             with _named(given.preprocessed_at or given.where):

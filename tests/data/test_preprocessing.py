@@ -178,6 +178,11 @@ def test_declared_chains_have_parameters(parsed):
     assert (dataset[3].x == raw()[3].x + 5 + 3 + 3 + 2 + 1 + 20).all()
 
 
+def test_what_is_given_to_steps_may_wait_for_a_condition(parsed):
+    text = "declarations:\n  one: {body: [if(1 > 2): [times: []], plus], with: {factor: 3}}\npreprocessing: one\n"
+    assert (parsed(text).get_dataset()[0].x == raw()[0].x + 1).all()
+
+
 def test_a_name_stands_for_a_declared_chain(parsed):
     dataset = parsed("declarations:\n  two: [plus, plus]\npreprocessing: two\n").get_dataset()
     assert (dataset[0].x == raw()[0].x + 2).all()

@@ -165,6 +165,18 @@ CASES = [
     ("declarations: {one: {body: [plus], parameters: a}}\npreprocessing: one", "parameters is 'a', expected a list"),
     ("declarations: {one: {body: [plus], parameters: [a, a]}}\npreprocessing: one", "expected different names"),
     ("declarations: {one: {body: [plus], with: 3}}\npreprocessing: one", "one.with is 3, expected a mapping"),
+    (
+        "declarations: {one: {body: [plus], with: {byy: 3}}}\npreprocessing: one",
+        r"declarations.one.with gives 'byy', which none of its steps takes \(did you mean 'by'\?\)",
+    ),
+    (
+        "declarations: {one: {body: [{augmentation: {body: [plus], weights: 1}}], with: {to: 3}}}\npreprocessing: one",
+        "declarations.one.with gives 'to', which none of its steps takes",
+    ),
+    (
+        "declarations: {one: {body: [plus], parameters: [by]}}\npreprocessing: {one: 3}",
+        "declarations.one.parameters has 'by', which neither body nor with uses",
+    ),
     ("declarations: {one: {body: [plus: a], parameters: [a]}}\npreprocessing: one", "one is not given a"),
     (
         "declarations: {one: {body: [plus: a], parameters: [a]}}\npreprocessing: {one: [1, 2]}",

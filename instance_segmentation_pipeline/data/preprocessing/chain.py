@@ -1,7 +1,7 @@
 """A chain of steps, ready to be put around datasets."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,7 @@ from ..protocols import Dataset
 from .caches import AnyImages, Cached, kinds_within, most_bytes
 from .code_digest import code_digest
 from .disk_store import DiskStore
-from .functions import MarkedFunction, find_function
+from .functions import MarkedFunction, check_given, find_function
 from .item_codec import FORMAT
 from .item_steps import Augmentation, Finished, ItemFunction, ItemStep, Transformed
 from .shared_memory import SharedMemory
@@ -35,12 +35,12 @@ class Place:
 
     Attributes:
         modules: Where functions are looked for.
-        declared: Names of the declared chains, for messages.
+        declared: The declared chains by their names.
         cache: The folder of disk caches.
     """
 
     modules: Sequence[ModuleType]
-    declared: Sequence[str]
+    declared: Mapping[str, Any]
     cache: Path
 
 
@@ -69,6 +69,8 @@ class Chain:
                 )
             augmented = augmented or step.name == AUGMENTATION
             self._settings.append(self._checked(step))
+        for name in dict.fromkeys(step.declared_as for step in self.steps if step.given):
+            check_given(name, place.declared[name], place.modules)
 
     def _checked(self, step: Step, *, within: bool = False) -> str:
         """Find a step's function, bind its arguments once to see that they fit, and return what tells the step.
@@ -82,7 +84,7 @@ class Chain:
         if step.name in CACHES:
             most_bytes(step)
             return ""
-        found = find_function(step, self._place.modules, self._place.declared)
+        found = find_function(step, self._place.modules, list(self._place.declared))
         if within and found.transforms_datasets:
             raise ConfigError(
                 f"{step.where}: {step.name} transforms a whole dataset, and can be no part of an augmentation: name a "

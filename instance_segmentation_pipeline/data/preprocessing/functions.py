@@ -10,7 +10,7 @@ from typing import Any
 
 from musket_core.datasets import PredictionItem
 
-from ...config.step_chain import BUILT_IN, Step
+from ...config.step_chain import BUILT_IN, Step, names_in
 from ...errors import ConfigError, UserError, nearest, one_line, shortened
 
 _REST = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
@@ -142,6 +142,28 @@ def find_function(step: Step, modules: Sequence[ModuleType], declared: Sequence[
         f"{step.where}: {shortened(step.name)} is no preprocessor{nearest(step.name, known)}: known are "
         f"{', '.join(known[:30])}."
     )
+
+
+def check_given(name: str, declared: Mapping[str, Any], modules: Sequence[ModuleType]) -> None:
+    """See to it that what a declared chain gives to its steps by ``with`` is known by at least one of them.
+
+    Args:
+        name: The chain's name.
+        declared: What ``declarations`` says of it: ``body`` and ``with``.
+        modules: Where functions are looked for.
+
+    Raises:
+        ConfigError: An argument is known by none of the steps in ``body``, those of conditions included.
+    """
+    named = [vars(module).get(step) for step in names_in(declared["body"]) for module in modules]
+    steps = [getattr(one, "original", one) for one in named if getattr(one, "preprocessor", False) is True]
+    known = list(dict.fromkeys(parameter for step in steps for parameter in _parameters(step)))
+    idle = next((key for key in declared["with"] if key not in known), None)
+    if idle is not None:
+        raise ConfigError(
+            f"declarations.{name}.with gives {shortened(idle)}, which none of its steps takes{nearest(idle, known)}: "
+            "correct or remove it."
+        )
 
 
 def _signature(function: Any) -> Mapping[str, inspect.Parameter]:
