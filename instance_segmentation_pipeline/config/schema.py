@@ -13,6 +13,7 @@ from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
 from .holdout_part import HOLDOUT, part_of, with_holdout
+from .optimization import check_clipping
 from .refusals import refusal
 from .step_chain import check_declarations, steps_of
 
@@ -87,6 +88,9 @@ SEEDS = Integer(0, 2**32 - 1)
 
 RATES = Number(0, 1000, above=True)
 """Learning rates; float32 weights are lost by far smaller ones."""
+
+CLIPS = Number(0, 1_000_000_000, above=True)
+"""What gradients are clipped to."""
 
 SHARES = Number(0, 1)
 INSIDE = Number(0, 1, above=True, below=True)
@@ -258,7 +262,8 @@ PROPERTIES = (
     Property("augmentation", AUGMENTERS, _augmenters, None, "what training items go through"),
     Property("transforms", AUGMENTERS, _augmenters, None, "what all images go through"),
     Property("configOptions", "a mapping of dotted keys", _mapping, {}, "changes to the native config"),
-    _numeric("imagesPerGpu", COUNTS, 1, "batch size on each device"),
+    _numeric("imagesPerGpu", COUNTS, None, "batch size on each device"),
+    _numeric("batch", COUNTS, None, "batch size of all devices that train a net"),
     _numeric("workersPerGpu", Integer(0, 1000), None, "processes that load data"),
     _numeric("inference_batch", COUNTS, None, "batch size of evaluation"),
     Property("amp", "true or false", _boolean, False, "mixed precision on CUDA devices"),
@@ -294,6 +299,9 @@ PROPERTIES = (
     _numeric("steps_per_epoch", ITERATIONS, None, "another name of maxEpochSize"),
     _numeric("lr", RATES, None, "learning rate of every stage"),
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
+    _numeric("clipnorm", CLIPS, None, "largest norm of all gradients together"),
+    _numeric("clipvalue", CLIPS, None, "largest value of each gradient"),
+    _numeric("accumulation", COUNTS, None, "batches that make one step of the optimizer"),
     Property("showDataExamples", "true or false", _boolean, False, "a picture of what the net is shown is written"),
     _numeric("threshold", SHARES, 0.5, "lowest score that is drawn"),
     _numeric("storage_threshold", SHARES, 0.05, "lowest score that is predicted"),
@@ -323,6 +331,7 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("num_seeds trains with seeds of its own, so that seed does nothing beside it: remove one.")
     if raw.get("maxEpochSize") is not None and raw.get("steps_per_epoch") is not None:
         raise ConfigError("steps_per_epoch is another name of maxEpochSize: give one of the two.")
+    check_clipping(checked["clipnorm"], checked["clipvalue"])
     _check_shapes(checked)
     _check_chains(checked)
     return checked

@@ -64,12 +64,16 @@ class ModelSettings(Group):
     pretrained: bool
     native_pipeline: bool
     config_options: dict[str, Any]
-    images_per_gpu: int
+    images_per_gpu: "int | None"
+    batch: "int | None"
     workers_per_gpu: "int | None"
     inference_batch: "int | None"
     amp: bool
     lr: "float | None"
     optimizer: "str | dict[str, Any] | None"
+    clipnorm: "float | None"
+    clipvalue: "float | None"
+    accumulation: "int | None"
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,6 @@ class InferenceSettings(Group):
     fusion_iou: float
     test_time_augmentation: Any
     inference_batch: "int | None"
-    images_per_gpu: int
 
 
 @dataclass(frozen=True)

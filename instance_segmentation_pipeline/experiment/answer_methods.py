@@ -67,7 +67,7 @@ class AnswerMethods(GenericImageTaskConfig):
         except ValueError as error:
             raise ConfigError(f"{self.path}: ttflips: {error}: see testTimeAugmentation.") from None
         return Asking(
-            batch_size=batch_size or self.inference_batch or self.imagesPerGpu,
+            batch_size=batch_size or self.inference_batch or self.parts.model.images_per_gpu,
             storage_threshold=self.storage_threshold,
             fusion=Fusion(self.fusion, self.fusionIou),
             augmentation=augmentation,

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from ..config.optimization import images_per_gpu
 from ..config.schema import shapes_of
 from ..config.settings import ModelSettings, StageSettings
 from ..models.checkpoints import read_checkpoint
 from ..models.finished_config import FinishedConfig
 from ..models.initial_weights import localize_initial_weights, resolve_weights
+from ..models.optimization import OptimizerRequest
 from ..models.prepare import ModelRequest, prepare
 from ..models.schedule import iterations_of, schedule
 from ..models.transfer import HeadPolicy, class_dependent
@@ -46,6 +48,15 @@ class ModelPlan:
         return self._prepared[1]
 
     @property
+    def images_per_gpu(self) -> int:
+        """How many images each device is given at a time.
+
+        Raises:
+            ConfigError: ``batch`` cannot be kept.
+        """
+        return images_per_gpu(self.settings.images_per_gpu, self.settings.batch, self.run.gpus_per_net)
+
+    @property
     def start(self) -> Start:
         """The checkpoint that the first stage starts from.
 
@@ -76,11 +87,12 @@ class ModelPlan:
             shapes=shapes_of(settings.shape),
             multiscale_mode=settings.multiscale_mode or "value",
             manual_resize=settings.manual_resize,
-            images_per_gpu=settings.images_per_gpu,
+            images_per_gpu=self.images_per_gpu,
             workers_per_gpu=settings.workers_per_gpu,
             inference_batch=settings.inference_batch,
-            lr=settings.lr,
-            optimizer=settings.optimizer,
+            optimization=OptimizerRequest(
+                settings.lr, settings.optimizer, settings.clipnorm, settings.clipvalue, settings.accumulation
+            ),
             pretrained=settings.pretrained,
             native_pipeline=settings.native_pipeline,
             has_weights=settings.weights_path is not None,

@@ -193,7 +193,7 @@ class PipelineConfig(AnswerMethods):
     def kfold(self, ds: "Dataset | None" = None, indeces: Any = None, batch: "int | None" = None) -> DetectionFolds:
         """Return the folds of the dataset, the holdout left out; they are fixed on disk at the first call."""
         parts = self.parts
-        return parts.training.of(parts.folds.of(self._or_own(ds)), batch or self.imagesPerGpu)
+        return parts.training.of(parts.folds.of(self._or_own(ds)), batch or parts.model.images_per_gpu)
 
     def hasHoldout(self) -> bool:
         """Say whether a part of the dataset is held out."""

@@ -82,6 +82,8 @@ OVERWRITTEN = {
     "norm_eval": "pretrained: false, which undoes it",
     "requires_grad": "pretrained: false, which undoes it",
     "optimizer": "optimizer",
+    "clip_grad": "clipnorm or clipvalue",
+    "accumulative_counts": "accumulation",
 }
 """The property that overwrites a key, by any part of its path."""
 

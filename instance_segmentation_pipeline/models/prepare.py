@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.optim import OPTIMIZERS
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError
 from .class_count import set_class_count
 from .config_file import locate, read_native
 from .config_options import apply_options, check_kept, loader_options
 from .config_tree import Node, Pipeline, is_pretrained, walk
 from .cpu_mask_heads import make_cpu_safe
 from .finished_config import FinishedConfig
+from .optimization import OptimizerRequest, set_optimizer
 from .pipeline_sizes import PipelineSizes
-from .schedule import set_lr
 from .transforms import base_size, oversample_threshold, pipeline_of, with_truth, without_loading
-
-DEFAULT_LR = 0.001
-"""Musket's learning rate, for an optimizer that the native config does not know."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,7 @@ class ModelRequest:
     images_per_gpu: int = 1
     workers_per_gpu: "int | None" = None
     inference_batch: "int | None" = None
-    lr: "float | None" = None
-    optimizer: "str | Node | None" = None
+    optimization: OptimizerRequest = field(default_factory=OptimizerRequest)
     pretrained: bool = True
     native_pipeline: bool = True
     has_weights: bool = False
@@ -73,7 +68,8 @@ def prepare(request: ModelRequest) -> FinishedConfig:
     _set_norms(config, request, decisions)
     train, val = _set_pipelines(config, request, decisions)
     _set_dataloaders(config, request)
-    _set_optimizer(config, request, decisions)
+    _set_precision(config, request, decisions)
+    set_optimizer(config, request.optimization, request.world_size, decisions)
     _set_runtime(config)
     check_kept(config, request.options)
     if request.device == "cpu":
@@ -185,7 +181,7 @@ def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) 
     return sizes.training(train), with_truth(sizes.inference(val))
 
 
-def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) -> None:
+def _set_precision(config: Config, request: ModelRequest, decisions: list[str]) -> None:
     wrapper = config.optim_wrapper
     if request.amp and request.device.startswith("cuda"):
         wrapper.type = "AmpOptimWrapper"
@@ -198,33 +194,6 @@ def _set_optimizer(config: Config, request: ModelRequest, decisions: list[str]) 
         for key in ("loss_scale", "dtype", "use_fsdp"):
             wrapper.pop(key, None)
         decisions.append("the config's mixed precision: not used, there is no CUDA device")
-    native = wrapper.optimizer
-    wanted = {"type": request.optimizer} if isinstance(request.optimizer, str) else request.optimizer
-    if wanted and wanted["type"] != native["type"]:
-        if OPTIMIZERS.get(wanted["type"]) is None:
-            known = list(OPTIMIZERS.module_dict)
-            raise ConfigError(f"optimizer {wanted['type']!r} is not known{nearest(wanted['type'], known)}: correct it.")
-        wrapper.optimizer = ConfigDict({"lr": DEFAULT_LR, **wanted})
-        if wrapper.get("paramwise_cfg"):
-            wrapper.optimizer.setdefault(
-                "weight_decay", 0.0
-            )  # what it is multiplied by for single layers must be there
-    else:
-        if request.lr is None and "lr" not in (wanted or {}):
-            _scale_lr(config, request, decisions)
-        native.update(wanted or {})
-    decisions.append(f"optimizer: {wrapper.optimizer['type']}")
-    set_lr(config, request.lr)
-
-
-def _scale_lr(config: Config, request: ModelRequest, decisions: list[str]) -> None:
-    base = (config.get("auto_scale_lr") or {}).get("base_batch_size")
-    batch = config.train_dataloader.batch_size * request.world_size
-    if not base or base == batch:
-        return
-    native = config.optim_wrapper.optimizer.lr
-    set_lr(config, native * batch / base)
-    decisions.append(f"learning rate scale: {native:g} for a batch of {base} is {native * batch / base:g} for {batch}")
 
 
 def _set_dataloaders(config: Config, request: ModelRequest) -> None:

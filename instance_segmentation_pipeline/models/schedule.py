@@ -69,7 +69,7 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
     native = config.train_cfg
     native_epochs, native_iterations = native.get("max_epochs"), native.get("max_iters")
     set_lr(config, lr)
-    share = _Share(native_epochs, native_iterations, total)
+    share = _Share(native_epochs, native_iterations, total, config.optim_wrapper.get("accumulative_counts") or 1)
     scaled = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
     # what is left of a short part of a long schedule may be no iteration at all
     config.param_scheduler = [entry for entry in scaled if entry.get("begin", 0) < entry.get("end", math.inf)]
@@ -81,6 +81,8 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
     result.decisions.append(
         f"schedule: {epochs} epochs of {iterations} iterations in place of the config's {length} ({names})"
     )
+    if share.accumulation > 1:
+        result.decisions.append(f"accumulation: the gradients of {share.accumulation} batches make one step")
     result.decisions.append(f"learning rate: {config.optim_wrapper.optimizer.lr:g}")
     return result
 
@@ -112,6 +114,7 @@ class _Share:
     native_epochs: "int | None"
     native_iterations: "int | None"
     total: int
+    accumulation: int
 
     def at(self, value: float, by_epoch: bool) -> int:
         native = self.native_epochs if by_epoch else self.native_iterations
@@ -129,8 +132,8 @@ def _scaled(scheduler: Node, share: _Share) -> ConfigDict:
     scheduler.pop("convert_to_iter_based", None)
     scheduler["by_epoch"] = False
     if not by_epoch and scheduler["type"] in WARM_UPS and not scheduler.get("begin"):
-        native = scheduler.get("end", math.inf)
-        scheduler["end"] = max(1, min(native, math.floor(share.total * WARM_UP_SHARE)))
+        native = scheduler.get("end", math.inf)  # given in steps of the optimizer
+        scheduler["end"] = max(1, min(native * share.accumulation, math.floor(share.total * WARM_UP_SHARE)))
         return scheduler
     for key in ("begin", "end", "T_max", "step_size", "total_steps", "total_iters"):
         if scheduler.get(key) is not None:

@@ -20,8 +20,10 @@ from mmengine.runner import Runner
 from ..errors import TrainingError, UserError, one_line
 from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, reading_for
 from ..models.missing_operators import naming_config
+from ..models.optimization import accumulation_of
 from ..storage.atomic import save_with
 from . import coco_metric, samplers, validation_loop  # noqa: F401 - they register what a prepared config names
+from .hooks.accumulation import WholeEpochs
 from .hooks.checkpoint import WeightsKeeper
 from .hooks.csv_logger import TrainingLog
 from .hooks.examples import SamplePictures
@@ -73,7 +75,13 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
         try:
             runner = _runner(job, name, device)
-            for hook in [StartWeights(job), *hooks, ItemSeeds(), RandomStates()]:
+            for hook in [
+                StartWeights(job),
+                *hooks,
+                ItemSeeds(),
+                WholeEpochs(accumulation_of(job.config)),
+                RandomStates(),
+            ]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):
                 runner.train()

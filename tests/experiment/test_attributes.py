@@ -64,6 +64,10 @@ ACTS = {
     "inference_batch": (7, lambda cfg: native(cfg, "val_dataloader.batch_size")),
     "amp": (True, lambda cfg: str(cfg.finished().decisions)),
     "lr": (0.123, lambda cfg: native(cfg, "optim_wrapper.optimizer.lr")),
+    "batch": (6, lambda cfg: (setattr(cfg, "imagesPerGpu", None), native(cfg, "train_dataloader.batch_size"))[1]),
+    "clipnorm": (3, lambda cfg: native(cfg, "optim_wrapper").get("clip_grad")),
+    "clipvalue": (3, lambda cfg: native(cfg, "optim_wrapper").get("clip_grad")),
+    "accumulation": (3, lambda cfg: native(cfg, "optim_wrapper").get("accumulative_counts")),
     "optimizer": ("SGD", lambda cfg: native(cfg, "optim_wrapper.optimizer.type")),
     "trustWeights": (True, lambda cfg: cfg.finished().config.trust_weights),
     "bboxOrder": ("xyxy", lambda cfg: cfg.reader().bbox_order),
@@ -305,7 +309,7 @@ def test_an_attribute_of_musket_acts_or_is_refused(add_experiment, name):
     [
         ("testTimeAugmentatoin", "did you mean .testTimeAugmentation"),
         ("clases", "did you mean .classes"),
-        ("batch", "give imagesPerGpu"),
+        ("dropout", "the one that configPath names"),
         ("gpu", "did you mean .gpus"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from musket_core import generic
 
 from instance_segmentation_pipeline.errors import ConfigError
+from instance_segmentation_pipeline.models.optimization import OptimizerRequest
 from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
 from instance_segmentation_pipeline.models.schedule import iterations_of
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
@@ -122,7 +123,11 @@ def test_mappings_are_looked_into():
         ({"model.backbone.frozen_stages": 2}, {"pretrained": False}, "by pretrained: false"),
         ({"model.backbone.init_cfg.checkpoint": "torchvision://resnet18"}, {"pretrained": False}, "pretrained"),
         ({"model.backbone.init_cfg.checkpoint": "torchvision://resnet18"}, {"has_weights": True}, "weightsPath"),
-        ({"optim_wrapper.optimizer.momentum": 0.5}, {"optimizer": "AdamW"}, "by optimizer"),
+        (
+            {"optim_wrapper.optimizer.momentum": 0.5},
+            {"optimization": OptimizerRequest(optimizer="AdamW")},
+            "by optimizer",
+        ),
     ],
 )
 def test_an_option_that_a_property_overwrites_names_it(options, changes, message):

@@ -9,6 +9,7 @@ from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.models.config_file import locate, read_native
 from instance_segmentation_pipeline.models.config_options import apply_options
 from instance_segmentation_pipeline.models.config_tree import walk
+from instance_segmentation_pipeline.models.optimization import OptimizerRequest
 from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
 from instance_segmentation_pipeline.models.schedule import schedule
 from instance_segmentation_pipeline.zoo.catalogue import successor_of
@@ -110,7 +111,7 @@ def test_learning_rate_scales_with_the_batch():
 
 
 def test_lr_of_the_yaml_and_of_the_stage_win():
-    finished = prepare(request(RTMDET, lr=0.01))
+    finished = prepare(request(RTMDET, optimization=OptimizerRequest(lr=0.01)))
     assert finished.config.optim_wrapper.optimizer.lr == 0.01
     config = schedule(finished, 10, 10, lr=0.001).config
     assert config.optim_wrapper.optimizer.lr == 0.001
@@ -118,13 +119,15 @@ def test_lr_of_the_yaml_and_of_the_stage_win():
 
 
 def test_optimizer_by_name_and_by_mapping():
-    other = prepare(request(MASK_RCNN, optimizer="AdamW")).config.optim_wrapper.optimizer
+    other = prepare(request(MASK_RCNN, optimization=OptimizerRequest(optimizer="AdamW"))).config.optim_wrapper.optimizer
     assert dict(other) == {"type": "AdamW", "lr": 0.001}
-    same = prepare(request(MASK_RCNN, optimizer={"type": "SGD", "momentum": 0.8})).config.optim_wrapper.optimizer
+    same = prepare(
+        request(MASK_RCNN, optimization=OptimizerRequest(optimizer={"type": "SGD", "momentum": 0.8}))
+    ).config.optim_wrapper.optimizer
     assert same.momentum == 0.8
     assert same.weight_decay == 0.0001
     with pytest.raises(ConfigError, match=r"optimizer 'AdamV' is not known \(did you mean 'Adam"):
-        prepare(request(MASK_RCNN, optimizer="AdamV"))
+        prepare(request(MASK_RCNN, optimization=OptimizerRequest(optimizer="AdamV")))
 
 
 def test_pretrained_false_undoes_what_needs_pretrained_weights():
