@@ -8,7 +8,7 @@ from musket_core.datasets import DataSet, PredictionItem
 
 from ..detection.boxes import swapped
 from ..errors import DatasetError
-from .formats.annotated_image import AnnotatedImage
+from .formats.annotated_image import ImageAnnotations
 from .image_file import read_image
 
 
@@ -24,12 +24,13 @@ class AnnotatedImages(DataSet):
         images: What the annotations tell of each image.
     """
 
-    def __init__(self, source: Path, class_names: Sequence[str], images: Sequence[AnnotatedImage]) -> None:
+    def __init__(self, source: Path, class_names: Sequence[str], images: Sequence[ImageAnnotations]) -> None:
         super().__init__()
         self.source = source
         self.class_names = tuple(class_names)
         self.images = tuple(images)
-        self.files = [str(image.file) for image in images]  # their sizes and times tell a dataset from another
+        self.files = [str(image.file) for image in images]  # sizes and times of files tell a dataset from another
+        self.told_by = [str(image.told_by) for image in images]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -51,7 +52,7 @@ class AnnotatedImages(DataSet):
 
     def isPositive(self, position: int) -> bool:
         """Say whether an image has an object."""
-        return bool(self.images[position].labels)
+        return self.images[position].has_objects()
 
     def meta(self, item: Any = None) -> dict[str, Any]:
         """Return the class names as ``CLASSES``; they are the same for all items."""

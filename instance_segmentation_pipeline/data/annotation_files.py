@@ -5,10 +5,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, nearest, shortened
+from ..errors import ConfigError, DatasetError, nearest, shortened
 from .annotated_images import AnnotatedImages
 from .class_names import checked_names
+from .formats.annotation_text import read_annotation_text
 from .formats.coco_json import read_coco
+from .formats.image_pairs import by_stem, check_pairs, chosen, folder_entries, listed_names
+from .formats.mask_images import MaskFolder, MaskImage, meanings
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""Classes of Pascal VOC, by the values 1 to 20 of its masks."""
+Names = str | Sequence[str]
+"""A list, or the name of a file with one a line."""
 
 
 def coco_json(
@@ -35,7 +46,137 @@ def coco_json(
     return AnnotatedImages(file, names, found)
 
 
-PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {"coco_json": coco_json}
+def id_masks(  # noqa: PLR0913 - each is an argument in the YAML
+    images: str,
+    masks: str,
+    classes: Names = ("object",),
+    class_masks: "str | None" = None,
+    values: str = "objects",
+    colours: "Sequence[Any] | None" = None,
+    background: Any = 0,
+    ignore: "Sequence[Any]" = (),
+    ending: str = "",
+    only: "Names | None" = None,
+) -> AnnotatedImages:
+    """Return images whose masks lie in images of the same names: one for all objects of an image.
+
+    Args:
+        images: Folder of the images.
+        masks: Folder of the masks.
+        classes: Class names in label order, or a file with one a line.
+        class_masks: Folder of images whose values are the classes of the objects.
+        values: What a value of ``masks`` is: one of the ``objects``; or one of the ``classes``, whose regions that
+            hang together are the objects.
+        colours: Value or colour ``[red, green, blue]`` of each class; by default they count from 1.
+        background: Value or colour that is no object.
+        ignore: Further ones.
+        ending: What follows the image's name in that of the mask, such as ``_mask``.
+        only: Names of the images to take, or a file with one a line.
+
+    Raises:
+        DatasetError: A folder or file is wrong.
+        ConfigError: An argument is.
+    """
+    if values not in ("objects", "classes"):
+        raise ConfigError(f"values of id_masks is {shortened(values)}, expected objects or classes.")
+    names = _class_names(classes, "classes of id_masks")
+    by_class = values == "classes" or class_masks is not None
+    if values == "classes" and class_masks is not None:
+        raise ConfigError("values: classes of id_masks and class_masks both tell the classes: give one of them.")
+    if not by_class and len(names) > 1:
+        raise ConfigError(
+            f"id_masks has {len(names)} classes, but nothing tells which object is of which: give values: classes, or "
+            "class_masks."
+        )
+    if not by_class and colours is not None:
+        raise ConfigError("colours of id_masks are those of classes: give values: classes, or class_masks.")
+    for key, given in (("ignore", ignore), ("colours", colours or ())):
+        if not isinstance(given, (list, tuple)):
+            raise ConfigError(f"{key} of id_masks is {shortened(given)}, expected a list of values or colours.")
+    if not isinstance(ending, str):
+        raise ConfigError(f"ending of id_masks is {shortened(ending)}, expected a text.")
+    meant = meanings(len(names), by_class, colours, background, ignore)
+    folder = _path(images, "images of id_masks")
+    files = chosen(by_stem(folder, "images"), listed_names(only, "only"), str(folder))
+    drawn = _partners(files, _path(masks, "masks of id_masks"), "masks", ending)
+    told = None
+    if class_masks is not None:
+        told = _partners(files, _path(class_masks, "class_masks of id_masks"), "class_masks", ending)
+    found = [
+        MaskImage(file.name, file, drawn[stem], meant, None if told is None else told[stem])
+        for stem, file in files.items()
+    ]
+    return AnnotatedImages(folder, names, found)
+
+
+def voc(root: str, only: "Names | None" = None, classes: Names = VOC_CLASSES) -> AnnotatedImages:
+    """Return the images of a folder as Pascal VOC has it: JPEGImages, SegmentationObject and SegmentationClass.
+
+    Args:
+        root: The folder.
+        only: Names of the images, or a file with one a line, such as ``ImageSets/Segmentation/train.txt``; by default
+            those that have masks.
+        classes: Class names in label order, or a file with one a line; a first one that is the background is left out.
+
+    Raises:
+        DatasetError: A folder or file is wrong.
+    """
+    folder = _path(root, "root of voc")
+    drawn = by_stem(folder / "SegmentationObject", "masks")
+    names = _class_names(classes, "classes of voc")
+    names = names[1:] if names[0].strip("_").lower() in ("background", "bg") else names
+    return id_masks(
+        images=str(folder / "JPEGImages"),
+        masks=str(folder / "SegmentationObject"),
+        class_masks=str(folder / "SegmentationClass"),
+        classes=names,
+        ignore=[255],
+        only=sorted(drawn) if only is None else only,
+    )
+
+
+def object_masks(
+    folder: str, images: str = "images", masks: str = "masks", classes: Names = ("object",), only: "Names | None" = None
+) -> AnnotatedImages:
+    """Return the images of a folder that has a folder for each: with the image, and with a mask image an object.
+
+    Args:
+        folder: The folder.
+        images: Name of the folder within each that has its image; exactly one.
+        masks: Name of the folder within each that has its masks; without one there are no objects.
+        classes: The class's name, in a list.
+        only: Names of the folders to take, or a file with one a line.
+
+    Raises:
+        DatasetError: A folder or file is wrong.
+        ConfigError: An argument is.
+    """
+    names = _class_names(classes, "classes of object_masks")
+    if len(names) > 1:
+        raise ConfigError(f"classes of object_masks has {len(names)} names, expected one: nothing tells them apart.")
+    for key, given in (("images", images), ("masks", masks)):
+        if not isinstance(given, str) or not given.strip():
+            raise ConfigError(f"{key} of object_masks is {shortened(given)}, expected a folder's name.")
+    whole = _path(folder, "folder of object_masks")
+    within = {entry.name: entry for entry in folder_entries(whole, "folder") if entry.is_dir()}
+    if not within:
+        raise DatasetError(f"{whole} has no folders: expected one an image.")
+    found = []
+    for name, one in chosen(within, listed_names(only, "only"), str(whole)).items():
+        pictures = list(by_stem(one / images, "images").values())
+        if len(pictures) != 1:
+            raise DatasetError(f"{one / images} has {len(pictures)} images, expected one.")
+        drawn = by_stem(one / masks, "masks").values() if _has_entries(one / masks) else ()
+        found.append(MaskFolder(name, pictures[0], one / masks, tuple(drawn)))
+    return AnnotatedImages(whole, names, found)
+
+
+PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {
+    "coco_json": coco_json,
+    "id_masks": id_masks,
+    "voc": voc,
+    "object_masks": object_masks,
+}
 """By the names that ``dataset`` has for them."""
 
 
@@ -58,3 +199,25 @@ def _path(value: object, what: str) -> Path:
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{what} is {shortened(value)}, expected a path.")
     return Path(value).expanduser().absolute()
+
+
+def _class_names(given: object, what: str) -> tuple[str, ...]:
+    """Return class names, of a list or of a file with one a line."""
+    if isinstance(given, str):
+        path = _path(given, what)
+        lines = [line.strip() for line in read_annotation_text(path, 1 << 20).splitlines() if line.strip()]
+        if not lines:
+            raise DatasetError(f"{path} names no class.")
+        given = lines
+    return checked_names(given)
+
+
+def _partners(images: "dict[str, Path]", folder: Path, what: str, ending: str) -> dict[str, Path]:
+    """Return the file of a folder that belongs to each image."""
+    found = by_stem(folder, what, ending)
+    check_pairs(images, found, folder, what)
+    return found
+
+
+def _has_entries(folder: Path) -> bool:
+    return folder.exists() and bool(folder_entries(folder, "masks"))

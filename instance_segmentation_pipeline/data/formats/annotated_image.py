@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -18,13 +18,41 @@ Segmentation = Polygons | Mapping[str, Any]
 """Polygons, or a COCO RLE dict whose counts are text or an array ``(runs,)`` int64."""
 
 
+class ImageAnnotations(Protocol):
+    """One image and its objects, in whatever format."""
+
+    @property
+    def name(self) -> str:
+        """What names it in its dataset."""
+        ...
+
+    @property
+    def file(self) -> Path:
+        """The image."""
+        ...
+
+    @property
+    def told_by(self) -> Path:
+        """The file or folder of its annotations."""
+        ...
+
+    def has_objects(self) -> bool:
+        """Say whether there is an object."""
+        ...
+
+    def objects(self, height: int, width: int) -> "tuple[Int64Array, MaskCrops]":
+        """Return labels ``(N,)`` from 0 and masks, for an image of this size; see ``AnnotatedImage``."""
+        ...
+
+
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """One image and its objects.
+    """One image whose objects are known, as polygons or run lengths.
 
     Attributes:
         name: What names it in its dataset.
         file: The image.
+        told_by: The file of its annotations.
         labels: Class of each object, from 0.
         segmentations: Mask of each object.
         size: Height and width that the annotations are of, ``None`` where they do not tell.
@@ -32,9 +60,14 @@ class AnnotatedImage:
 
     name: str
     file: Path
+    told_by: Path
     labels: tuple[int, ...]
     segmentations: tuple[Segmentation, ...]
     size: "tuple[int, int] | None" = None
+
+    def has_objects(self) -> bool:
+        """Say whether there is an object."""
+        return bool(self.labels)
 
     def objects(self, height: int, width: int) -> "tuple[Int64Array, MaskCrops]":
         """Return labels ``(N,)`` from 0 and masks, for the image's own size; what covers no pixel is left out.

@@ -197,6 +197,7 @@ def read_coco(
         AnnotatedImage(
             file_names[row],
             file,
+            path,
             tuple(label for label, _ in grouped[row]),
             tuple(segmentation for _, segmentation in grouped[row]),
             sizes[row],
