@@ -1,5 +1,6 @@
 """Folds and holdout of an experiment: made once, fixed on disk, and never mixed with those of other data."""
 
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 from musket_core import datasets
 
 from ..config.settings import SplitSettings
-from ..errors import ConfigError, DatasetError
+from ..errors import ConfigError, DatasetError, UserError
 from ..storage.experiment_files import ExperimentFiles
 from .data_folder import FolderDataSet, inner_of
 from .dataset_length import length_of
@@ -92,6 +93,7 @@ class CrossValidation:
         self.settings, self.files, self.labels, self._functions = settings, files, labels, functions
         self._announce, self._writes = announce, writes
         self._kept: tuple[Dataset, Split] | None = None
+        self._plan: tuple[Dataset, _Asked, _Plan] | None = None
         self._stratification: tuple[Dataset, list[int]] | None = None
 
     def of(self, dataset: Dataset) -> Split:
@@ -132,32 +134,50 @@ class CrossValidation:
         return self.settings.test_split > 0 or self._given_holdout(dataset) is not None
 
     def check(self, dataset: Dataset) -> None:
-        """See to it that the dataset can be split as is asked for; no file is read or written.
+        """See to it that the dataset can be split as is asked for; no file is written.
 
         Raises:
             UserError: It cannot.
         """
         asked = self._asked(dataset)
         self._announce(notes_on_idle(self.settings, asked.folds, asked.holdout))
-        if asked.by_classes and not self._is_missing(asked):
-            return  # it was made before, and reading the classes of all items takes long
-        classes = self._classes_of(dataset) if asked.by_classes else None
-        kept: Sequence[int] = range(len(dataset))
-        if asked.holdout is not None:
-            held = set(asked.holdout)
-            kept = [index for index in kept if index not in held]
-        elif asked.request.test_split:
-            kept = make_holdout(len(dataset), asked.request, classes)[0]
-        if self._functions is not None and self._functions.transforms:
-            self._check_transformed(dataset if len(kept) == len(dataset) else datasets.SubDataSet(dataset, kept), asked)
-        elif asked.folds is None:
-            make_folds(len(kept), asked.request, None if classes is None else [classes[index] for index in kept])
-        elif len(kept) < len(dataset):
-            _given_folds(asked.folds, datasets.SubDataSet(dataset, kept))
+        self.expected(dataset)
 
-    def _check_transformed(self, train: Any, asked: "_Asked") -> None:
+    def expected(self, dataset: Dataset) -> Split:
+        """Return the split that a run would train on; no file is written.
+
+        Raises:
+            UserError: The dataset cannot be split as is asked for.
+        """
+        asked = self._asked(dataset)
+        if asked.by_classes and not self._is_missing(asked):
+            with contextlib.suppress(UserError):  # a damaged file is told when the run begins, or made anew
+                return self.of(dataset)  # reading the classes of all items takes long
+        return self._planned(dataset, asked).split
+
+    def _planned(self, dataset: Dataset, asked: "_Asked") -> "_Plan":
+        """Return the split that is made where no file fixes one; drawn once."""
+        if self._plan is None or self._plan[0] is not dataset or self._plan[1] != asked:
+            self._plan = dataset, asked, self._drawn(dataset, asked)
+        return self._plan[2]
+
+    def _drawn(self, dataset: Dataset, asked: "_Asked") -> "_Plan":
+        classes = self._classes_of(dataset) if asked.by_classes else None
+        parts: Fold | None = None
+        train: Any = dataset
+        held: Part | None = None
+        if asked.holdout is not None or asked.request.test_split:
+            parts = _holdout_of(len(dataset), asked, classes)
+            train, held = _parts_of(dataset, parts)
+            classes = None if classes is None else [classes[index] for index in parts[0]]
         made = self._transformed(train, asked)
-        make_folds(len(made), asked.request, self._classes_of(made) if asked.request.stratified else None)
+        if made is not train and classes is not None:
+            classes = self._classes_of(made)
+        if asked.folds is None:
+            folds = make_folds(len(made), asked.request, classes)
+        else:
+            folds = asked.folds if held is None else _given_folds(asked.folds, train)
+        return _Plan(Split(made, held, folds), parts)
 
     def _transformed(self, train: Any, asked: "_Asked") -> Any:
         if self._functions is None or not self._functions.transforms:
@@ -178,15 +198,30 @@ class CrossValidation:
                 "of a folder; items, their order and the YAML must be the same on all machines of a run."
             )
         self._check_trained(asked)
-        classes = self._classes_of(dataset) if asked.by_classes and missing else None
-        train, held = self._holdout_split(dataset, asked, classes)
-        if held is not None and classes is not None:
-            classes = [classes[index] for index in train.indexes]
-        made = self._transformed(train, asked)
-        if made is not train and classes is not None:
-            classes = self._classes_of(made)
-        train = made
-        return Split(train, held, self._fold_split(train, held, asked, classes))
+        if missing:
+            self._write(self._planned(dataset, asked), asked)
+        return self._read(dataset, asked)
+
+    def _write(self, plan: "_Plan", asked: "_Asked") -> None:
+        """Fix on disk what no file fixes yet."""
+        each: list[tuple[Any, Any]] = [
+            (self.files.holdout_split, plan.parts),
+            (self.files.folds_split, plan.split.folds),
+        ]
+        for path, split in each:
+            if split is not None and not is_made_from(path, asked.mark, asked.items):
+                if asked.folds is not None and path == self.files.folds_split:
+                    self._announce(notes_on(split, len(plan.split.train), "the dataset's folds"))
+                write_split(path, split, asked.mark, asked.items)
+
+    def _read(self, dataset: Dataset, asked: "_Asked") -> Split:
+        train, held = dataset, None
+        if asked.holdout is not None or asked.request.test_split:
+            path = self.files.holdout_split
+            ((kept, out),) = check_folds([read_split(path, asked.mark, asked.items)], len(dataset), str(path))
+            train, held = _parts_of(dataset, (kept, out))
+        train, path = self._transformed(train, asked), self.files.folds_split
+        return Split(train, held, check_folds(read_split(path, asked.mark, asked.items), len(train), str(path)))
 
     def _given_holdout(self, dataset: "Dataset | None") -> Any:
         return self.settings.holdout if self.settings.holdout is not None else getattr(dataset, "holdoutArr", None)
@@ -240,37 +275,6 @@ class CrossValidation:
         needed = [self.files.folds_split, *([self.files.holdout_split] if has_holdout else [])]
         return not all(is_made_from(path, asked.mark, asked.items) for path in needed)
 
-    def _holdout_split(
-        self, dataset: Dataset, asked: "_Asked", classes: "list[int] | None"
-    ) -> "tuple[Any, Part | None]":
-        if not self.settings.test_split and asked.holdout is None:
-            return dataset, None
-        path = self.files.holdout_split
-        split = read_split(path, asked.mark, asked.items)
-        if split is None:
-            if asked.holdout is not None:
-                held = set(asked.holdout)
-                split = [index for index in range(len(dataset)) if index not in held], asked.holdout
-            else:
-                split = make_holdout(len(dataset), asked.request, classes)
-            write_split(path, split, asked.mark, asked.items)
-        ((kept, held_out),) = check_folds([split], len(dataset), str(path))
-        train, holdout = datasets.SubDataSet(dataset, kept), datasets.SubDataSet(dataset, held_out)
-        holdout.name = "holdout"
-        return train, holdout
-
-    def _fold_split(self, train: Part, held: object, asked: "_Asked", classes: "list[int] | None") -> list[Fold]:
-        path = self.files.folds_split
-        split = read_split(path, asked.mark, asked.items)
-        if split is None:
-            if asked.folds is not None:
-                split = asked.folds if held is None else _given_folds(asked.folds, train)
-                self._announce(notes_on(split, len(train), "the dataset's folds"))
-            else:
-                split = make_folds(len(train), asked.request, classes)
-            write_split(path, split, asked.mark, asked.items)
-        return check_folds(split, len(train), str(path))
-
 
 @dataclass(frozen=True)
 class _Asked:
@@ -287,6 +291,27 @@ class _Asked:
         """Whether something is drawn by the classes of the items."""
         draws = self.folds is None or (self.request.test_split > 0 and self.holdout is None)
         return self.request.stratified and draws
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A split, and the positions that are kept and held out, where any are."""
+
+    split: Split
+    parts: "Fold | None"
+
+
+def _holdout_of(count: int, asked: _Asked, classes: "list[int] | None") -> Fold:
+    if asked.holdout is None:
+        return make_holdout(count, asked.request, classes)
+    held = set(asked.holdout)
+    return [index for index in range(count) if index not in held], asked.holdout
+
+
+def _parts_of(dataset: Dataset, parts: Fold) -> tuple[Any, Part]:
+    train, holdout = (datasets.SubDataSet(dataset, part) for part in parts)
+    holdout.name = "holdout"
+    return train, holdout
 
 
 def root_of(dataset: Dataset) -> Dataset:

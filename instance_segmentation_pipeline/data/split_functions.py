@@ -86,7 +86,7 @@ class SplitFunctions:
         """
         if not self.transforms:
             return train
-        if self._transformed is None or not _same(self._transformed[0], train):
+        if self._transformed is None or not same_items(self._transformed[0], train):
             made: Dataset = self._datasets.transformed(self._steps(), train, "pretrain_transform")
             if not length_of(made):
                 raise DatasetError("pretrain_transform left no item to train on.")
@@ -97,7 +97,7 @@ class SplitFunctions:
         return steps_of(self.settings.pretrain_transform, self._datasets.settings.declarations, "pretrain_transform")
 
 
-def _same(one: Any, other: Any) -> bool:
+def same_items(one: Any, other: Any) -> bool:
     """Say whether two parts have the same items."""
     if one is other:
         return True

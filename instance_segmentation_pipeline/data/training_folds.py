@@ -22,7 +22,7 @@ from .cross_validation import DetectionFolds, Split, check_length, gives_xyxy
 from .dataset_length import length_of
 from .item_reader import ItemReader
 from .protocols import Dataset
-from .split_functions import indices_of
+from .split_functions import indices_of, same_items
 from .splits import item_order
 
 
@@ -45,7 +45,7 @@ class TrainingFolds:
         Raises:
             UserError: What is to be added is not there, or does not fit.
         """
-        if self._kept is None or self._kept[0] is not split:
+        if self._kept is None or not _same(self._kept[0], split):
             self._kept = (split, self._made(split))
         folds = self._kept[1]
         folds.batchSize = batch
@@ -144,10 +144,21 @@ class TrainingFolds:
                 raise DatasetError(
                     f"{what} changed the validation part of fold {number}: it may change training parts only."
                 )
-            checked.append((indices_of(fold[0], count, f"{what}: the training part of fold {number}"), list(own[1])))
+            train = indices_of(fold[0], count, f"{what}: the training part of fold {number}")
+            both = np.intersect1d(train, own[1])
+            if len(both):
+                raise DatasetError(
+                    f"{what} trains fold {number} on {len(both)} of the items that it validates on (the first is item "
+                    f"{both[0]}): each item belongs to one of the two."
+                )
+            checked.append((train, list(own[1])))
         made = DetectionFolds(answer.ds, checked, 1)
         made.validated = split.train
         return made
+
+
+def _same(one: Split, other: Split) -> bool:
+    return one is other or (one.folds == other.folds and same_items(one.train, other.train))
 
 
 @contextlib.contextmanager

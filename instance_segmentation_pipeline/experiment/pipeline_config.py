@@ -36,6 +36,7 @@ from .run_arguments import TrainRequest, refuse_upstream
 from .run_options import RunAttribute, RunOptions
 from .seeds import SeedRuns
 from .stage import DetectionStage
+from .stage_work import check_stage_items
 from .summary_writer import write_summaries
 from .trainer import ExperimentTrainer
 
@@ -374,6 +375,8 @@ class PipelineConfig(AnswerMethods):
         check_length(self.get_dataset())
         self.metric_selection()
         check_parts(self.parts, partial(self.announce_once, 0), whole=not self.files.is_of_seed)
+        if not self.files.is_of_seed:
+            check_stage_items(self)
 
     def validate(self) -> None:
         """Check the experiment, as musket_core's validation task asks."""

@@ -25,7 +25,7 @@ from ..storage.metrics_csv import read_rows
 from ..text import printable
 from ..training.detection_dataset import MusketDetectionDataset
 from ..training.job import TrainingJob
-from ..training.samplers import set_sampler
+from ..training.samplers import check_sampler, set_sampler
 from ..training.stage_settings import Resumption, Settings, resumption, settings_of
 from .model_plan import Start
 from .run_arguments import FoldRequest
@@ -69,6 +69,15 @@ class StageWork:
         if resumed.note:
             print(printable(f"  {self._label}: {resumed.note}"))  # noqa: T201
         return resumed
+
+    def check_items(self) -> None:
+        """See to it that the stage, and those behind it, have items; nothing is written or printed.
+
+        Raises:
+            ConfigError: The config has a sampler that would choose them, too.
+            DatasetError: One of them has none, or the dataset cannot tell which are to be shown.
+        """
+        self._items()
 
     def check(self) -> None:
         """See to it that what is trained of the stage can be gone on with; nothing is written or printed.
@@ -201,6 +210,8 @@ class StageWork:
             )
             for number in range(self.number, len(self._stages))
         ]
+        if any(one.epoch is not None for one in later):
+            check_sampler(parts.model.prepared.config)
         return later[0]
 
     def _scheduled(self, items: StageItems) -> FinishedConfig:
@@ -233,6 +244,19 @@ class StageWork:
                 f"{previous} does not exist: train that stage first."
             )
         return previous, HeadPolicy()
+
+
+def check_stage_items(config: Trainable) -> None:
+    """See to it that each stage of each fold has items to train and validate on; no file is written.
+
+    Raises:
+        UserError: One has none, or what decides which they are fails.
+    """
+    parts = config.parts
+    split = parts.folds.expected(parts.datasets.main())
+    folds = parts.training.of(split, parts.model.prepared.config.train_dataloader.batch_size)
+    for number in range(len(split.folds)):
+        StageWork(config, folds, FoldRequest(number), 0).check_items()
 
 
 def shape_settings(model: ModelSettings) -> dict[str, Any]:

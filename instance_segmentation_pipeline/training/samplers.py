@@ -63,6 +63,12 @@ def set_sampler(config: Config, items: "EpochItems | None", stream: Sequence[int
     """
     if items is None:
         return
+    check_sampler(config)
+    config.train_dataloader.sampler = ConfigDict(type="EpochSampler", stream=list(stream))
+
+
+def check_sampler(config: Config) -> None:
+    """Raise a ``ConfigError`` for a config with a sampler of its own, beside which no other can choose the items."""
     sampler = config.train_dataloader.sampler
     kind = str(getattr(sampler.type, "__name__", sampler.type))
     if kind != "DefaultSampler" or not sampler.get("shuffle", True):
@@ -70,4 +76,3 @@ def set_sampler(config: Config, items: "EpochItems | None", stream: Sequence[int
             f"configOptions: train_dataloader.sampler is {shortened(dict(sampler))}, but negatives, maxEpochSize and "
             "the dataset's sample_weight choose the items of an epoch themselves: leave one of the two out."
         )
-    config.train_dataloader.sampler = ConfigDict(type="EpochSampler", stream=list(stream))
