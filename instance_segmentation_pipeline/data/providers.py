@@ -295,6 +295,10 @@ def _parts(declaration: Mapping[str, Any], maker: _Maker, key: str) -> Dataset:
     ranges, start = {}, 0
     for part in PARTS:
         count = sum(len(dataset) for dataset in made[part])
+        if part in declaration and not count:
+            raise ConfigError(
+                f"{maker.given.where}: {key}.{part} has no item: give it a provider that has some, or leave {part} out."
+            )
         ranges[part] = list(range(start, start + count))
         start += count
     if ranges["validation"]:

@@ -244,6 +244,11 @@ BAD = [
         "augmentation: {SomeOf: {n: 5, children: [Noop]}}",
         "augmentation.SomeOf.n is 5, but there are 1 augmenters to choose from",
     ),
+    ("augmentation: {SomeOf: {n: 1.5, children: [Noop, CLAHE]}}", "augmentation.SomeOf.n is 1.5, expected a whole"),
+    (
+        "augmentation: {SomeOf: {n: [2, 1], children: [Noop, CLAHE]}}",
+        "augmentation.SomeOf.n is [2, 1], whose low end is above the high one",
+    ),
     ("augmentation: {SomeOf: {n: -1, children: [Noop]}}", "augmentation.SomeOf.n is -1, but there are 1 augmenters"),
     (
         "augmentation: [{OneOf: [{Fliplr: 1}, {Affine: {rotate: [9, 1]}}]}]",

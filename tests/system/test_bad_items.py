@@ -74,6 +74,10 @@ YAML = [
     ("holdout: get_shapes\ndataset:", "holdout declares what is held out beside dataset, which is missing"),
     ("dataset: {get_shapes: 3, get_other: 4}", "dataset names 2 providers (get_shapes, get_other), expected one"),
     ("dataset: {train: {get_shapes: 3}, get_other: 4}", "dataset has train beside get_other"),
+    ("holdout: {get_shapes: 0}", "dataset.holdout has no item: give it a provider that has some, or leave holdout out"),
+    ("dataset: {train: {get_shapes: 3}, validation: {get_shapes: 0}}", "dataset.validation has no item"),
+    ("dataset: {train: {get_shapes: 3}, holdout: {get_shapes: 0}}", "dataset.holdout has no item"),
+    ("dataset: {train: {get_shapes: 0}, validation: {get_shapes: 3}}", "dataset.train has no item"),
     ("showDataExamples: 4", "showDataExamples is 4, but it must be true or false"),
     ("showDataExample: true", "did you mean 'showDataExamples'?"),
 ]  # fmt: skip

@@ -210,11 +210,22 @@ def _check_children(made: Any, values: dict[str, Any], where: str) -> None:
     lists = [key for key in parameters_of(type(made)) if key in CHILDREN]
     if lists and not count and not _replaces(made):
         raise ConfigError(f"{where} has no augmenters to apply: give {' or '.join(lists)}.")
-    number = values.get("n")
     if isinstance(made, iaa.SomeOf) and "n" in values:
-        for one in number if isinstance(number, (list, tuple)) else (number,):
-            if isinstance(one, (int, float)) and not 0 <= one <= count:
-                raise ConfigError(f"{where}.n is {shortened(one)}, but there are {count} augmenters to choose from.")
+        _check_number(values["n"], count, f"{where}.n")
+
+
+def _check_number(number: Any, count: int, where: str) -> None:
+    """Raise a ``ConfigError`` for a number of augmenters that cannot be chosen; imgaug rounds and swaps them."""
+    ends = [
+        one for one in (number if isinstance(number, (list, tuple)) else (number,)) if isinstance(one, (int, float))
+    ]
+    for one in ends:
+        if not 0 <= one <= count:
+            raise ConfigError(f"{where} is {shortened(one)}, but there are {count} augmenters to choose from.")
+        if one != int(one):
+            raise ConfigError(f"{where} is {shortened(one)}, expected a whole number.")
+    if ends != sorted(ends) and isinstance(number, tuple):
+        raise ConfigError(f"{where} is {shortened(list(number))}, whose low end is above the high one: swap them.")
 
 
 def _renamed(name: str) -> dict[str, str]:
