@@ -87,7 +87,7 @@ def test_a_run_that_has_no_items_ends_before_it_writes(add, case):
 
 
 def test_a_check_writes_no_split_and_the_run_makes_the_one_that_was_checked(add):
-    path = add("folds_count: 3\ntestSplit: 0.2\nstratified: true\ndataset_augmenter: plain\n")
+    path = add("folds_count: 3\ntestSplit: 0.4\nstratified: true\ndataset_augmenter: plain\n")
     cfg = generic.parse(str(path))
     cfg.check()
     checked = cfg.parts.folds.expected(cfg.get_dataset())
