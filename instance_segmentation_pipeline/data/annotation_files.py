@@ -1,6 +1,7 @@
 """Providers of this package: datasets that the YAML declares by the files that they lie in, with no Python."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from .class_names import checked_names
 from .formats.annotation_text import read_annotation_text
 from .formats.coco_json import read_coco
 from .formats.image_pairs import by_stem, check_pairs, chosen, folder_entries, listed_names
+from .formats.labelme_json import NO_CLASSES, read_labelme
 from .formats.mask_images import MaskFolder, MaskImage, meanings
 
 VOC_CLASSES = (
@@ -171,11 +173,43 @@ def object_masks(
     return AnnotatedImages(whole, names, found)
 
 
+def labelme(
+    folder: str, classes: "Names | None" = None, ignore: Sequence[str] = NO_CLASSES, only: "Names | None" = None
+) -> AnnotatedImages:
+    """Return the images that the JSON files of LabelMe in a folder are of.
+
+    Args:
+        folder: The folder of the JSON files.
+        classes: Labels in label order, or a file with one a line; by default those that there are, sorted.
+        ignore: Labels whose shapes are left out.
+        only: Names of the JSON files to take, or a file with one a line.
+
+    Raises:
+        DatasetError: A file is wrong; the message says where.
+        ConfigError: An argument is.
+    """
+    whole = _path(folder, "folder of labelme")
+    if not isinstance(ignore, (list, tuple)) or not all(isinstance(label, str) for label in ignore):
+        raise ConfigError(f"ignore of labelme is {shortened(ignore)}, expected a list of labels.")
+    files = {entry.stem: entry for entry in folder_entries(whole, "folder") if entry.suffix.lower() == ".json"}
+    if not files:
+        raise DatasetError(f"{whole} has no JSON, expected those of LabelMe, one an image.")
+    wanted = listed_names(only, "only")
+    stems = None if wanted is None else [name.removesuffix(".json") for name in wanted]
+    named = None if classes is None else _class_names(classes, "classes of labelme")
+    names, found = read_labelme(list(chosen(files, stems, str(whole)).values()), named, tuple(ignore))
+    twice = next((name for name, count in Counter(one.name for one in found).items() if count > 1), None)
+    if twice is not None:
+        raise DatasetError(f"{whole}: two of its files are of an image {shortened(twice)}: item ids have to differ.")
+    return AnnotatedImages(whole, names, found)
+
+
 PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {
     "coco_json": coco_json,
     "id_masks": id_masks,
     "voc": voc,
     "object_masks": object_masks,
+    "labelme": labelme,
 }
 """By the names that ``dataset`` has for them."""
 

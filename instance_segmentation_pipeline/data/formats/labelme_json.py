@@ -1,0 +1,141 @@
+"""LabelMe's JSON, a file an image: polygons, rectangles and circles; shapes of one label and group are one object.
+
+Source of the format: ``examples/instance_segmentation`` of https://github.com/wkentaro/labelme.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...detection.arrays import Float64Array
+from ...errors import DatasetError, nearest, shortened
+from .annotated_image import AnnotatedImage, Polygons, polygon_of
+from .annotation_text import read_annotation_json
+
+NO_CLASSES = ("__ignore__", "_background_")
+"""Labels that stand for no object in LabelMe's own examples."""
+MOST_BYTES = 1 << 28
+"""Of one file, which may have its image within."""
+_CIRCLE_POINTS = 64
+
+
+@dataclass(frozen=True)
+class _Read:
+    file: Path
+    image: Path
+    size: "tuple[int, int] | None"
+    objects: "tuple[tuple[str, Polygons], ...]"
+
+
+def read_labelme(
+    files: Sequence[Path], classes: "Sequence[str] | None", ignored: Sequence[str]
+) -> "tuple[tuple[str, ...], list[AnnotatedImage]]":
+    """Read LabelMe's JSON files.
+
+    Args:
+        files: The files.
+        classes: Labels in label order; by default those that there are, sorted.
+        ignored: Labels whose shapes are left out.
+
+    Returns:
+        The class names, and an image a file.
+
+    Raises:
+        DatasetError: What is wrong, with the file and the shape's place in it.
+    """
+    read = [_file(path, ignored) for path in files]
+    used = {label: one.file for one in read for label, _ in one.objects}
+    names = tuple(sorted(used)) if classes is None else tuple(classes)
+    if not names:
+        raise DatasetError(f"{files[0].parent}: none of {len(files)} files of LabelMe has an object: give classes.")
+    unknown = next((label for label in used if label not in names), None)
+    if unknown is not None:
+        raise DatasetError(
+            f"{used[unknown]} has the label {shortened(unknown)}, which is not among classes{nearest(unknown, names)}: "
+            "add it there, or to ignore."
+        )
+    place = {name: label for label, name in enumerate(names)}
+    return names, [
+        AnnotatedImage(
+            one.image.name,
+            one.image,
+            one.file,
+            tuple(place[label] for label, _ in one.objects),
+            tuple(polygons for _, polygons in one.objects),
+            one.size,
+        )
+        for one in read
+    ]
+
+
+def _file(path: Path, ignored: Sequence[str]) -> _Read:
+    whole = read_annotation_json(path, MOST_BYTES)
+    if not isinstance(whole, dict) or not isinstance(whole.get("shapes"), list):
+        raise DatasetError(f"{path} has no list shapes: expected a JSON of LabelMe.")
+    objects: dict[Any, tuple[str, Polygons]] = {}
+    for number, shape in enumerate(whole["shapes"]):
+        where = f"{path}: shapes[{number}]"
+        if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or not shape["label"].strip():
+            raise DatasetError(f"{where} is {shortened(shape)}, expected a mapping with a label.")
+        if shape["label"] in ignored:
+            continue
+        try:
+            outline = _outline(shape)
+        except DatasetError as error:
+            raise DatasetError(f"{where} {error}.") from None
+        group = shape.get("group_id")
+        if group is not None and (not isinstance(group, (int, str)) or isinstance(group, bool)):
+            raise DatasetError(f"{where} has group_id {shortened(group)}, expected a number or nothing.")
+        key = (number,) if group is None else (shape["label"], group)
+        before = objects[key][1] if key in objects else ()
+        objects[key] = shape["label"], (*before, outline)
+    return _Read(path, _image(path, whole.get("imagePath")), _size(path, whole), tuple(objects.values()))
+
+
+def _outline(shape: "dict[str, Any]") -> Float64Array:
+    """Return the polygon ``(points, 2)`` of a shape."""
+    kind, points = shape.get("shape_type") or "polygon", shape.get("points")
+    if kind not in ("polygon", "rectangle", "circle"):
+        raise DatasetError(f"has shape_type {shortened(kind)}, expected polygon, rectangle or circle")
+    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
+        raise DatasetError(f"has points {shortened(points)}, expected pairs of x and y")
+    if kind == "polygon":
+        return polygon_of([number for point in points for number in point])
+    if len(points) != 2:
+        raise DatasetError(f"is a {kind} of {len(points)} points, expected 2")
+    (x1, y1), (x2, y2), _ = polygon_of([*points[0], *points[1], *points[1]]).tolist()
+    if kind == "rectangle":
+        return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+    angles = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    circle: Float64Array = np.array([x1, y1]) + np.hypot(x2 - x1, y2 - y1) * directions
+    return circle
+
+
+def _image(path: Path, given: object) -> Path:
+    """Return the image: where ``imagePath`` says, relative to the JSON, else beside the JSON."""
+    if not isinstance(given, str) or not given.strip():
+        raise DatasetError(f"{path} has imagePath {shortened(given)}, expected the image's name.")
+    spelled = given.replace("\\", "/")
+    for name in dict.fromkeys((given, spelled, spelled.rpartition("/")[2])):
+        try:
+            if name and (path.parent / name).is_file():
+                return path.parent / name
+        except (OSError, ValueError):  # too long, or with a zero byte
+            continue
+    raise DatasetError(f"{path} has imagePath {shortened(given)}, which is not there, nor beside it: add the image.")
+
+
+def _size(path: Path, whole: "dict[str, Any]") -> "tuple[int, int] | None":
+    sides = whole.get("imageHeight"), whole.get("imageWidth")
+    if sides == (None, None):
+        return None
+    if not all(type(side) is int and side > 0 for side in sides):
+        raise DatasetError(
+            f"{path} has imageHeight {shortened(sides[0])} and imageWidth {shortened(sides[1])}, expected whole "
+            "numbers."
+        )
+    return int(sides[0]), int(sides[1])  # type: ignore[arg-type]
