@@ -1,5 +1,8 @@
 """What the keys of the optimization say together; each alone is checked by the table of properties."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ..errors import ConfigError
 
 
@@ -40,3 +43,30 @@ def images_per_gpu(images: "int | None", batch: "int | None", gpus: int) -> int:
             "or give imagesPerGpu."
         )
     return batch // gpus
+
+
+def check_freezing(stage: Mapping[str, Any], number: int) -> None:
+    """See to it that a stage says one thing about its encoder.
+
+    Raises:
+        ConfigError: It has ``freeze_encoder`` and ``unfreeze_encoder``.
+    """
+    if stage["freeze_encoder"] is not None and stage["unfreeze_encoder"] is not None:
+        raise ConfigError(f"stages[{number}] has freeze_encoder and its opposite, unfreeze_encoder: remove one.")
+
+
+def frozen_encoders(first: bool, stages: Sequence[Any]) -> list[bool]:
+    """Return whether each stage's encoder is frozen: as the stage says, else as in the stage before it.
+
+    Args:
+        first: ``freeze_encoder`` of the experiment.
+        stages: Stages with ``freeze_encoder`` and ``unfreeze_encoder``.
+    """
+    frozen, now = [], first
+    for stage in stages:
+        if stage.freeze_encoder is not None:
+            now = stage.freeze_encoder
+        elif stage.unfreeze_encoder is not None:
+            now = not stage.unfreeze_encoder
+        frozen.append(now)
+    return frozen

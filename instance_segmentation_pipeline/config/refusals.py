@@ -30,13 +30,11 @@ ROOT = {
     "extra_callbacks": _HOOKS,
     "fit_with": _INTERNAL,
     "flipPred": "give testTimeAugmentation",
-    "freeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
     "gpus": "give the flag --gpus_per_net",
     "hyperparameters": _TUNING,
     "import_tasks": _TASKS,
     "initial_weights": "give weightsPath",
     "logAll": "MMEngine's log in logs/ has the losses of iterations",
-    "loss": "the net brings its losses: weigh them by configOptions, as model.bbox_head.loss_cls.loss_weight",
     "max_evals": _TUNING,
     "metrics": "final_metrics are those of the summary, and the CSV has those of each epoch",
     "needsSessionForPrediction": _INTERNAL,
@@ -47,7 +45,7 @@ ROOT = {
     "saveLast": "the last weights of each stage are always kept, as weights/last-<fold>.<stage>.weights: remove it",
     "separatePredictions": _INTERNAL,
     "tasks": _TASKS,
-    "unfreeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
+    "unfreeze_encoder": "give it to the stages that it is for",
     "validation_steps": "the whole validation part is measured after each epoch; validation_negatives makes it smaller",
     "verbose": "one line shows the progress, and the CSV each epoch: remove it",
     "weights": _HEAD_WEIGHTS,
@@ -57,11 +55,8 @@ ROOT = {
 STAGE = {
     "callbacks": _HOOKS,
     "extra_callbacks": _HOOKS,
-    "freeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
     "initial_weights": "the first stage starts from weightsPath, each other from the best weights of the one before",
     "logAll": "MMEngine's log in logs/ has the losses of iterations",
-    "loss": "the net brings its losses: weigh them by configOptions, as model.bbox_head.loss_cls.loss_weight",
-    "unfreeze_encoder": "set it by configOptions: model.backbone.frozen_stages",
 }
 """Keys of a stage, with what does the job here."""
 

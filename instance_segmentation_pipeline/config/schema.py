@@ -13,7 +13,7 @@ from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
 from .holdout_part import HOLDOUT, part_of, with_holdout
-from .optimization import check_clipping
+from .optimization import check_clipping, check_freezing
 from .refusals import refusal
 from .step_chain import check_declarations, steps_of
 
@@ -206,6 +206,7 @@ def _stages(value: object) -> list[dict[str, Any]]:
         if not isinstance(stage, dict):
             raise ValueError
         stages.append(_check(stage, STAGE_PROPERTIES, f"stages[{number}]."))
+        check_freezing(stages[-1], number)
     return stages
 
 
@@ -240,11 +241,30 @@ TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, or a mapping with fli
 CHAIN = "a step's name, a mapping of it to its arguments, or a list of these"
 DATASET = "a provider's name, a mapping of it to its arguments, or a list of it and the steps behind it"
 
+
+def _loss(value: object) -> dict[str, float]:
+    weights = _mapping(value)
+    if not weights:
+        raise ValueError
+    for part, weight in weights.items():
+        try:
+            WEIGHTS(weight)
+        except ValueError:
+            raise ConfigError(f"loss.{part} is {shortened(weight)}, but a part's weight is {WEIGHTS}.") from None
+    return {part: WEIGHTS(weight) for part, weight in weights.items()}
+
+
+WEIGHTS = Number(0, 1_000_000)
+LOSS = "a mapping of parts of the model's own loss to their weights, as {loss_mask: 2}"
+
 STAGE_PROPERTIES = (
     _numeric("epochs", Integer(1, 1_000_000), None, "how many epochs the stage trains", True),
     _numeric("lr", RATES, None, "learning rate of this stage"),
     Property("negatives", NEGATIVES, _negatives, None, "items without objects that an epoch trains on"),
     Property("validation_negatives", NEGATIVES, _negatives, None, "items without objects that are validated on"),
+    Property("loss", LOSS, _loss, None, "weights of the parts of the loss"),
+    Property("freeze_encoder", "true or false", _boolean, None, "the backbone keeps its weights from here on"),
+    Property("unfreeze_encoder", "true or false", _boolean, None, "the backbone is trained from here on"),
 )
 
 PROPERTIES = (
@@ -299,6 +319,8 @@ PROPERTIES = (
     _numeric("steps_per_epoch", ITERATIONS, None, "another name of maxEpochSize"),
     _numeric("lr", RATES, None, "learning rate of every stage"),
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
+    Property("loss", LOSS, _loss, None, "weights of the parts of the loss"),
+    Property("freeze_encoder", "true or false", _boolean, False, "the backbone keeps its weights"),
     _numeric("clipnorm", CLIPS, None, "largest norm of all gradients together"),
     _numeric("clipvalue", CLIPS, None, "largest value of each gradient"),
     _numeric("accumulation", COUNTS, None, "batches that make one step of the optimizer"),

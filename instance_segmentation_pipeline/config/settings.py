@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from .optimization import frozen_encoders
 from .schema import PROPERTIES
 
 
@@ -42,12 +43,15 @@ class Group:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """One stage: how many epochs, at what learning rate (``None`` for that of the experiment), on which items."""
+    """One stage: how many epochs, at what learning rate (``None``: the experiment's), on which items, what learns."""
 
     epochs: int
     lr: "float | None" = None
     negatives: "str | float | None" = None
     validation_negatives: "str | float | None" = None
+    loss: "dict[str, float] | None" = None
+    freeze_encoder: "bool | None" = None
+    unfreeze_encoder: "bool | None" = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class ModelSettings(Group):
     amp: bool
     lr: "float | None"
     optimizer: "str | dict[str, Any] | None"
+    loss: "dict[str, float] | None"
+    freeze_encoder: bool
     clipnorm: "float | None"
     clipvalue: "float | None"
     accumulation: "int | None"
@@ -169,6 +175,11 @@ class ExperimentSettings:
     seeds: SeedSettings
     metrics: MetricSettings
     inference: InferenceSettings
+
+    @property
+    def frozen_encoders(self) -> list[bool]:
+        """Whether each stage's encoder is frozen."""
+        return frozen_encoders(self.model.freeze_encoder, self.stages)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], holdout: Any = None) -> "ExperimentSettings":

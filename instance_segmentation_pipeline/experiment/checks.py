@@ -36,7 +36,11 @@ def _built(parts: ExperimentParts, sampled: Sampled) -> list[str]:
     """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
     dataset, model, names = parts.datasets.main(), parts.model, parts.classes.class_names()
     prepared = model.prepared
-    plans = [model.scheduled(stage, len(dataset)) for stage in parts.settings.stages]
+    frozen = parts.settings.frozen_encoders
+    plans = [
+        model.scheduled(stage, len(dataset), frozen=one)
+        for stage, one in zip(parts.settings.stages, frozen, strict=True)
+    ]
     reader, augmenters = parts.classes.reader(prepared.needs_masks), parts.augmentation.both()
     augmenters.check_files()
     made = partial(MusketDetectionDataset, dataset, range(len(dataset)), reader, augmenters=augmenters)

@@ -8,6 +8,7 @@ from ..config.settings import ModelSettings, StageSettings
 from ..models.checkpoints import read_checkpoint
 from ..models.finished_config import FinishedConfig
 from ..models.initial_weights import localize_initial_weights, resolve_weights
+from ..models.learning_parts import set_frozen_encoder, set_loss_weights
 from ..models.optimization import OptimizerRequest
 from ..models.prepare import ModelRequest, prepare
 from ..models.schedule import iterations_of, schedule
@@ -68,15 +69,24 @@ class ModelPlan:
             self._start = prepared, self._start_of(prepared)
         return self._start[1]
 
-    def scheduled(self, stage: StageSettings, items: int) -> FinishedConfig:
+    def scheduled(self, stage: StageSettings, items: int, *, frozen: bool = False) -> FinishedConfig:
         """Return the config with the schedule of a stage.
 
         Args:
             stage: Epochs and learning rate.
             items: How many items an epoch trains on, those that it repeats counted.
+            frozen: Whether its encoder is frozen.
+
+        Raises:
+            ConfigError: The model has no encoder, or not the part of a loss that the stage weighs.
         """
         iterations = iterations_of(self.prepared.config, items, self.run.gpus_per_net)
-        return schedule(self.prepared, stage.epochs, iterations, stage.lr)
+        result = schedule(self.prepared, stage.epochs, iterations, stage.lr)
+        if stage.loss is not None:
+            result.decisions.append(str(set_loss_weights(result.config.model, stage.loss, "loss of a stage")))
+        if frozen:
+            result.decisions.append(set_frozen_encoder(result.config))
+        return result
 
     def _request(self) -> ModelRequest:
         settings = self.settings
@@ -98,6 +108,7 @@ class ModelPlan:
             has_weights=settings.weights_path is not None,
             trust_weights=settings.trust_weights,
             options=settings.config_options,
+            loss=settings.loss or {},
             amp=settings.amp,
             device=self.run.devices()[0].partition(":")[0],
             world_size=self.run.gpus_per_net,

@@ -22,7 +22,9 @@ class DetectionStage:
         self.lr: float | None = properties.get("lr")
         self.negatives = properties.get("negatives")
         self.validation_negatives = properties.get("validation_negatives")
-        self.loss = None
+        self.loss = properties.get("loss")
+        self.freeze_encoder: bool | None = properties.get("freeze_encoder")
+        self.unfreeze_encoder: bool | None = properties.get("unfreeze_encoder")
         self.initial_weights = None
 
     def properties(self) -> dict[str, Any]:
@@ -32,6 +34,9 @@ class DetectionStage:
             "lr": self.lr,
             "negatives": self.negatives,
             "validation_negatives": self.validation_negatives,
+            "loss": self.loss,
+            "freeze_encoder": self.freeze_encoder,
+            "unfreeze_encoder": self.unfreeze_encoder,
         }
 
     def execute(self, kf: DetectionFolds, model: FinishedConfig, ec: Any, callbacks: Any = None) -> None:

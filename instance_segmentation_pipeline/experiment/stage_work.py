@@ -147,14 +147,25 @@ class StageWork:
             preprocessing=preprocessing_of(parts.settings.data.preprocessing, parts.settings.data.declarations),
             **{"steps of dataset": dataset_steps_of(parts.settings.data)},
             stages={
-                str(number): {"epochs": one.epochs, "lr": one.lr, **self._item_request(number).settings()}
+                str(number): {
+                    "epochs": one.epochs,
+                    "lr": one.lr,
+                    **self._learning(number),
+                    **self._item_request(number).settings(),
+                }
                 for number, one in enumerate(self._stages[: self.number])
             },
+            **self._learning(self.number),
             **self._item_request(self.number).settings(),
             **parts.training.settings_of(parts.folds.of(parts.datasets.main()), self.request.fold),
             **({} if weights is None else {"sample_weight": weights}),
             **{"training items": len(self._train)},
         )
+
+    def _learning(self, number: int) -> dict[str, Any]:
+        """Return what a stage learns from, and whether all of it learns, where that is not as by default."""
+        loss, frozen = self._stages[number].loss, self.parts.settings.frozen_encoders[number]
+        return {**({"loss": loss} if loss else {}), **({"freeze_encoder": True} if frozen else {})}
 
     @property
     def _label(self) -> str:
@@ -215,7 +226,9 @@ class StageWork:
         return later[0]
 
     def _scheduled(self, items: StageItems) -> FinishedConfig:
-        finished = self.parts.model.scheduled(self._stages[self.number], items.per_epoch())
+        finished = self.parts.model.scheduled(
+            self._stages[self.number], items.per_epoch(), frozen=self.parts.settings.frozen_encoders[self.number]
+        )
         set_sampler(finished.config, items.epoch, (self.request.fold, self.number))
         self.config.announce_once(self.number, [*finished.decisions, *items.notes])
         return finished

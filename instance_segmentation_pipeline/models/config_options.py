@@ -83,6 +83,7 @@ OVERWRITTEN = {
     "requires_grad": "pretrained: false, which undoes it",
     "optimizer": "optimizer",
     "clip_grad": "clipnorm or clipvalue",
+    "loss_weight": "loss",
     "accumulative_counts": "accumulation",
 }
 """The property that overwrites a key, by any part of its path."""

@@ -19,6 +19,7 @@ from .config_options import apply_options, check_kept, loader_options
 from .config_tree import Node, Pipeline, is_pretrained, walk
 from .cpu_mask_heads import make_cpu_safe
 from .finished_config import FinishedConfig
+from .learning_parts import set_loss_weights
 from .optimization import OptimizerRequest, set_optimizer
 from .pipeline_sizes import PipelineSizes
 from .transforms import base_size, oversample_threshold, pipeline_of, with_truth, without_loading
@@ -46,6 +47,7 @@ class ModelRequest:
     has_weights: bool = False
     trust_weights: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, float] = field(default_factory=dict)
     amp: bool = False
     device: str = "cpu"
     world_size: int = 1
@@ -65,6 +67,9 @@ def prepare(request: ModelRequest) -> FinishedConfig:
         decisions.append(f"sampling: images with classes in less than {oversample:g} of all images are repeated")
     _set_classes(config, request, decisions)
     _set_initial_weights(config, request, decisions)
+    line = set_loss_weights(config.model, request.loss, "loss")
+    if line is not None:
+        decisions.append(line)
     _set_norms(config, request, decisions)
     train, val = _set_pipelines(config, request, decisions)
     _set_dataloaders(config, request)

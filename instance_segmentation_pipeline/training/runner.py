@@ -20,6 +20,7 @@ from mmengine.visualization import Visualizer
 
 from ..errors import WeightsError
 from ..models.checkpoints import Checkpoint, read_checkpoint
+from ..models.learning_parts import FROZEN_KEY, freeze
 from ..models.mmdet_compat import complete
 from ..models.trained_weights import check_trained
 from .kept_features import keeping_features
@@ -57,6 +58,8 @@ class StageRunner(Runner):
     def build_model(self, model: Any) -> torch.nn.Module:
         """Return the built model, completed."""
         built: torch.nn.Module = super().build_model(keeping_features(model))
+        if self.cfg.get(FROZEN_KEY):
+            freeze(built)  # before it is wrapped for several devices, and before the optimizer is built
         return complete(built)
 
     def wrap_model(self, model_wrapper_cfg: Any, model: torch.nn.Module) -> torch.nn.Module:

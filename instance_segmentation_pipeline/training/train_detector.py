@@ -27,6 +27,7 @@ from .hooks.accumulation import WholeEpochs
 from .hooks.checkpoint import WeightsKeeper
 from .hooks.csv_logger import TrainingLog
 from .hooks.examples import SamplePictures
+from .hooks.frozen_encoder import FrozenEncoder
 from .hooks.item_seeds import ItemSeeds
 from .hooks.loss_check import LossWatch
 from .hooks.progress import ProgressLine
@@ -80,6 +81,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
                 *hooks,
                 ItemSeeds(),
                 WholeEpochs(accumulation_of(job.config)),
+                FrozenEncoder(),
                 RandomStates(),
             ]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
