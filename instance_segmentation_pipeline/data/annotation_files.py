@@ -14,6 +14,7 @@ from .formats.coco_json import read_coco
 from .formats.image_pairs import by_stem, check_pairs, chosen, folder_entries, listed_names
 from .formats.labelme_json import NO_CLASSES, read_labelme
 from .formats.mask_images import MaskFolder, MaskImage, meanings
+from .formats.yolo_text import YoloImage
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -204,12 +205,36 @@ def labelme(
     return AnnotatedImages(whole, names, found)
 
 
+def yolo_seg(images: str, labels: str, classes: Names, only: "Names | None" = None) -> AnnotatedImages:
+    """Return images whose objects are texts of the same names, as YOLO's segmentation has them.
+
+    Args:
+        images: Folder of the images.
+        labels: Folder of the texts; an image without one has no objects.
+        classes: Class names in the order of their numbers, from 0, or a file with one a line.
+        only: Names of the images to take, or a file with one a line.
+
+    Raises:
+        DatasetError: A folder or file is wrong.
+        ConfigError: An argument is.
+    """
+    folder, texts = _path(images, "images of yolo_seg"), _path(labels, "labels of yolo_seg")
+    names = _class_names(classes, "classes of yolo_seg")
+    files = chosen(by_stem(folder, "images"), listed_names(only, "only"), str(folder))
+    known = {entry.stem for entry in folder_entries(texts, "labels") if entry.suffix == ".txt"}
+    if not known & set(files):
+        raise DatasetError(f"{texts} has no text of the name of an image in {folder}: expected one, such as a.txt.")
+    found = [YoloImage(file.name, file, texts / f"{stem}.txt", len(names)) for stem, file in files.items()]
+    return AnnotatedImages(texts, names, found)
+
+
 PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {
     "coco_json": coco_json,
     "id_masks": id_masks,
     "voc": voc,
     "object_masks": object_masks,
     "labelme": labelme,
+    "yolo_seg": yolo_seg,
 }
 """By the names that ``dataset`` has for them."""
 

@@ -1,0 +1,87 @@
+"""YOLO's segmentation labels: a text an image, a line an object, of its class and the shares x y of its points.
+
+Source of the format: https://docs.ultralytics.com/datasets/segment/.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...detection.arrays import Float64Array, Int64Array
+from ...detection.mask_crops import MaskCrops
+from ...errors import DatasetError, shortened
+from .annotated_image import AnnotatedImage
+from .annotation_text import read_annotation_text
+
+MOST_BYTES = 1 << 26
+"""Of one file of labels."""
+_BEYOND = 0.01
+"""How far shares may lie outside 0..1, as rounding makes them."""
+
+
+@dataclass(frozen=True)
+class YoloImage:
+    """One image whose objects are lines of a text, which is read when they are asked for.
+
+    Attributes:
+        name: What names the image in its dataset.
+        file: The image.
+        told_by: The text; where there is none, there are no objects.
+        classes: How many classes there are.
+    """
+
+    name: str
+    file: Path
+    told_by: Path
+    classes: int
+
+    def has_objects(self) -> bool:
+        """Say whether there is an object."""
+        return bool(self._lines())
+
+    def objects(self, height: int, width: int) -> tuple[Int64Array, MaskCrops]:
+        """Return labels ``(N,)`` from 0 and masks.
+
+        Raises:
+            DatasetError: A line is wrong; the message is to stand after the image's name.
+        """
+        labels, polygons = [], []
+        for number, line in self._lines():
+            try:
+                label, points = _object(line, self.classes)
+            except DatasetError as error:
+                raise DatasetError(f"has line {number} of {self.told_by}, which {error}") from None
+            labels.append(label)
+            polygons.append((points * (width, height),))
+        drawn = AnnotatedImage(self.name, self.file, self.told_by, tuple(labels), tuple(polygons))
+        return drawn.objects(height, width)
+
+    def _lines(self) -> list[tuple[int, str]]:
+        if not self.told_by.exists():
+            return []
+        text = read_annotation_text(self.told_by, MOST_BYTES)
+        return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+
+
+def _object(line: str, classes: int) -> tuple[int, Float64Array]:
+    """Return label and points ``(points, 2)``, x and y as shares of width and height."""
+    words = line.split()
+    if not words[0].isdecimal() or len(words[0]) > 9 or int(words[0]) >= classes:
+        raise DatasetError(f"has the class {shortened(words[0])}, expected a whole number from 0 to {classes - 1}")
+    if len(words) == 5:
+        raise DatasetError("is a box (class, x, y, width, height), expected the points of a polygon")
+    if len(words) < 7 or not len(words) % 2:
+        raise DatasetError(f"has {len(words) - 1} numbers after the class, expected x and y of 3 or more points")
+    try:
+        points = np.array([float(word) for word in words[1:]]).reshape(-1, 2)
+    except ValueError:
+        raise DatasetError(f"is {shortened(line)}, expected numbers") from None
+    if not np.isfinite(points).all():
+        raise DatasetError(f"is {shortened(line)}, expected finite numbers")
+    if points.min() < -_BEYOND or points.max() > 1 + _BEYOND:
+        raise DatasetError(
+            f"has coordinates from {points.min():g} to {points.max():g}, expected shares of 0..1: divide by width and "
+            "height"
+        )
+    return int(words[0]), points
