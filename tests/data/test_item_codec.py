@@ -58,6 +58,11 @@ def test_masks_that_are_rle_stay_so(kind):
     assert found[2][2] == [rle]
 
 
+def test_no_rles_stay_a_list():
+    y = (np.zeros(0, int), np.zeros((0, 4)), [])
+    assert unpacked(packed(PredictionItem("a", square()[0], y), "cache"))[2][2] == []
+
+
 def test_masks_of_other_values_are_kept_as_they_are():
     masks = np.array([[[0, 255], [3, 0]]], np.uint8)
     found = unpacked(packed(PredictionItem("a", square()[0], (np.array([1]), np.zeros((1, 4)), masks)), "cache"))

@@ -98,7 +98,7 @@ def _array(value: Any, blobs: list[bytes], where: str) -> dict[str, Any]:
 
 
 def _masks(value: Any, blobs: list[bytes], where: str) -> dict[str, Any]:
-    if isinstance(value, (list, tuple)) and len(value) and isinstance(value[0], Mapping):
+    if isinstance(value, (list, tuple)) and (not len(value) or isinstance(value[0], Mapping)):
         return {"rles": [_plain_rle(rle, where) for rle in value]}
     masks = np.asarray(value)
     if masks.ndim != 3 or masks.dtype.kind not in "biu" or (masks.size and not 0 <= masks.min() <= masks.max() <= 1):
