@@ -69,6 +69,11 @@ class FoldTrainer:
         for number in self._stages(request):
             StageWork(self.config, folds, request, number).check()
 
+    def is_finished(self, request: FoldRequest) -> bool:
+        """Say whether all stages of a fold are trained to their end, with the settings that are asked for."""
+        folds = self.config.kfold()
+        return all(StageWork(self.config, folds, request, number).is_finished() for number in self._stages(request))
+
     def train_stage(
         self, number: int, request: FoldRequest, folds: DetectionFolds, executor: Executor, stop: Deadline
     ) -> bool:

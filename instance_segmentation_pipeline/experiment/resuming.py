@@ -1,20 +1,22 @@
 """What a resumed run finds missing of a stage: it is made again from what is left, or the stage is trained anew."""
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import TrainingError
-from ..models.checkpoints import last_checkpoint, read_meta, save_as_best
+from ..errors import TrainingError, WeightsError
+from ..models.checkpoints import ENDED_KEY, last_checkpoint, read_meta, save_as_best
 from ..models.trained_weights import check_classes
 from ..storage.archive import set_aside
 from ..storage.atomic import keep_beside, save_with
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import Row, as_written, read_rows, write_rows
 from ..storage.run_manifest import RunManifest, stage_of
-from .trainable import Trainable
+from ..training.stage_settings import META_KEY
+from .trainable import Trainable, TrainableExperiment
 
 
 def make_whole(config: Trainable, fold: int) -> None:
@@ -79,3 +81,21 @@ def _agree(rows: list[Row], kept: Iterable[Row]) -> bool:
         (row.get(name, math.nan), value) for row, one in zip(rows, kept, strict=False) for name, value in one.items()
     )
     return all(there == value or (math.isnan(there) and math.isnan(value)) for there, value in pairs)
+
+
+def is_ended(experiment: TrainableExperiment, folds: Sequence[int]) -> bool:
+    """Say whether folds were trained to the end of their last stage, in each seed, as far as checkpoints tell."""
+    last = len(experiment.parts.settings.stages) - 1
+    return all(_has_ended(one.files.stage(fold, last)) for one in experiment.members() for fold in folds)
+
+
+def _has_ended(files: StageFiles) -> bool:
+    last = None
+    with contextlib.suppress(WeightsError):
+        last = last_checkpoint(files)
+    if last is None:
+        return True  # what would tell it is gone
+    meta = read_meta(last)
+    settings = meta.get(META_KEY)
+    epochs = settings.get("epochs") if isinstance(settings, dict) else None
+    return ENDED_KEY in meta or not isinstance(epochs, int) or meta.get("epoch", 0) >= epochs

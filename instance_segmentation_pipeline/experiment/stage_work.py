@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from musket_core.datasets import SubDataSet
@@ -16,7 +17,7 @@ from ..data.providers import PARTS
 from ..errors import TrainingError, WeightsError
 from ..launch.deadline import Deadline
 from ..launch.multi_bar import terminal
-from ..models.checkpoints import last_checkpoint, read_meta
+from ..models.checkpoints import ENDED_KEY, last_checkpoint, read_meta
 from ..models.finished_config import FinishedConfig
 from ..models.trained_weights import check_classes
 from ..models.transfer import HeadPolicy
@@ -31,6 +32,8 @@ from .model_plan import Start
 from .run_arguments import FoldRequest
 from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
 from .trainable import Trainable
+
+NO_ARGUMENTS = "without arguments"
 
 LARGEST_SEED = 2**32 - 2**16
 """Each process of a group adds its number, and NumPy takes seeds below 2**32."""
@@ -58,15 +61,8 @@ class StageWork:
         Raises:
             WeightsError: It was trained with other settings, or cannot be read.
         """
-        stage, last = self._stages[self.number], last_checkpoint(self.files)
-        complete = self._is_complete()
-        if last is None and not complete:
-            return None
-        where = last or self.files.best_weights  # the last is needed for going on alone
-        meta, resumed = self._compared(where)
-        if complete and (last is None or meta.get("epoch", 0) >= stage.epochs):
-            resumed = replace(resumed, finished=True, note="" if resumed.longer else resumed.note)
-        if resumed.note:
+        resumed = self._resumption()
+        if resumed is not None and resumed.note:
             print(printable(f"  {self._label}: {resumed.note}"))  # noqa: T201
         return resumed
 
@@ -78,6 +74,13 @@ class StageWork:
             DatasetError: One of them has none, or the dataset cannot tell which are to be shown.
         """
         self._items()
+
+    def is_finished(self) -> bool:
+        """Say whether it is trained to its end with the settings that are asked for; nothing is written or printed."""
+        with contextlib.suppress(WeightsError, TrainingError):
+            resumed = self._resumption()
+            return resumed is not None and resumed.finished
+        return False
 
     def check(self) -> None:
         """See to it that what is trained of the stage can be gone on with; nothing is written or printed.
@@ -144,6 +147,7 @@ class StageWork:
             primary_metric=f"{primary} ({primary.mode})",
             **shape_settings(parts.settings.model),
             **asdict(parts.settings.augmentation),
+            **dataset_settings(_declared(parts.settings.data) if parts.datasets.is_declared else None),
             preprocessing=preprocessing_of(parts.settings.data.preprocessing, parts.settings.data.declarations),
             **{"steps of dataset": dataset_steps_of(parts.settings.data)},
             stages={
@@ -183,6 +187,19 @@ class StageWork:
             count = max(1, round(len(train) * self.request.subsample))
             train = random.Random(self.parts.settings.seeds.random_state).sample(train, count)
         return train
+
+    def _resumption(self) -> "Resumption | None":
+        stage, last = self._stages[self.number], last_checkpoint(self.files)
+        complete = self._is_complete()
+        if last is None and not complete:
+            return None
+        where = last or self.files.best_weights  # the last is needed for going on alone
+        meta, resumed = self._compared(where)
+        if complete and (last is None or meta.get("epoch", 0) >= stage.epochs):
+            return replace(resumed, finished=True, note="" if resumed.longer else resumed.note)
+        if ENDED_KEY in meta and not resumed.longer and self.files.best_weights.exists():
+            return replace(resumed, finished=True)
+        return resumed
 
     def _is_complete(self) -> bool:
         """Say whether there are best weights, and all epochs in the CSV."""
@@ -288,8 +305,7 @@ def preprocessing_of(chain: Any, declarations: dict[str, Any]) -> "str | None":
 
 def dataset_steps_of(settings: DataSettings) -> "str | None":
     """Return what the steps behind the providers of ``dataset`` do to items, ``None`` where there are none."""
-    dataset, declarations = settings.dataset, settings.declarations
-    dataset = settings.datasets.get(dataset, dataset) if isinstance(dataset, str) else dataset
+    dataset, declarations = _declared(settings), settings.declarations
     in_parts = isinstance(dataset, dict) and set(dataset) <= set(PARTS)
     texts = []
     for entry in dataset.values() if in_parts else [dataset]:
@@ -299,5 +315,39 @@ def dataset_steps_of(settings: DataSettings) -> "str | None":
     return "; ".join(filter(None, texts)) or None
 
 
+def _declared(settings: DataSettings) -> Any:
+    """Return what ``dataset`` declares, or the entry of ``datasets`` that it names."""
+    dataset = settings.dataset
+    return settings.datasets.get(dataset, dataset) if isinstance(dataset, str) else dataset
+
+
 def _doing_something(steps: "Sequence[Step]") -> str:
     return described([step for step in steps if step.name not in CACHES])
+
+
+def dataset_settings(declared: Any) -> dict[str, Any]:
+    """Return what makes the items of ``dataset``: its providers and their arguments, without the holdout's.
+
+    Of absolute paths the last name counts, since a project may move. ``dataset_steps_of`` tells the steps behind them.
+    """
+    if declared is None:
+        return {}
+    if not (isinstance(declared, dict) and set(declared) <= set(PARTS)):
+        return {"dataset": _provider(declared)}
+    return {"dataset": {part: _provider(entry) for part, entry in declared.items() if part != "holdout"}}
+
+
+def _provider(entry: Any) -> dict[str, Any]:
+    first = entry[0] if isinstance(entry, list) and entry else entry
+    arguments = _placeless(first)
+    return arguments if isinstance(arguments, dict) else {str(first): NO_ARGUMENTS}
+
+
+def _placeless(value: Any) -> Any:
+    if value in (None, {}, []):
+        return NO_ARGUMENTS
+    if isinstance(value, dict):
+        return {key: _placeless(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_placeless(one) for one in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value

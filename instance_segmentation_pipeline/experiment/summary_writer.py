@@ -6,6 +6,7 @@ from typing import Any
 from ..reporting.report_figures import write_reports
 from ..storage.atomic import write_yaml
 from ..storage.yaml_files import read_yaml
+from .resuming import is_ended
 from .run_preparation import fold_count
 from .seeds import summary_of_seeds
 from .trainable import TrainableExperiment
@@ -29,7 +30,7 @@ def write_summaries(experiment: TrainableExperiment, folds: Sequence[int], subsa
         else:
             metrics = experiment.createSummary(folds, subsample)
         summary = {
-            "completed": set(folds) >= set(range(fold_count(experiment))),
+            "completed": set(folds) >= set(range(fold_count(experiment))) and is_ended(experiment, folds),
             "cfgName": experiment.files.config.name,
             "subsample": subsample,
             "folds": list(folds),

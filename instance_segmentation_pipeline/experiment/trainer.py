@@ -59,7 +59,7 @@ class ExperimentTrainer:
                 write_text(files.torchrun, joined.place.agent)
                 joined.tell("prepared", "resume" if experiment.run.resume else "anew")
             self.train_folds(request)
-            experiment.generateReports(request.folds or range(fold_count(experiment)), request.subsample)
+            experiment.generateReports(self._trained(request), request.subsample)
             if joined is not None:
                 files.torchrun.unlink(missing_ok=True)
                 joined.tell("reported")
@@ -73,6 +73,18 @@ class ExperimentTrainer:
         outcomes = self._scheduler(len(jobs)).run(jobs, experiment.run.deadline())
         raise_failures(outcomes)
         experiment.canceled_by_timer = any(not outcome.began or outcome.result.stopped for outcome in outcomes)
+
+    def _trained(self, request: TrainRequest) -> list[int]:
+        """Return the folds that the summary is of: those of this run, and those that earlier runs trained like them."""
+        count = range(fold_count(self.experiment))
+        others = TrainRequest(subsample=request.subsample).fold_requests(count)
+        return [
+            one.fold
+            for one in others
+            if request.folds is None
+            or one.fold in request.folds
+            or all(FoldTrainer(member).is_finished(one) for member in self.experiment.members())
+        ]
 
     def _prepare(self, request: TrainRequest, stack: contextlib.ExitStack) -> None:
         """Take the lock, until the stack is closed; check everything, then put an earlier run aside."""

@@ -15,6 +15,9 @@ from ..zoo.catalogue import successor_of
 from ..zoo.downloads import fetch, is_remote
 from .checkpoint_reader import read_file, reading_for_models
 
+ENDED_KEY = "musket_ended"
+"""What the last checkpoint's ``meta`` has where a hook, such as MMEngine's for early stopping, ended the stage."""
+
 BBOX_ORDER_KEY = "musket_bbox_order"
 """Where a checkpoint's ``meta`` has the order of coordinates in boxes, for answers given without the dataset."""
 

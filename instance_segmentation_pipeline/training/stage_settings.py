@@ -18,6 +18,9 @@ from ..text import printable
 META_KEY = "musket_training"
 """Where a checkpoint's ``meta`` has the mapping."""
 
+DATASET = "dataset."
+"""How the keys of a declared dataset begin; a dataset that is given from Python has none, and is not compared."""
+
 SHOWN = 5
 """Differences that a message shows."""
 
@@ -132,7 +135,8 @@ def resumption(meta: Mapping[str, Any], asked: Settings, where: Path, is_last: b
     trained = meta.get(META_KEY)
     if not isinstance(trained, dict):
         return Resumption(note=f"{where.name} does not tell what it was trained with: nothing could be compared")
-    changed = differences(trained, asked)
+    is_untold = not all(any(key.startswith(DATASET) for key in each) for each in (trained, asked))
+    changed = [one for one in differences(trained, asked) if not (one[0].startswith(DATASET) and is_untold)]
     if not changed:
         return Resumption()
     key, before, now = changed[0]

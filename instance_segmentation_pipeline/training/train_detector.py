@@ -64,8 +64,8 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     watch = LossWatch(job.label)
     log = TrainingLog(job.files.metrics, watch)
     kept = {META_KEY: dict(job.settings), BBOX_ORDER_KEY: job.train_dataset.reader.bbox_order}
-    keeper = WeightsKeeper(job.files, log, job.primary_metric, kept)
     stop = StopAfter(job.expired or (lambda: False))
+    keeper = WeightsKeeper(job.files, log, job.primary_metric, kept, lambda: stop.stopped)
     progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
     if job.shows_data:

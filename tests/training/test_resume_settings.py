@@ -5,12 +5,15 @@ import shutil
 
 import pytest
 import torch
+from mmengine.config import Config
 from musket_core import generic
 
 from instance_segmentation_pipeline.errors import WeightsError
+from instance_segmentation_pipeline.experiment.stage_work import dataset_settings
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
+from instance_segmentation_pipeline.models.finished_config import FinishedConfig
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
-from instance_segmentation_pipeline.training.stage_settings import META_KEY, differences, resumption
+from instance_segmentation_pipeline.training.stage_settings import META_KEY, differences, resumption, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +42,7 @@ CHANGES = {
         "configOptions:\n  model.bbox_head.loss_cls.loss_weight: 2.0",
         "model.bbox_head.loss_cls.loss_weight 1.0 there, 2.0 now",
     ),
+    "dataset": ("size: 64", "size: 64, seed: 3", "dataset.get_shapes.seed None there, 3 now"),
     "metric": (
         "shape:",
         "primary_metric: val_coco_bbox_mAP\nshape:",
@@ -97,6 +101,43 @@ def test_what_decides_nothing_may_differ_and_the_project_may_move(change, copy):
     before = contents(path)
     resumed(path)
     assert contents(path) == before
+
+
+PREPARED = FinishedConfig(
+    Config({"optim_wrapper": {"optimizer": {}}, "train_dataloader": {"batch_size": 1}, "train_cfg": {}, "model": {}}),
+    train_pipeline=[],
+    val_pipeline=[],
+    needs_masks=True,
+    decisions=[],
+)
+
+DATASETS = [
+    ("get_a", {"get_a": None}, True),
+    ({"get_a": {}}, {"get_a": None}, True),
+    ({"get_a": {"folder": "/here/cells"}}, {"get_a": {"folder": "/there/cells"}}, True),
+    ({"train": {"get_a": {}}, "holdout": {"get_b": {}}}, {"train": {"get_a": {}}, "holdout": {"get_c": {}}}, True),
+    ([{"get_a": {"n": 1}}, "cache"], {"get_a": {"n": 1}}, True),
+    ([{"get_a": {}}, "grey"], [{"get_a": {}}, {"disk-cache": None}, "grey"], True),
+    ("get_a", "get_b", False),
+    ({"get_a": {"folder": "cells"}}, {"get_a": {"folder": "clean/cells"}}, False),
+    ({"get_a": {"parts": [{"x": 1}]}}, {"get_a": {"parts": [{"x": 2}]}}, False),
+    ({"train": {"get_a": None}}, {"train": {"get_b": None}}, False),
+    ([{"get_a": {"n": 1}}, "grey"], [{"get_a": {"n": 2}}, "grey"], False),
+    ({"train": ["get_a", "grey"]}, {"train": ["get_b", "grey"]}, False),
+    (None, {"get_a": {"n": 1}}, True),
+    ({"get_a": {"n": 1}}, None, True),
+]
+"""How a dataset was declared, how it is now (``None``: given from Python), and whether training goes on."""
+
+
+@pytest.mark.parametrize(("before", "now", "goes_on"), DATASETS)
+def test_what_of_a_declared_dataset_decides(before, now, goes_on, tmp_path):
+    trained, asked = (settings_of(PREPARED, 1, 0.1, 1, **dataset_settings(one)) for one in (before, now))
+    if goes_on:
+        assert resumption({META_KEY: trained}, asked, tmp_path / "last", True).note == ""
+    else:
+        with pytest.raises(WeightsError, match="trained with other settings: dataset"):
+            resumption({META_KEY: trained}, asked, tmp_path / "last", True)
 
 
 def test_other_initial_weights_are_refused(copy):

@@ -1,6 +1,7 @@
 """``WeightsKeeper``: the best and the last weights of a stage."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mmengine.runner import Runner
 
 from ...errors import TrainingError, one_line
 from ...metrics.metric_name import MetricName
+from ...models.checkpoints import ENDED_KEY
 from ...storage.atomic import keep_beside, save_with
 from ...storage.experiment_files import StageFiles
 from ...storage.metrics_csv import as_written
@@ -22,14 +24,23 @@ class WeightsKeeper(Hook):
 
     While no epoch has a value of the metric, the latest weights are kept as the best. Values are compared as the CSV
     has them, so that a resumed run chooses as an uninterrupted one does. ``further`` is kept in each ``meta``.
+    A stage that ends before its last epoch, and not because its time is over (``expired``), was ended by a hook: its
+    last checkpoint says so, and a resume leaves it alone.
     """
 
     priority = "NORMAL"
 
     def __init__(
-        self, files: StageFiles, log: TrainingLog, metric: MetricName, further: "dict[str, Any] | None" = None
+        self,
+        files: StageFiles,
+        log: TrainingLog,
+        metric: MetricName,
+        further: "dict[str, Any] | None" = None,
+        expired: Callable[[], bool] = lambda: False,
     ) -> None:
         self.files = files
+        self.expired = expired
+        self._meta_of_last: dict[str, Any] | None = None
         self.further = further or {}
         self.log = log
         self.metric = metric
@@ -49,7 +60,13 @@ class WeightsKeeper(Hook):
         if self.files.last_weights.exists():
             keep_beside(self.files.last_weights, self.files.previous_weights)
         rows = [{name: _plain(value) for name, value in row.items()} for row in self.log.rows]
-        self._save(runner, self.files.last_weights, {**meta, "random_states": states, "rows": rows}, complete=True)
+        self._meta_of_last = {**meta, "random_states": states, "rows": rows}
+        self._save(runner, self.files.last_weights, self._meta_of_last, complete=True)
+
+    def after_train(self, runner: Runner) -> None:
+        """Note in the last checkpoint that a hook ended the stage."""
+        if self._meta_of_last is not None and runner.epoch < runner.max_epochs and not self.expired():
+            self._save(runner, self.files.last_weights, {**self._meta_of_last, ENDED_KEY: True}, complete=True)
 
     @staticmethod
     def _save(runner: Runner, path: Path, meta: dict[str, Any], complete: bool) -> None:
