@@ -1,5 +1,6 @@
 """The datasets of an experiment: the one that it trains on, those that its YAML names, and what was read of them."""
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -247,6 +248,7 @@ class DatasetCatalog:
             preprocessing=self.settings.preprocessing,
             preprocessed_at=origin_of(config, "preprocessing"),
             cache=self.paths.project / ".cache",
+            declared_at=functools.partial(origin_of, config, "declarations"),
         )
 
     def _made(self, declaration: object, name: "str | None") -> Dataset:

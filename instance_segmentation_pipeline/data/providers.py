@@ -5,6 +5,7 @@ musket_core turns an exception inside a provider to ``None``; here it keeps its 
 
 import contextlib
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Declarations:
         preprocessing: The chain that every provider's dataset goes through, as the YAML has it.
         preprocessed_at: The YAML file that has it, for messages.
         cache: The folder of disk caches.
+        declared_at: Gives the YAML file that has a chain of ``declarations``, by its name; ``where`` without it.
     """
 
     imports: Sequence[str]
@@ -61,6 +63,20 @@ class Declarations:
     preprocessing: Any = None
     preprocessed_at: "Path | None" = None
     cache: Path = Path(".cache")
+    declared_at: "Callable[[str], Path] | None" = None
+
+    @contextlib.contextmanager
+    def named(self, path: Path) -> Iterator[None]:
+        """Put the name of a file before what is wrong with a chain in it, or with a declared one that it names."""
+        try:
+            yield
+        except UserError as error:
+            told = str(error)
+            kind = ConfigError if isinstance(error, ConfigError) else DatasetError
+            begins = [name for name in self.chains if re.match(rf"declarations\.{re.escape(name)}(?!\w)", told)]
+            if begins and self.declared_at is not None:
+                path = self.declared_at(max(begins, key=len))
+            raise kind(told if told.startswith(str(path)) else f"{path}: {told}") from error
 
 
 def declared_dataset(declaration: Any, given: Declarations, key: str = "dataset") -> Dataset:
@@ -126,7 +142,7 @@ def transformers(steps: "Sequence[Step]", given: Declarations, key: str) -> Chai
         ConfigError: A step is not known, changes items, or is given wrong arguments.
     """
     maker = _Maker(given, imported(given.imports, given.where))
-    with _named(given.where):
+    with given.named(given.where):
         chain = Chain(steps, maker.place)
         wrong = chain.first_of_items()
         if wrong is not None:
@@ -145,7 +161,7 @@ class _Maker:
         self.place = Place(modules, given.chains, given.cache)
         self.chain = Chain((), self.place)
         if given.preprocessing is not None:
-            with _named(given.preprocessed_at or given.where):
+            with given.named(given.preprocessed_at or given.where):
                 steps = steps_of(given.preprocessing, given.chains, "preprocessing")
                 self.chain = Chain(steps, self.place)
 
@@ -158,31 +174,20 @@ class _Maker:
             name, arguments = declaration, None
         if isinstance(name, str) and name not in self.given.chains:
             return self.preprocessed(_provided(name, arguments, self.modules, where))
-        with _named(where):
+        with self.given.named(where):
             steps = steps_of(declaration, self.given.chains, key)
             if not steps or steps[0].name in BUILT_IN:
                 raise ConfigError(f"{key} has no provider before its steps: begin with one.")
             chain = Chain(steps[1:], self.place)
         provided = _provided(steps[0].name, steps[0].arguments, self.modules, where)
-        with _named(where):
+        with self.given.named(where):
             made = chain.around(provided)
         return self.preprocessed(made)
 
     def preprocessed(self, made: Dataset) -> Dataset:
         """Return a dataset with ``preprocessing`` around it."""
-        with _named(self.given.preprocessed_at or self.given.where):
+        with self.given.named(self.given.preprocessed_at or self.given.where):
             return cast(Dataset, self.chain.around(made))
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Put the name of a file before what is wrong with a chain in it."""
-    try:
-        yield
-    except UserError as error:
-        told = str(error)
-        kind = ConfigError if isinstance(error, ConfigError) else DatasetError
-        raise kind(told if told.startswith(str(path)) else f"{path}: {told}") from error
 
 
 def _check_mapping(declaration: Mapping[str, Any], where: Path) -> None:
@@ -235,7 +240,7 @@ def _provided(name: str, arguments: object, modules: Sequence[ModuleType], where
         )
     positional, named = _call_arguments(arguments)
     if name in PROVIDERS and provider is PROVIDERS[name]:
-        with _named(where):
+        with Declarations((), where).named(where):
             check_arguments(name, positional, named)
     try:
         made = provider(*positional, **named)

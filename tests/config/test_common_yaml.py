@@ -228,6 +228,16 @@ def test_entries_that_are_added_are_told_by_its_name(experiment, common, own, me
         generic.parse(str(experiment(common, own)))
 
 
+@pytest.mark.parametrize("chain", ["[invertde]", "[{plus: {byy: 2}}]", "{body: [{plus: 1}], with: {byy: 2}}"])
+@pytest.mark.parametrize("file", ["common", "config"])
+def test_what_is_wrong_in_a_declared_chain_is_told_by_the_file_that_has_it(experiment, chain, file):
+    bad, good = f"declarations:\n  bad: {chain}\n", "declarations:\n  good: [inverted]\n"
+    common, own = (bad, good) if file == "common" else (good, bad)
+    cfg = generic.parse(str(experiment(common, f"{own}preprocessing: good\ndatasets: {{Test: [getTrain, bad]}}\n")))
+    with pytest.raises(ConfigError, match=rf"{file}\.yaml: declarations\.bad"):
+        cfg.get_dataset("Test")
+
+
 def test_declarations_may_be_for_other_properties(experiment):
     text = "declarations:\n  some: [getTrain: 3]\n  same: [pass]\nextra_train_data: some\npreprocessing: same\n"
     cfg = generic.parse(str(experiment("", text)))
