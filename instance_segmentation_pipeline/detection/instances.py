@@ -148,9 +148,11 @@ def fits_only_swapped(y: Any, bbox_order: str) -> bool:
     if not isinstance(y, (tuple, list)) or len(y) != 3:
         return False
     try:
-        given = np.asarray(y[1], dtype=np.float32).reshape(-1, 4)
+        given = np.asarray(y[1]).reshape(-1, 4)
         tight = any_masks(y[2]).tight_boxes()
     except (ValueError, TypeError, OverflowError, DatasetError):
+        return False
+    if given.dtype.kind not in "iuf" or not np.isfinite(given).all():
         return False
     if len(tight) != len(given) or not len(given) or (tight[:, 2] <= tight[:, 0]).any():
         return False

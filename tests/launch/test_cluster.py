@@ -9,6 +9,7 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import ConfigError
+from instance_segmentation_pipeline.experiment.fold_trainer import FoldTrainer
 from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.launch import project_sync as carrying
 from instance_segmentation_pipeline.launch.project_sync import ProjectServer, synced_copy
@@ -65,8 +66,9 @@ def test_a_fold_whose_node_is_lost_goes_on_from_its_last_checkpoint(
     if copied:  # nothing holds the folder's lock: for the nodes it is another one than that of this run
         cfg.check()
         cfg.kfold()
-        jobs = [cfg.fold_job(FoldRequest(fold)) for fold in (0, 1)]
-        assert [one.result for one in RayCluster(cluster.address, path.parents[2], 1, None).run(jobs)] == [False] * 2
+        jobs = [FoldTrainer(cfg).job(FoldRequest(fold)) for fold in (0, 1)]
+        outcomes = RayCluster(cluster.address, path.parents[2], 1, None).run(jobs)
+        assert [one.result.stopped for one in outcomes] == [False] * 2
         cfg.setAllowResume(True)
         cfg.generateReports()
     else:

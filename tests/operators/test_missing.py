@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from musket_core import generic
 
@@ -35,13 +36,13 @@ def test_training_names_the_config_and_the_operator(tmp_path):
 def test_predicting_names_the_config(tmp_path):
     (tmp_path / "native.py").write_text("")
 
-    class Net:
+    class Net(torch.nn.Module):
         cfg = Config({"model": {}}, filename=str(tmp_path / "native.py"))
 
         def data_preprocessor(self, batch, training):
             return batch
 
-        def __call__(self, **given):
+        def forward(self, **given):
             return operators()["line_nms_forward"]()
 
     detector = Detector(Net(), [{"type": "mmdet.PackDetInputs", "meta_keys": ()}], True)

@@ -49,10 +49,10 @@ ROIS = [[0, 4, 4, 30, 22], [1, 0, 0, 47, 39], [1, 3, 9, 3, 9], [0, 60, 60, 70, 7
 def bilinear(image, y, x):
     """RoIAlign's sample of (C, H, W) at a place: up to a pixel outside the edge is read, beyond it is 0."""
     height, width = image.shape[1:]
-    if not (-1 <= float(y) <= height and -1 <= float(x) <= width):
+    if not (-1 <= y.detach() <= height and -1 <= x.detach() <= width):
         return torch.zeros_like(image[:, 0, 0])
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
-    y0, x0 = int(y), int(x)
+    y0, x0 = int(y.detach()), int(x.detach())
     y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
     down, right = y - y0, x - x0
     top = image[:, y0, x0] * (1 - right) + image[:, y0, x1] * right

@@ -39,7 +39,7 @@ def entries(folder):
     if not found:
         return 0
     (file,) = found
-    with sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30) as connection:
+    with sqlite3.connect(file, timeout=30) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
     connection.close()

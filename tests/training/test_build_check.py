@@ -34,7 +34,7 @@ BAD = [
     ("", [("[32, 64, 128]", "[1, 2]")], "the model cannot be built"),
     ("", option("model.backbone.type: Resnet"), "the model cannot be built"),
     ("", [("deepen_factor: 0.167", "deepen_factor: many")], "'model.backbone.deepen_factor' is 'many', expected a number"),
-    ("", option("train_dataloader.num_workers: -1"), "train_dataloader cannot be built"),
+    ("", option("train_dataloader.num_workers: -1"), "'train_dataloader.num_workers' is -1, expected a whole number from 0"),
     ("", option("train_dataloader.sampler: {type: NoSampler}"), "'NoSampler', whose epochs have no known length"),
     ("", option("val_dataloader.collate_fn: {type: nothing}"), "val_dataloader cannot be built"),
     ("", option("custom_hooks: [{type: NoHook}]"), "the hook NoHook cannot be built"),
