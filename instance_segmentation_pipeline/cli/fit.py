@@ -87,7 +87,8 @@ def _fit_all(experiments: Sequence[Any], options: argparse.Namespace, slots: lis
     if len(experiments) == 1 or not slots:
         return [experiment.name() for experiment in experiments if not _fit(experiment, options)]
     from ..launch.devices import gpu_count
-    from ..launch.scheduler import Job, scheduler_for
+    from ..launch.jobs import Job
+    from ..launch.scheduler import scheduler_for
 
     def job(experiment: Any) -> Job:
         def train(executor: Any, _: Any) -> bool:

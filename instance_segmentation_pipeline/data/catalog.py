@@ -12,8 +12,8 @@ from ..config.loader import origin_of, project_of
 from ..config.settings import DataSettings
 from ..config.step_chain import Step
 from ..errors import ConfigError, nearest
-from .cross_validation import gives_xyxy
 from .data_folder import DataFolder, FolderDataSet
+from .dataset_roots import gives_xyxy
 from .item_cache import ItemCache
 from .preprocessing.item_steps import is_preprocessed, mark_preprocessed
 from .protocols import Dataset

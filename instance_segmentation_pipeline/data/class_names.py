@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError, UserError, one_line, shortened
-from .cross_validation import roots_of
+from .dataset_roots import roots_of
 from .protocols import Dataset
 
 EXPECTED = 'a list of different names, such as ["cat", "dog"]'

@@ -11,7 +11,6 @@ from musket_core import datasets
 from ..config.settings import SplitSettings
 from ..errors import ConfigError, DatasetError, UserError
 from ..storage.experiment_files import ExperimentFiles
-from .data_folder import FolderDataSet, inner_of
 from .dataset_length import length_of
 from .item_cache import ItemCache
 from .preprocessing.item_steps import transformations
@@ -312,27 +311,6 @@ def _parts_of(dataset: Dataset, parts: Fold) -> tuple[Any, Part]:
     train, holdout = (datasets.SubDataSet(dataset, part) for part in parts)
     holdout.name = "holdout"
     return train, holdout
-
-
-def root_of(dataset: Dataset) -> Dataset:
-    """Return the dataset at the root of parts and compositions."""
-    return dataset.root() if hasattr(dataset, "root") else dataset
-
-
-def roots_of(dataset: Any) -> list[Any]:
-    """Return the datasets at the root: of a union, those of all its parts."""
-    root = root_of(dataset)
-    inner: Any
-    inner, folder = inner_of(root) if type(root) is FolderDataSet else (root, None)
-    if type(inner) is not datasets.CompositeDataSet:
-        return [root]
-    parts = [one if folder is None else FolderDataSet(one, folder) for one in inner.components]
-    return [one for part in parts for one in roots_of(part)]
-
-
-def gives_xyxy(dataset: Any) -> bool:
-    """Say whether a dataset gives boxes as ``x1, y1, x2, y2``, as ``InstanceSegmentationDataSet`` does."""
-    return all(getattr(one, "gives_xyxy", False) for one in roots_of(dataset))
 
 
 def check_length(dataset: Dataset) -> None:

@@ -18,8 +18,9 @@ from ..storage.digests import digest
 from .catalog import DatasetCatalog
 from .class_names import known_class_names
 from .consistency import check_items
-from .cross_validation import DetectionFolds, Split, check_length, gives_xyxy
+from .cross_validation import DetectionFolds, Split, check_length
 from .dataset_length import length_of
+from .dataset_roots import gives_xyxy
 from .item_reader import ItemReader
 from .protocols import Dataset
 from .split_functions import indices_of, same_items

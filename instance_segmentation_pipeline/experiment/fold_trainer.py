@@ -1,16 +1,20 @@
-"""``FoldTrainer``: the stages of one fold, trained one after the other, in this process or as a job of any other."""
+"""``FoldTrainer``: the stages of one fold, one after the other, in this process, as a job of another, or on a node."""
 
+import socket
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..data.cross_validation import DetectionFolds
 from ..launch.deadline import Deadline
 from ..launch.executors import Executor
 from ..launch.job_environment import leads
-from ..launch.scheduler import Job, RemoteCall
+from ..launch.jobs import Job, RemoteCall
+from ..storage.metrics_csv import read_rows
 from ..training.train_detector import train_detector
 from ..visualization.plots import draw_learning_curves
-from .remote_fold import train_fold
 from .run_arguments import FoldRequest
+from .run_options import RunOptions
 from .stage_work import StageWork
 from .trainable import Trainable
 
@@ -93,3 +97,33 @@ class FoldTrainer:
 
     def _stages(self, request: FoldRequest) -> range:
         return range(request.first_stage, len(self.config.parts.settings.stages))
+
+
+def train_fold(
+    config: Path, executor: Executor, cache: "Path | None", stop: Deadline, request: FoldRequest
+) -> tuple[FoldOutcome, str]:
+    """Train a fold of a project in this place, resuming what is there, on the split that the run has made.
+
+    Args:
+        config: The experiment's YAML.
+        executor: What has the devices of the net.
+        cache: Folder for downloads.
+        stop: When the run ends.
+        request: The fold, its first stage, and how many of its items.
+
+    Returns:
+        What came of it, and a sentence about it.
+    """
+    from musket_core import generic
+
+    began = time.monotonic()
+    cfg = generic.parse(str(config))
+    cfg.run = RunOptions(
+        gpus_per_net=len(executor.devices), lease=tuple(executor.devices), cache=cache, resume=True, is_part=True
+    )
+    stages = [cfg.files.stage(request.fold, stage) for stage in range(request.first_stage, len(cfg.stages))]
+    before = sum(len(read_rows(stage.metrics)) for stage in stages)
+    cfg.check()
+    outcome = FoldTrainer(cfg).train(request, executor, stop)
+    start = f", from epoch {before}" if before else ""
+    return outcome, f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{start}"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..launch.devices import gpu_count, leases
+from ..launch.jobs import raise_failures
 from ..launch.ray_cluster import RayCluster
-from ..launch.scheduler import InTurn, Scheduler, raise_failures, scheduler_for
+from ..launch.scheduler import InTurn, Scheduler, scheduler_for
 from ..launch.torchrun import TorchrunExecutor
 from ..storage.archive import finish
 from ..storage.atomic import write_text

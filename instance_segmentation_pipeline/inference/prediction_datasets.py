@@ -5,7 +5,7 @@ from typing import Any
 
 from musket_core.datasets import CompositeDataSet, PredictionItem, WriteableDataSet
 
-from ..data.cross_validation import root_of
+from ..data.dataset_roots import root_of
 from ..data.protocols import Dataset
 from ..detection.detections import Detections, from_musket_prediction, is_musket_prediction
 from ..detection.fusion import fuse

@@ -12,9 +12,9 @@ from ..errors import ConfigError
 from .deadline import Deadline
 from .executors import Executor
 from .forking import check_forkable
+from .jobs import Job, raise_failures
 from .multi_bar import Display
 from .process_pool import ProcessPool
-from .scheduler import Job, raise_failures
 
 
 class Work(Protocol):

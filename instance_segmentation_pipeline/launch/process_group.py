@@ -18,15 +18,16 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from ..errors import ConfigError, Stopped, UserError, sentence, traceback_of
-from .executors import Result
 from .forking import check_forkable, die_with_parent
 from .group_failures import Failure, error_of
 from .job_environment import RUN_PREFIX, patience
+
+Result = TypeVar("Result")
 
 Pipe = multiprocessing.connection.Connection
 

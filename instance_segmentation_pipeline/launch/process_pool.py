@@ -15,8 +15,8 @@ from ..errors import sentence, traceback_of
 from .deadline import Deadline
 from .executors import executor_for
 from .forking import check_forkable, die_with_parent
+from .jobs import Job, Outcome
 from .process_group import Pipe
-from .scheduler import Job, Outcome
 
 CONTEXT = multiprocessing.get_context("fork")
 

@@ -19,8 +19,8 @@ from ..storage.run_lock import NAME as LOCK
 from ..text import printable
 from .deadline import Deadline
 from .executors import executor_for
+from .jobs import Job, Outcome, RemoteCall
 from .project_sync import ProjectServer, synced_copy
-from .scheduler import Job, Outcome, RemoteCall
 
 RETRIES = 3
 """How often a fold is started again after its node or its process was lost."""

@@ -19,7 +19,8 @@ from ..data.providers import project_modules
 from ..errors import ConfigError, nearest, one_line, sentence
 from ..launch.deadline import Deadline
 from ..launch.executors import Executor
-from ..launch.scheduler import Job, scheduler_for
+from ..launch.jobs import Job
+from ..launch.scheduler import scheduler_for
 from ..storage.atomic import write_yaml
 from ..text import printable
 

@@ -14,7 +14,7 @@ from instance_segmentation_pipeline.experiment import trainer
 from instance_segmentation_pipeline.experiment.fold_trainer import FoldOutcome
 from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest, TrainRequest
 from instance_segmentation_pipeline.experiment.stage_work import StageWork
-from instance_segmentation_pipeline.launch.scheduler import Outcome
+from instance_segmentation_pipeline.launch.jobs import Outcome
 from tests.support.datasets import Items, square
 
 pytestmark = pytest.mark.slow

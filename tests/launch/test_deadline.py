@@ -8,9 +8,10 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.launch.deadline import Deadline
 from instance_segmentation_pipeline.launch.executors import InProcessExecutor
+from instance_segmentation_pipeline.launch.jobs import Job
 from instance_segmentation_pipeline.launch.process_pool import ProcessPool
 from instance_segmentation_pipeline.launch.ray_cluster import RunClock
-from instance_segmentation_pipeline.launch.scheduler import InTurn, Job
+from instance_segmentation_pipeline.launch.scheduler import InTurn
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 
 

@@ -15,8 +15,8 @@ import yaml
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import TrainingError
+from instance_segmentation_pipeline.launch.jobs import Job, raise_failures
 from instance_segmentation_pipeline.launch.process_pool import ProcessPool
-from instance_segmentation_pipeline.launch.scheduler import Job, raise_failures
 from instance_segmentation_pipeline.storage import run_lock as lock
 from tests.support.processes import PATIENCE, PROGRAM, single_threaded
 

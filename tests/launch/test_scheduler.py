@@ -9,10 +9,11 @@ import torch
 
 from instance_segmentation_pipeline.errors import ConfigError, WeightsError
 from instance_segmentation_pipeline.launch.executors import GroupExecutor, InProcessExecutor, executor_for
+from instance_segmentation_pipeline.launch.jobs import Job
 from instance_segmentation_pipeline.launch.process_group import run_group
 from instance_segmentation_pipeline.launch.process_pool import ProcessPool
 from instance_segmentation_pipeline.launch.ray_cluster import RayCluster
-from instance_segmentation_pipeline.launch.scheduler import InTurn, Job, scheduler_for
+from instance_segmentation_pipeline.launch.scheduler import InTurn, scheduler_for
 from tests.support.processes import PATIENCE
 
 CPU = ["cpu"]
