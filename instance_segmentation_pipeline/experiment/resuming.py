@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -58,14 +59,21 @@ def _missing(files: StageFiles, epochs: int, metric: Any) -> str:
             return f"{files.metrics.name} is missing or damaged"
         rows = [dict(row) for row in kept]
         write_rows(files.metrics, rows)
-    if files.best_weights.exists():
+    if files.best_weights.exists() and _epoch_of(files.best_weights) >= epoch:
         return ""
     *earlier, now = [as_written(row.get(str(metric), math.nan)) for row in rows[:epoch]]
     measured = [score for score in earlier if not math.isnan(score)]
     if all(metric.better(now, score) for score in measured) and not (math.isnan(now) and measured):
         save_with(files.best_weights, lambda path: save_as_best(last, path, str(metric), now))
         return ""
-    return "its best weights are missing"
+    return "" if files.best_weights.exists() else "its best weights are missing"
+
+
+def _epoch_of(weights: Path) -> float:
+    """Return the epoch that weights are of; infinity where they cannot tell: then nothing is written over them."""
+    with contextlib.suppress(WeightsError):
+        return float(read_meta(weights).get("epoch", math.inf))
+    return math.inf
 
 
 def _rows(files: StageFiles) -> "list[Row] | None":

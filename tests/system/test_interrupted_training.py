@@ -12,10 +12,11 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import fit
 from instance_segmentation_pipeline.errors import WeightsError
-from instance_segmentation_pipeline.models.checkpoints import last_checkpoint
+from instance_segmentation_pipeline.models.checkpoints import last_checkpoint, read_meta
 from instance_segmentation_pipeline.storage import run_lock as lock
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.zip_files import is_whole
+from instance_segmentation_pipeline.training.hooks.checkpoint import WeightsKeeper
 from tests.support.processes import PATIENCE, PROGRAM, of_session, single_threaded, started, wait_until
 from tests.support.weights import weights_of
 
@@ -50,6 +51,32 @@ def test_a_resumed_run_ends_with_the_same_bits(add_experiment):
         assert one.metrics.read_text() == two.metrics.read_text()
         for name in ("best_weights", "last_weights"):
             assert weights_of(getattr(one, name)) == weights_of(getattr(two, name)), (stage, name)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_end_between_the_last_and_the_best_weights(add_experiment, monkeypatch, epoch):
+    """Weights that were the best, but not yet kept as that, are, when the run goes on: also in the only epoch."""
+    replace = [("  - epochs: 1\n", "  - epochs: 3\n")]
+    whole = add_experiment("whole", "primary_metric: val_loss\n", replace=replace)
+    generic.parse(str(whole)).fit()
+    cut = add_experiment("cut", "primary_metric: val_loss\n", replace=replace)
+    save = WeightsKeeper._save
+
+    def save_no_best(runner, path, meta, complete):
+        if not complete and meta["epoch"] == epoch:
+            raise KeyboardInterrupt
+        save(runner, path, meta, complete)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(WeightsKeeper, "_save", staticmethod(save_no_best))
+        generic.parse(str(cut)).fit()
+    cfg = generic.parse(str(cut))
+    cfg.setAllowResume(True)
+    cfg.fit()
+    one, two = (generic.parse(str(path)).files.stage(0, 0) for path in (whole, cut))
+    assert read_meta(one.best_weights)["epoch"] == read_meta(two.best_weights)["epoch"] == 3
+    for name in ("best_weights", "last_weights"):
+        assert weights_of(getattr(one, name)) == weights_of(getattr(two, name))
 
 
 def test_five_sudden_deaths_cost_nothing(add_experiment):

@@ -55,13 +55,14 @@ class WeightsKeeper(Hook):
         self.improved = not math.isnan(now) and all(self.metric.better(now, score) for score in earlier)
         meta = {"epoch": runner.epoch, "iter": runner.iter, **self.further}
         unmeasured = all(math.isnan(score) for score in (*earlier, now))
-        if self.improved or unmeasured or not self.files.best_weights.exists():
-            self._save(runner, self.files.best_weights, {**meta, str(self.metric): now}, complete=False)
         if self.files.last_weights.exists():
             keep_beside(self.files.last_weights, self.files.previous_weights)
         rows = [{name: _plain(value) for name, value in row.items()} for row in self.log.rows]
         self._meta_of_last = {**meta, "random_states": states, "rows": rows}
         self._save(runner, self.files.last_weights, self._meta_of_last, complete=True)
+        if self.improved or unmeasured or not self.files.best_weights.exists():
+            # after the last: from that, a resume makes the best again, and not the other way round
+            self._save(runner, self.files.best_weights, {**meta, str(self.metric): now}, complete=False)
 
     def after_train(self, runner: Runner) -> None:
         """Note in the last checkpoint that a hook ended the stage."""
