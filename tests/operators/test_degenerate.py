@@ -1,6 +1,9 @@
 """The operators in PyTorch on what is rare: nothing, no area, outside, ties, NaN, half precision, odd memory, workers."""
 
 import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ import torch
 from instance_segmentation_pipeline.operators.nms import _fixed_point
 from instance_segmentation_pipeline.operators.nms import nms as suppress
 from tests.support.operators_in_torch import operators_in_torch
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, single_threaded
 
 pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -237,8 +242,7 @@ def work(queue):
         queue.put((output.sum().item(), slope.sum().item(), kept.tolist()))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_worker_processes_get_the_same(method):
+def compare_with_a_worker(method):
     context = multiprocessing.get_context(method)
     queue = context.SimpleQueue()
     work(queue)
@@ -249,3 +253,12 @@ def test_worker_processes_get_the_same(method):
     process.join(PATIENCE)
     assert process.exitcode == 0
     assert queue.get() == expected
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_processes_get_the_same(method):
+    """In a process of its own: what other tests started threads for is not forked."""
+    program = f"from tests.operators.test_degenerate import compare_with_a_worker as run; run({method!r})"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=single_threaded(), capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
