@@ -79,7 +79,8 @@ def test_the_ends_of_the_range(entry, prefix):
 def test_the_table_has_all_numbers():
     names = {prefix + entry.name for entry, prefix in NUMERIC}
     assert {"lr", "stages[0].lr", "stages[0].epochs", "random_state", "testSplitSeed", "seed", "num_seeds"} <= names
-    assert len(names) == 19
+    assert {"batch", "accumulation", "clipnorm", "clipvalue"} <= names
+    assert len(names) == 23
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NEVER if kind not in ("true", "false")])
