@@ -147,6 +147,6 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(add_experiment):
     done = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "best-0.0.weights cannot be written" in done.stderr
+    assert "last-0.0.weights cannot be written" in done.stderr
     assert not list((path.parent / "weights").glob("*weights"))
     assert fit.main(arguments[1:]) == 0
