@@ -5,7 +5,7 @@ heavy starts. ``reference.md`` documents the same table, and a test compares the
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,9 +16,26 @@ from .holdout_part import HOLDOUT, part_of, with_holdout
 from .optimization import check_clipping, check_freezing
 from .refusals import refusal
 from .step_chain import check_declarations, steps_of
+from .values import (
+    CLIPS,
+    COUNTS,
+    INSIDE,
+    ITERATIONS,
+    RATES,
+    SEEDS,
+    SHARES,
+    SIZES,
+    Check,
+    Integer,
+    Number,
+    boolean,
+    mapping,
+    names,
+    one_of,
+    text,
+)
 
 Value = TypeVar("Value")
-Check = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -33,100 +50,8 @@ class Property:
     required: bool = False
 
 
-@dataclass(frozen=True)
-class Integer:
-    """Accepts whole numbers from ``low`` to ``high``."""
-
-    low: int
-    high: int
-
-    def __call__(self, value: object) -> int:
-        """Return the value; raise a ``ValueError`` for another one."""
-        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
-            raise ValueError
-        return value
-
-    def __str__(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
-
-
-@dataclass(frozen=True)
-class Number:
-    """Accepts finite numbers in a range, also as text: YAML 1.1 reads ``1e-3`` as a string.
-
-    ``above`` and ``below`` say that the ends themselves are outside.
-    """
-
-    low: float
-    high: float
-    above: bool = False
-    below: bool = False
-
-    def __call__(self, value: object) -> float:
-        """Return the value as a float; raise a ``ValueError`` for another one."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)) or len(str(value)) > MOST_DIGITS:
-            raise ValueError
-        number = float(value)
-        inside = self.low <= number <= self.high  # false for what is no number
-        if not inside or (self.above and number == self.low) or (self.below and number == self.high):
-            raise ValueError
-        return number
-
-    def __str__(self) -> str:
-        low, high = (f"{end:g}" for end in (self.low, self.high))
-        if self.above and self.below:
-            return f"a number between {low} and {high}"
-        return f"a number {'above' if self.above else 'from'} {low} {'to below' if self.below else 'to'} {high}"
-
-
-MOST_DIGITS = 60
-SIZES = Integer(1, 32_767)
-"""Sides of an image in pixels: OpenCV remaps no larger ones."""
-
-SEEDS = Integer(0, 2**32 - 1)
-"""What NumPy's generators take."""
-
-RATES = Number(0, 1000, above=True)
-"""Learning rates; float32 weights are lost by far smaller ones."""
-
-CLIPS = Number(0, 1_000_000_000, above=True)
-"""What gradients are clipped to."""
-
-SHARES = Number(0, 1)
-INSIDE = Number(0, 1, above=True, below=True)
-COUNTS = Integer(1, 10_000)
-ITERATIONS = Integer(1, 1_000_000_000)
-
-
 def _numeric(name: str, check: "Integer | Number", default: Any, meaning: str, required: bool = False) -> Property:
     return Property(name, str(check), check, default, meaning, required)
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:  # no file's name holds that
-        raise ValueError
-    return value
-
-
-def _one_of(*names: str) -> Check:
-    def check(value: object) -> str:
-        if value not in names:
-            raise ValueError
-        return str(value)
-
-    return check
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise ValueError
-    return value
 
 
 def _shape(value: object) -> list[Any]:
@@ -151,14 +76,6 @@ def shapes_of(shape: Any) -> list[tuple[int, int]]:
     if shape is None:
         return []
     return [(height, width) for height, width in (shape if isinstance(shape[0], (list, tuple)) else [shape])]
-
-
-def _names(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if not isinstance(value, list):
-        raise ValueError
-    return [_text(name) for name in value]
 
 
 def _dataset(value: Value) -> Value:
@@ -195,7 +112,7 @@ def _optimizer(value: object) -> "str | dict[str, Any]":
                 raise ConfigError(f"optimizer.lr is {shortened(value['lr'])}, but it must be {RATES}.") from None
             return {**value, "lr": RATES(value["lr"])}
         return value
-    return _text(value)
+    return text(value)
 
 
 def _stages(value: object) -> list[dict[str, Any]]:
@@ -220,14 +137,14 @@ AUGMENTERS = "a mapping of imgaug's augmenters to their arguments, or a list of 
 
 def _augmenter(value: object) -> dict[str, Any]:
     if isinstance(value, str):
-        return {"name": _text(value)}
-    if not isinstance(_mapping(value).get("name"), str):
+        return {"name": text(value)}
+    if not isinstance(mapping(value).get("name"), str):
         raise ValueError
-    return _mapping(value)
+    return mapping(value)
 
 
 def _function(value: Any) -> Any:
-    return value if callable(value) else _text(value)
+    return value if callable(value) else text(value)
 
 
 def _negatives(value: object) -> "str | float":
@@ -243,7 +160,7 @@ DATASET = "a provider's name, a mapping of it to its arguments, or a list of it 
 
 
 def _loss(value: object) -> dict[str, float]:
-    weights = _mapping(value)
+    weights = mapping(value)
     if not weights:
         raise ValueError
     for part, weight in weights.items():
@@ -263,38 +180,38 @@ STAGE_PROPERTIES = (
     Property("negatives", NEGATIVES, _negatives, None, "items without objects that an epoch trains on"),
     Property("validation_negatives", NEGATIVES, _negatives, None, "items without objects that are validated on"),
     Property("loss", LOSS, _loss, None, "weights of the parts of the loss"),
-    Property("freeze_encoder", "true or false", _boolean, None, "the backbone keeps its weights from here on"),
-    Property("unfreeze_encoder", "true or false", _boolean, None, "the backbone is trained from here on"),
+    Property("freeze_encoder", "true or false", boolean, None, "the backbone keeps its weights from here on"),
+    Property("unfreeze_encoder", "true or false", boolean, None, "the backbone is trained from here on"),
 )
 
 PROPERTIES = (
-    Property("configPath", "a path, mmdet::… or musket::…", _text, None, "the MMDetection config to train", True),
+    Property("configPath", "a path, mmdet::… or musket::…", text, None, "the MMDetection config to train", True),
     Property("stages", "a list of mappings with epochs, and lr", _stages, None, "the stages of the training", True),
     _numeric("classes", Integer(1, 100_000), None, "how many object classes there are"),
     Property("shape", f"[height, width], each {SIZES}, or a list of such", _shape, None, "size that images fit into"),
-    Property("multiscaleMode", "value or range", _one_of("value", "range"), None, "how training draws from shapes"),
-    Property("manualResize", "true or false", _boolean, False, "images keep their size"),
-    Property("weightsPath", "a path or a URL", _text, None, "checkpoint to start from"),
-    Property("resetHeads", "true or false", _boolean, True, "start class-dependent layers anew"),
-    Property("trustWeights", "true or false", _boolean, False, "load checkpoints that run code"),
-    Property("pretrained", "true or false", _boolean, True, "use the config's own initial weights"),
-    Property("nativePipeline", "true or false", _boolean, True, "use the config's own augmentation"),
+    Property("multiscaleMode", "value or range", one_of("value", "range"), None, "how training draws from shapes"),
+    Property("manualResize", "true or false", boolean, False, "images keep their size"),
+    Property("weightsPath", "a path or a URL", text, None, "checkpoint to start from"),
+    Property("resetHeads", "true or false", boolean, True, "start class-dependent layers anew"),
+    Property("trustWeights", "true or false", boolean, False, "load checkpoints that run code"),
+    Property("pretrained", "true or false", boolean, True, "use the config's own initial weights"),
+    Property("nativePipeline", "true or false", boolean, True, "use the config's own augmentation"),
     Property("augmentation", AUGMENTERS, _augmenters, None, "what training items go through"),
     Property("transforms", AUGMENTERS, _augmenters, None, "what all images go through"),
-    Property("configOptions", "a mapping of dotted keys", _mapping, {}, "changes to the native config"),
+    Property("configOptions", "a mapping of dotted keys", mapping, {}, "changes to the native config"),
     _numeric("imagesPerGpu", COUNTS, None, "batch size on each device"),
     _numeric("batch", COUNTS, None, "batch size of all devices that train a net"),
     _numeric("workersPerGpu", Integer(0, 1000), None, "processes that load data"),
     _numeric("inference_batch", COUNTS, None, "batch size of evaluation"),
-    Property("amp", "true or false", _boolean, False, "mixed precision on CUDA devices"),
+    Property("amp", "true or false", boolean, False, "mixed precision on CUDA devices"),
     Property("dataset", DATASET, _dataset, None, "the dataset"),
-    Property("datasets", "a mapping of names to datasets", _mapping, {}, "further datasets, by name"),
+    Property("datasets", "a mapping of names to datasets", mapping, {}, "further datasets, by name"),
     Property("preprocessing", CHAIN, _chain, None, "steps that every item goes through"),
-    Property("declarations", "a mapping of names to chains of steps", _mapping, {}, "chains of steps by name"),
-    Property("datasets_path", "a path", _text, None, "folder that dataset providers run in"),
-    Property("imports", "a module's name or a list of names", _names, [], "Python modules to import"),
-    Property("bboxOrder", "yxyx or xyxy", _one_of("yxyx", "xyxy"), None, "coordinate order of the dataset's boxes"),
-    Property("bboxSource", "dataset or masks", _one_of("dataset", "masks"), None, "where boxes come from"),
+    Property("declarations", "a mapping of names to chains of steps", mapping, {}, "chains of steps by name"),
+    Property("datasets_path", "a path", text, None, "folder that dataset providers run in"),
+    Property("imports", "a module's name or a list of names", names, [], "Python modules to import"),
+    Property("bboxOrder", "yxyx or xyxy", one_of("yxyx", "xyxy"), None, "coordinate order of the dataset's boxes"),
+    Property("bboxSource", "dataset or masks", one_of("dataset", "masks"), None, "where boxes come from"),
     _numeric("folds_count", COUNTS, 1, "number of cross-validation folds"),
     _numeric("validationSplit", INSIDE, 0.2, "share"),
     _numeric("testSplit", Number(0, 1, below=True), 0.0, "share held out"),
@@ -302,7 +219,7 @@ PROPERTIES = (
     _numeric("random_state", SEEDS, 33, "seed of folds and training"),
     _numeric("num_seeds", Integer(1, 1000), None, "how many times it is trained"),
     _numeric("seed", SEEDS, 0, "which of these times this is"),
-    Property("stratified", "true or false", _boolean, False, "keep class shares equal between folds"),
+    Property("stratified", "true or false", boolean, False, "keep class shares equal between folds"),
     Property(
         "groupFunc", "the name of a function", _function, None, "says what an item counts as in a stratified split"
     ),
@@ -320,20 +237,20 @@ PROPERTIES = (
     _numeric("lr", RATES, None, "learning rate of every stage"),
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
     Property("loss", LOSS, _loss, None, "weights of the parts of the loss"),
-    Property("freeze_encoder", "true or false", _boolean, False, "the backbone keeps its weights"),
+    Property("freeze_encoder", "true or false", boolean, False, "the backbone keeps its weights"),
     _numeric("clipnorm", CLIPS, None, "largest norm of all gradients together"),
     _numeric("clipvalue", CLIPS, None, "largest value of each gradient"),
     _numeric("accumulation", COUNTS, None, "batches that make one step of the optimizer"),
-    Property("showDataExamples", "true or false", _boolean, False, "a picture of what the net is shown is written"),
+    Property("showDataExamples", "true or false", boolean, False, "a picture of what the net is shown is written"),
     _numeric("threshold", SHARES, 0.5, "lowest score that is drawn"),
     _numeric("storage_threshold", SHARES, 0.05, "lowest score that is predicted"),
-    Property("primary_metric", "a metric's name", _text, None, "what the best weights are chosen by"),
-    Property("primary_metric_mode", "auto, max or min", _one_of("auto", "max", "min"), "auto", "which is better"),
-    Property("final_metrics", "a metric's name or a list of names", _names, None, "metrics of the summary"),
-    Property("fusion", "weighted, wbf, nms or soft_nms", _one_of(*METHODS), "weighted", "how predictions blend"),
+    Property("primary_metric", "a metric's name", text, None, "what the best weights are chosen by"),
+    Property("primary_metric_mode", "auto, max or min", one_of("auto", "max", "min"), "auto", "which is better"),
+    Property("final_metrics", "a metric's name or a list of names", names, None, "metrics of the summary"),
+    Property("fusion", "weighted, wbf, nms or soft_nms", one_of(*METHODS), "weighted", "how predictions blend"),
     _numeric("fusionIou", INSIDE, 0.55, "IoU"),
     Property("testTimeAugmentation", TTA, _augmentation, None, "views of an image that are predicted and fused"),
-    Property("experiment_result", "a metric's name", _text, None, "what stands for the whole experiment"),
+    Property("experiment_result", "a metric's name", text, None, "what stands for the whole experiment"),
 )
 
 

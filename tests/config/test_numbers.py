@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from instance_segmentation_pipeline.cli.fit import parser
-from instance_segmentation_pipeline.config.schema import PROPERTIES, STAGE_PROPERTIES, Integer, Number, check_properties
+from instance_segmentation_pipeline.config.schema import PROPERTIES, STAGE_PROPERTIES, check_properties
+from instance_segmentation_pipeline.config.values import Integer, Number
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.launch.job_environment import job_environment, patience
 from tests.support.processes import PATIENCE
