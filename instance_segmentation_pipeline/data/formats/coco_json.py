@@ -15,6 +15,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...detection.detections import Detections
+from ...detection.mask_crops import MaskCrops
+from ...detection.mask_outlines import mask_polygons
 from ...detection.records import to_coco_entry
 from ...errors import ConfigError, DatasetError, nearest, shortened
 from ...storage.atomic import not_writable, write_atomically
@@ -55,16 +57,21 @@ class CocoWriter:
     Args:
         path: The file to write.
         class_names: Names of the classes, in label order.
+        scored: Give each annotation its ``score``: predictions. Without, annotations are ground truth.
+        polygons: Write masks as polygons along the sides of pixels, their holes joined by seams, not as RLE.
 
     Attributes:
+        remarks: What the format could not hold: nothing.
         skipped: Files that are not among the images, and why: ``info.skipped`` of the JSON.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
 
-    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+    def __init__(self, path: Path, class_names: Sequence[str], scored: bool = True, polygons: bool = False) -> None:
         self.path = path
+        self.remarks: list[str] = []
+        self._scored, self._polygons = scored, polygons
         self.lines = path.with_name(f"{path.name}l")
         self._class_names = class_names
         self.skipped: Mapping[str, str] = {}
@@ -91,7 +98,7 @@ class CocoWriter:
             place: What images are ordered by in the JSON, by default when they were added.
         """
         number = self._images + 1
-        annotations = _annotations(number, found, self._objects + 1, scored=True)
+        annotations = _annotations(number, found, self._objects + 1, self._scored, self._polygons)
         line = {"image": _image(number, name, found), "annotations": annotations}
         text = (json.dumps(line) + "\n").encode()
         assert self._file is not None
@@ -317,19 +324,26 @@ def _image(number: int, name: str, found: Detections) -> Entry:
     return {"id": number, "file_name": name, "height": found.height, "width": found.width}
 
 
-def _annotations(image_id: int, found: Detections, first_id: int, scored: bool) -> list[Entry]:
+def _annotations(image_id: int, found: Detections, first_id: int, scored: bool, polygons: bool = False) -> list[Entry]:
     annotations = []
+    drawn = (
+        MaskCrops.from_rles(found.masks, found.height, found.width) if polygons and found.masks is not None else None
+    )
     for row in range(len(found)):
         annotation = {"id": first_id + row, **to_coco_entry(image_id, found.labels[row], found.bboxes[row])}
         box = annotation["bbox"]
         annotation |= {"bbox": [round(side, 2) for side in box], "area": round(box[2] * box[3], 2), "iscrowd": 0}
         if found.masks is not None:
-            annotation["segmentation"] = found.masks[row]
+            annotation["segmentation"] = found.masks[row] if drawn is None else _outlines(drawn, row)
             annotation["area"] = float(coco_mask.area(found.masks[row]))
         if scored:
             annotation["score"] = round(float(found.scores[row]), 6)
         annotations.append(annotation)
     return annotations
+
+
+def _outlines(masks: MaskCrops, row: int) -> list[list[float]]:
+    return [polygon.ravel().tolist() for polygon in mask_polygons(masks, row)]
 
 
 def _categories(class_names: Sequence[str]) -> list[Entry]:

@@ -3,7 +3,8 @@
 Source of the format: ``examples/instance_segmentation`` of https://github.com/wkentaro/labelme.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ from typing import Any
 import numpy as np
 
 from ...detection.arrays import Float64Array
+from ...detection.detections import Detections
+from ...detection.mask_crops import MaskCrops
+from ...detection.mask_outlines import mask_polygons
 from ...errors import DatasetError, nearest, shortened
 from .annotated_image import AnnotatedImage, Polygons, polygon_of
 from .annotation_text import read_annotation_json
+from .writing import FileNames, write_whole
 
 NO_CLASSES = ("__ignore__", "_background_")
 """Labels that stand for no object in LabelMe's own examples."""
@@ -139,3 +144,67 @@ def _size(path: Path, whole: "dict[str, Any]") -> "tuple[int, int] | None":
             "numbers."
         )
     return int(sides[0]), int(sides[1])  # type: ignore[arg-type]
+
+
+class LabelmeWriter:
+    """``<image>.json`` for each image: polygons along the sides of pixels, those of one object with one ``group_id``.
+
+    Holes are joined to their outline by seams. Objects without masks are rectangles. LabelMe keeps ``score``, but
+    does not show it.
+
+    Args:
+        folder: The folder to write to.
+        class_names: Names of the classes, in label order.
+        scored: Give each shape its ``score``.
+        image_path: Gives the image's path, as the JSON in ``folder`` is to have it, by its name; the name by default.
+
+    Attributes:
+        remarks: What the format could not hold.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        scored: bool = False,
+        image_path: "Callable[[str], str]" = str,
+    ) -> None:
+        self.folder = folder
+        self.remarks: list[str] = []
+        self._class_names, self._scored, self._image_path = class_names, scored, image_path
+        self._names = FileNames()
+
+    def __enter__(self) -> "LabelmeWriter":
+        return self
+
+    def add(self, name: str, found: Detections, place: "int | None" = None) -> None:
+        """Write the JSON of an image; see ``AnnotationWriter``."""
+        masks = None if found.masks is None else MaskCrops.from_rles(found.masks, found.height, found.width)
+        shapes = [shape for row in range(len(found)) for shape in self._shapes(found, masks, row)]
+        own = self._names.of(name)
+        whole: dict[str, Any] = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": "../" * own.count("/") + self._image_path(name),
+            "imageData": None,
+            "imageHeight": found.height,
+            "imageWidth": found.width,
+        }
+        text = json.dumps(whole, indent=1)
+        write_whole(self.folder / f"{own}.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def __exit__(self, kind: "type[BaseException] | None", error: object, trace: object) -> None:
+        """Do nothing: each file is whole."""
+
+    def _shapes(self, found: Detections, masks: "MaskCrops | None", row: int) -> "list[dict[str, Any]]":
+        if masks is None:
+            kind, outlines = "rectangle", [found.bboxes[row].astype(np.float64).reshape(2, 2)]
+        else:
+            kind, outlines = "polygon", mask_polygons(masks, row)
+        label = self._class_names[int(found.labels[row])]
+        shape: dict[str, Any] = {"label": label, "shape_type": kind, "flags": {}}
+        if self._scored:
+            shape["score"] = round(float(found.scores[row]), 6)
+        group = row if len(outlines) > 1 else None
+        return [{**shape, "points": points.tolist(), "group_id": group} for points in outlines]

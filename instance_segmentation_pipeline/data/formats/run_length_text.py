@@ -39,6 +39,17 @@ def mask_from_text(text: str, height: int, width: int, *, relative: bool = False
     return {"size": [height, width], "counts": _counts(starts, ends, height * width)}
 
 
+def text_of_mask(counts: Int64Array) -> str:
+    """Return the text, starts absolute, of the uncompressed COCO RLE counts ``(runs,)`` of a mask.
+
+    >>> text_of_mask(np.array([2, 3, 4, 1]))
+    '3 3 10 1'
+    """
+    ends = np.cumsum(counts)
+    pairs = np.stack([ends[0:-1:2] + 1, counts[1::2]], axis=1)
+    return " ".join(map(str, pairs[pairs[:, 1] > 0].ravel().tolist()))
+
+
 def _counts(starts: Int64Array, ends: Int64Array, total: int) -> list[int]:
     """Return lengths of background and object in turn, of runs in any order."""
     order = np.argsort(starts, kind="stable")

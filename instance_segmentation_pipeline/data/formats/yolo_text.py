@@ -3,16 +3,22 @@
 Source of the format: https://docs.ultralytics.com/datasets/segment/.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...detection.arrays import Float64Array, Int64Array
+from ...detection.detections import Detections
 from ...detection.mask_crops import MaskCrops
+from ...detection.mask_outlines import joined_polygons, mask_polygons
 from ...errors import DatasetError, shortened
+from ...storage.atomic import write_yaml
 from .annotated_image import AnnotatedImage
 from .annotation_text import read_annotation_text
+from .writing import FileNames, check_masks, write_lines
 
 MOST_BYTES = 1 << 26
 """Of one file of labels."""
@@ -85,3 +91,52 @@ def _object(line: str, classes: int) -> tuple[int, Float64Array]:
             "height"
         )
     return int(words[0]), points
+
+
+class YoloWriter:
+    """``labels/<image>.txt`` for each image, and ``data.yaml`` with the class names when the context is left.
+
+    An object is one polygon along the sides of its pixels, its parts and holes joined by seams; scores are left out.
+
+    Args:
+        folder: The folder to write to.
+        class_names: Names of the classes, in label order.
+        images: What ``data.yaml`` names as images: a folder or list, relative to it.
+
+    Attributes:
+        remarks: What the format could not hold.
+    """
+
+    def __init__(self, folder: Path, class_names: Sequence[str], images: str = "images") -> None:
+        self.folder, self.images = folder, images
+        self.remarks: list[str] = []
+        self._class_names = class_names
+        self._names = FileNames()
+
+    def __enter__(self) -> "YoloWriter":
+        return self
+
+    def add(self, name: str, found: Detections, place: "int | None" = None) -> None:
+        """Write the labels of an image; see ``AnnotationWriter``."""
+        check_masks(found, "yolo")
+        masks = MaskCrops.from_rles(found.masks or [], found.height, found.width)
+        lines = []
+        for row, label in enumerate(found.labels):
+            parts = mask_polygons(masks, row)
+            if parts:
+                shares = joined_polygons(parts) / (found.width, found.height)
+                lines.append(" ".join([str(label), *(_share(value) for value in shares.ravel().tolist())]))
+        write_lines(self.folder / "labels" / f"{self._names.of(name)}.txt", lines)
+
+    def __exit__(self, kind: "type[BaseException] | None", error: object, trace: object) -> None:
+        write_data_yaml(self.folder / "data.yaml", {"train": self.images, "val": self.images}, self._class_names)
+
+
+def write_data_yaml(path: Path, parts: "dict[str, str]", class_names: Sequence[str]) -> None:
+    """Write ``data.yaml``: where the images of each part are, relative to it, and the names by number."""
+    content: dict[str, Any] = {**parts, "names": dict(enumerate(class_names))}
+    write_yaml(path, content)
+
+
+def _share(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".") or "0"

@@ -1,0 +1,57 @@
+"""The formats that annotations are written in, by their names on the command line."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...errors import ConfigError, nearest, shortened
+from .coco_json import CocoWriter
+from .id_images import IdImageWriter
+from .labelme_json import LabelmeWriter
+from .rle_csv import CsvWriter
+from .writing import AnnotationWriter
+from .yolo_text import YoloWriter
+
+WRITTEN = {
+    "coco": "annotations.json",
+    "yolo": "data.yaml",
+    "labelme": "",
+    "ids": "masks",
+    "csv": "annotations.csv",
+}
+"""What each format's annotations are called in their folder."""
+KEEPS_SCORES = frozenset({"coco", "labelme", "csv"})
+
+
+def annotation_writer(
+    name: str,
+    folder: Path,
+    class_names: Sequence[str],
+    *,
+    scored: bool = False,
+    polygons: bool = False,
+    image_path: "Callable[[str], str]" = str,
+) -> AnnotationWriter:
+    """Return what writes annotations of a format into a folder.
+
+    Args:
+        name: One of ``WRITTEN``.
+        folder: The folder; it is made.
+        class_names: Names of the classes, in label order.
+        scored: Write scores, in the formats of ``KEEPS_SCORES``.
+        polygons: Have COCO's JSON hold polygons instead of RLE.
+        image_path: Gives the path of an image as LabelMe's JSON in the folder is to have it, by the image's name.
+
+    Raises:
+        ConfigError: There is no such format.
+    """
+    if name == "coco":
+        return CocoWriter(folder / WRITTEN[name], class_names, scored, polygons)
+    if name == "yolo":
+        return YoloWriter(folder, class_names)
+    if name == "labelme":
+        return LabelmeWriter(folder, class_names, scored, image_path)
+    if name == "ids":
+        return IdImageWriter(folder, class_names)
+    if name == "csv":
+        return CsvWriter(folder / WRITTEN[name], class_names, scored)
+    raise ConfigError(f"{shortened(name)} is no format{nearest(name, WRITTEN)}: it is one of {', '.join(WRITTEN)}.")
