@@ -1,6 +1,7 @@
 """The dataset that files of annotations make: an image is read, and its masks decoded, when its item is asked for."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ class AnnotatedImages(DataSet):
         self.files = [str(image.file) for image in images]  # sizes and times of files tell a dataset from another
         self.told_by = [str(image.told_by) for image in images]
 
+    def part(self, counts: "Mapping[str, int]") -> None:
+        """Take the first items for training (``train``), then some for validation (``val``) and holdout (``test``)."""
+        ends = dict(zip(counts, itertools.accumulate(counts.values()), strict=True))
+        there = {one: list(range(end - counts[one], end)) for one, end in ends.items()}
+        if "train" in there and "val" in there:
+            self.folds = [(there["train"], there["val"])]
+        if "test" in there and len(there) > 1:
+            self.holdoutArr = there["test"]
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -49,6 +59,12 @@ class AnnotatedImages(DataSet):
             words = str(error).rstrip(".")
             raise DatasetError(f"{self.source}: image {annotated.name!r} {words}.") from None
         return PredictionItem(annotated.name, pixels, (labels + 1, swapped(masks.tight_boxes()), masks.to_rles()))
+
+    def object_count(self) -> "int | None":
+        """Return how many objects there are, ``None`` where only each image's own file tells."""
+        counts = [len(labels) for image in self.images if (labels := getattr(image, "labels", None)) is not None]
+        counts += [len(masks) for image in self.images if (masks := getattr(image, "masks", None)) is not None]
+        return sum(counts) if len(counts) == len(self.images) else None
 
     def isPositive(self, position: int) -> bool:
         """Say whether an image has an object."""

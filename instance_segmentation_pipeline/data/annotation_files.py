@@ -11,9 +11,12 @@ from .annotated_images import AnnotatedImages
 from .class_names import checked_names
 from .formats.annotation_text import read_annotation_text
 from .formats.coco_json import read_coco
+from .formats.image_lookup import images_by_name_or_stem
 from .formats.image_pairs import by_stem, check_pairs, chosen, folder_entries, listed_names
 from .formats.labelme_json import NO_CLASSES, read_labelme
 from .formats.mask_images import MaskFolder, MaskImage, meanings
+from .formats.rle_csv import Columns, read_table
+from .formats.yolo_data import read_yolo_data
 from .formats.yolo_text import YoloImage
 
 VOC_CLASSES = (
@@ -100,7 +103,10 @@ def id_masks(  # noqa: PLR0913 - each is an argument in the YAML
         raise ConfigError(f"ending of id_masks is {shortened(ending)}, expected a text.")
     meant = meanings(len(names), by_class, colours, background, ignore)
     folder = _path(images, "images of id_masks")
-    files = chosen(by_stem(folder, "images"), listed_names(only, "only"), str(folder))
+    there = by_stem(folder, "images")
+    if ending and folder == _path(masks, "masks of id_masks"):  # one folder has both
+        there = {stem: file for stem, file in there.items() if not stem.endswith(ending)}
+    files = chosen(there, listed_names(only, "only"), str(folder))
     drawn = _partners(files, _path(masks, "masks of id_masks"), "masks", ending)
     told = None
     if class_masks is not None:
@@ -205,11 +211,21 @@ def labelme(
     return AnnotatedImages(whole, names, found)
 
 
-def yolo_seg(images: str, labels: str, classes: Names, only: "Names | None" = None) -> AnnotatedImages:
+def yolo_seg(
+    data: "str | None" = None,
+    part: "str | None" = None,
+    images: "str | None" = None,
+    labels: "str | None" = None,
+    classes: "Names | None" = None,
+    only: "Names | None" = None,
+) -> AnnotatedImages:
     """Return images whose objects are texts of the same names, as YOLO's segmentation has them.
 
     Args:
-        images: Folder of the images.
+        data: YOLO's ``data.yaml``; without ``part``, its ``train``, ``val`` and ``test`` are training, validation and
+            holdout, ``test`` where one of its images has labels.
+        part: ``train``, ``val`` or ``test``: the images of that part alone.
+        images: Folder of the images, where there is no ``data.yaml``.
         labels: Folder of the texts; an image without one has no objects.
         classes: Class names in the order of their numbers, from 0, or a file with one a line.
         only: Names of the images to take, or a file with one a line.
@@ -218,6 +234,12 @@ def yolo_seg(images: str, labels: str, classes: Names, only: "Names | None" = No
         DatasetError: A folder or file is wrong.
         ConfigError: An argument is.
     """
+    if data is not None:
+        if (images, labels, classes, only) != (None, None, None, None):
+            raise ConfigError("data of yolo_seg tells images, labels and classes: give it alone, or with part.")
+        return _yolo_data(_path(data, "data of yolo_seg"), part)
+    if part is not None or images is None or labels is None or classes is None:
+        raise ConfigError("yolo_seg needs data, YOLO's data.yaml; or images, labels and classes.")
     folder, texts = _path(images, "images of yolo_seg"), _path(labels, "labels of yolo_seg")
     names = _class_names(classes, "classes of yolo_seg")
     files = chosen(by_stem(folder, "images"), listed_names(only, "only"), str(folder))
@@ -228,6 +250,70 @@ def yolo_seg(images: str, labels: str, classes: Names, only: "Names | None" = No
     return AnnotatedImages(texts, names, found)
 
 
+def _yolo_data(path: Path, part: "str | None") -> AnnotatedImages:
+    told = read_yolo_data(path)
+    if part is not None and part not in told.parts:
+        raise ConfigError(f"part of yolo_seg is {shortened(part)}, but {path} has {', '.join(told.parts)}.")
+    found = {one: told.images(one) for one in (told.parts if part is None else (part,))}
+    for one, of_part in found.items():
+        if one != "test" and not any(image.told_by.exists() for image in of_part):
+            raise DatasetError(
+                f"{path}: none of the {len(of_part)} images of {one} has labels, the first would have "
+                f"{of_part[0].told_by}."
+            )
+    if part is not None:
+        return AnnotatedImages(path, told.class_names, found[part])
+    if not any(image.told_by.exists() for image in found.get("test", ())):
+        found.pop("test", None)
+    whole = AnnotatedImages(path, told.class_names, [image for of_part in found.values() for image in of_part])
+    whole.part({one: len(of_part) for one, of_part in found.items()})
+    return whole
+
+
+def csv_rle(
+    table: str,
+    images: str,
+    classes: "Names | None" = None,
+    image_column: str = "ImageId",
+    mask_column: str = "EncodedPixels",
+    class_column: "str | None" = None,
+    relative: bool = False,
+    missing: str = "error",
+    only: "Names | None" = None,
+) -> AnnotatedImages:
+    """Return the images and objects of a table with a row an object, its mask as text of run lengths.
+
+    Args:
+        table: The CSV.
+        images: The folder of its images.
+        classes: Class names in label order, or a file with one a line; by default those that there are, sorted.
+        image_column: Column of the images' names, with suffix or without.
+        mask_column: Column of the run lengths.
+        class_column: Column of the classes; by default ``ClassId``, if there is one, else there is one class.
+        relative: Starts are distances to the end of the run before, as musket_core's ``isRel`` has them.
+        missing: ``error``, or ``skip`` to leave out images whose files are not there.
+        only: Names of the images to take, or a file with one a line.
+
+    Raises:
+        DatasetError: A folder or file is wrong; the message says where.
+        ConfigError: An argument is.
+    """
+    path, folder = _path(table, "table of csv_rle"), _path(images, "images of csv_rle")
+    for key, given in (("image_column", image_column), ("mask_column", mask_column), ("class_column", class_column)):
+        if not isinstance(given, str) and not (given is None and key == "class_column"):
+            raise ConfigError(f"{key} of csv_rle is {shortened(given)}, expected a column's name.")
+    if not isinstance(relative, bool):
+        raise ConfigError(f"relative of csv_rle is {shortened(relative)}, expected true or false.")
+    if missing not in ("error", "skip"):
+        raise ConfigError(f"missing of csv_rle is {shortened(missing)}, expected error or skip.")
+    wanted = None if classes is None else _class_names(classes, "classes of csv_rle")
+    told = read_table(path, Columns(image_column, mask_column, class_column), wanted)
+    names = list(chosen(dict.fromkeys(told.rows, path), listed_names(only, "only", stems=False), str(path)))
+    files = images_by_name_or_stem(names, folder, path, skip_missing=missing == "skip")
+    found = [told.image(name, file, relative) for name, file in zip(names, files, strict=True) if file is not None]
+    return AnnotatedImages(path, told.class_names, found)
+
+
 PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {
     "coco_json": coco_json,
     "id_masks": id_masks,
@@ -235,6 +321,7 @@ PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {
     "object_masks": object_masks,
     "labelme": labelme,
     "yolo_seg": yolo_seg,
+    "csv_rle": csv_rle,
 }
 """By the names that ``dataset`` has for them."""
 

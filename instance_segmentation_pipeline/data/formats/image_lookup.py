@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...errors import DatasetError, shortened
 from ...text import printable
+from ..image_folder import SUFFIXES
 
 
 def existing_images(names: "Sequence[str]", folder: Path, told_by: Path) -> list[Path]:
@@ -23,6 +24,27 @@ def existing_images(names: "Sequence[str]", folder: Path, told_by: Path) -> list
         else:
             files.append(found)
     if missing:
+        raise DatasetError(
+            f"{told_by} names {len(names)} images, of which {len(missing)} are not in {printable(folder, 300)}, the "
+            f"first {shortened(missing[0])}: give the folder as images, or missing: skip to leave them out."
+        )
+    return files
+
+
+def images_by_name_or_stem(
+    names: "Sequence[str]", folder: Path, told_by: Path, *, skip_missing: bool
+) -> list[Path | None]:
+    """Return the file of each name, with its suffix or without, within a folder; of missing ones ``None`` or an error.
+
+    Raises:
+        DatasetError: The folder is none, or files are missing: how many, and the first.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{told_by}: the folder of its images, {printable(folder, 300)}, is none.")
+    stems = {entry.stem: entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES}
+    files = [_found(name, folder) or stems.get(name) for name in names]
+    missing = [name for name, file in zip(names, files, strict=True) if file is None]
+    if len(missing) == len(names) or (missing and not skip_missing):
         raise DatasetError(
             f"{told_by} names {len(names)} images, of which {len(missing)} are not in {printable(folder, 300)}, the "
             f"first {shortened(missing[0])}: give the folder as images, or missing: skip to leave them out."

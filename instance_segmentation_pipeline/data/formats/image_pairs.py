@@ -49,8 +49,13 @@ def by_stem(folder: Path, what: str, ending: str = "") -> dict[str, Path]:
     return found
 
 
-def listed_names(given: "str | Sequence[str] | None", what: str) -> "list[str] | None":
-    """Return names, of a list or of a file with one a line, without their suffixes; ``None`` for all.
+def listed_names(given: "str | Sequence[str] | None", what: str, *, stems: bool = True) -> "list[str] | None":
+    """Return names, of a list or of a file with one a line; ``None`` for all.
+
+    Args:
+        given: The list, or the file.
+        what: The argument, for messages.
+        stems: Take folders and suffixes of images away.
 
     Raises:
         DatasetError: It is no list of texts, or one is there twice.
@@ -64,7 +69,7 @@ def listed_names(given: "str | Sequence[str] | None", what: str) -> "list[str] |
         names = list(given)
     else:
         raise DatasetError(f"{what} is {shortened(given)}, expected a file with a name a line, or a list of names.")
-    names = [_stem(name) for name in names]
+    names = [_stem(name) for name in names] if stems else names
     if not names:
         raise DatasetError(f"{what} {shortened(given)} names no image.")
     if len(set(names)) < len(names):
