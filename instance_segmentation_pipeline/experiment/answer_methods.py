@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from musket_core.generic_config import GenericImageTaskConfig, TaskConfigInfo
+from musket_core.generic_config import GenericImageTaskConfig
 from musket_core.model import FoldsAndStages
 from tqdm import tqdm
 
@@ -27,9 +27,10 @@ from ..launch.answering import AnsweringPool
 from ..metrics.metric_name import MetricName
 from ..reporting.report_figures import ValidationView
 from ..training.coco_metric import Further
+from .answer_arguments import batch_size_of, flag_of, function_of, limit_of
 from .evaluator import Evaluator, GroundTruths
 from .metric_selection import MetricSelection, default_primary, known_metrics
-from .summary import info_of, result_of, summary_of
+from .summary import StageInfo, info_of, result_of, summary_of
 
 Callback = Callable[[str, MusketPrediction, Any], Any]
 """Gets an id or a file name, Musket's prediction tuple, and what was handed on for it."""
@@ -67,7 +68,7 @@ class AnswerMethods(GenericImageTaskConfig):
         except ValueError as error:
             raise ConfigError(f"{self.path}: ttflips: {error}: see testTimeAugmentation.") from None
         return Asking(
-            batch_size=batch_size or self.inference_batch or self.parts.model.images_per_gpu,
+            batch_size=batch_size_of(batch_size) or self.inference_batch or self.parts.model.images_per_gpu,
             storage_threshold=self.storage_threshold,
             fusion=Fusion(self.fusion, self.fusionIou),
             augmentation=augmentation,
@@ -142,7 +143,7 @@ class AnswerMethods(GenericImageTaskConfig):
         ``cacheModel`` keeps the net for the next call that asks alike.
         """
         source, choice = self.dataset_named(dataset), self.trained().choose(fold, stage)
-        return self.predictor(ttflips, batch_size).batches(source, choice, limit, cacheModel)
+        return self.predictor(ttflips, batch_size).batches(source, choice, limit_of(limit), cacheModel)
 
     def predict_all_to_dataset(
         self,
@@ -162,7 +163,7 @@ class AnswerMethods(GenericImageTaskConfig):
         source, choice = self.dataset_named(dataset), self.trained().choose(fold, stage)
         predictor = self.predictor(ttflips, batch_size)
         path = Path(dsPath) if dsPath is not None else None
-        return predictor.stores([Question(predictor.limited(source, limit), choice, path)])[0]
+        return predictor.stores([Question(predictor.limited(source, limit_of(limit)), choice, path)])[0]
 
     def predict_all_to_array(
         self,
@@ -195,7 +196,8 @@ class AnswerMethods(GenericImageTaskConfig):
         ttflips: TestTimeAugmentation = False,
     ) -> None:
         """Call ``cb(id, prediction, data)`` for each item."""
-        source = self.dataset_named(dataset)
+        function_of(cb, "cb")
+        source, limit = self.dataset_named(dataset), limit_of(limit)
         count = len(source) if limit == -1 else min(limit, len(source))
         with tqdm(total=count, desc="predicting", unit="image", disable=None) as bar:
             for batch in self.predict_on_dataset(source, fold, stage, limit, batch_size, ttflips):
@@ -232,22 +234,6 @@ class AnswerMethods(GenericImageTaskConfig):
         """
         return self.predictor().open_store(self.preprocessed(ds), Path(path))
 
-    def evaluateAll(
-        self,
-        ds: Any = None,
-        fold: int = 0,
-        stage: Several = -1,
-        negatives: str = "real",
-        ttflips: TestTimeAugmentation = None,
-        batchSize: "int | None" = None,
-    ) -> Iterator[PredictedBatch]:
-        """Predict on the validation part of a fold, a batch at a time, with ``ground_truth``.
-
-        ``negatives`` is not used: images without objects are part of every evaluation.
-        """
-        source, choice = self.validation(ds, fold), self.trained().choose(fold, stage)
-        return self.predictor(ttflips, batchSize).batches(source, choice, with_truth=True)
-
     # -- folders ---------------------------------------------------------------------------------------------
 
     def predict_on_directory(
@@ -264,7 +250,7 @@ class AnswerMethods(GenericImageTaskConfig):
         Files that are no readable image are skipped, and named at the end; ``image_folder.Directory`` counts them.
         """
         folder, choice = Directory(path, steps=self.image_steps()), self.trained().choose(fold, stage)
-        return self.predictor(ttflips, batch_size).folder_batches(folder, choice, limit)
+        return self.predictor(ttflips, batch_size).folder_batches(folder, choice, limit_of(limit))
 
     def predict_in_directory(
         self,
@@ -274,13 +260,15 @@ class AnswerMethods(GenericImageTaskConfig):
         cb: Callback,
         data: Any,
         limit: int = -1,
-        batch_size: "int | None" = None,
+        batchSize: "int | None" = None,
         ttflips: TestTimeAugmentation = False,
+        batch_size: "int | None" = None,
     ) -> list[str]:
         """Call ``cb(file name, prediction, data)`` for each image of a folder; return the files that were skipped."""
+        function_of(cb, "cb")
         folder, choice = Directory(spath, steps=self.image_steps()), self.trained().choose(fold, stage)
-        predictor = self.predictor(ttflips, batch_size)
-        return predictor.folder(folder, choice, CallbackSink(cb, data, predictor.reader.bbox_order), limit)
+        predictor = self.predictor(ttflips, batch_size_of(batch_size, batchSize))
+        return predictor.folder(folder, choice, CallbackSink(cb, data, predictor.reader.bbox_order), limit_of(limit))
 
     def predict_to_directory(
         self,
@@ -289,25 +277,42 @@ class AnswerMethods(GenericImageTaskConfig):
         fold: Several = 0,
         stage: Several = 0,
         limit: int = -1,
-        batch_size: "int | None" = None,
+        batchSize: "int | None" = None,
+        binaryArray: bool = False,
         ttflips: TestTimeAugmentation = False,
+        batch_size: "int | None" = None,
     ) -> list[str]:
         """Predict on the images in a folder; write ``predictions.json`` (COCO) and a picture of each to another.
 
         Pictures show what has a score of ``threshold`` or more; ``storage.file_names`` makes their names. What is found
         is written image by image: ``predictions.jsonl`` has it until ``predictions.json`` is complete.
 
+        Args:
+            spath: The folder with the images.
+            tpath: The folder to write to.
+            fold: Who is asked.
+            stage: Who is asked.
+            limit: Images that are looked at, all by default.
+            batchSize: ``inference_batch`` for this call; ``batch_size`` is the same.
+            binaryArray: Write masks in place of pictures: ``<image's file name>.npy``, ``(N, height, width)`` bool, in
+                the order that ``predictions.json`` has the image's objects in.
+            ttflips: ``testTimeAugmentation`` for this call.
+            batch_size: Another spelling of ``batchSize``.
+
         Returns:
             The files that were skipped, since they are no readable image.
 
         Raises:
-            ConfigError: ``tpath`` is ``spath``, or cannot be written to.
+            ConfigError: ``tpath`` is ``spath``, or cannot be written to; or the model has no masks to write.
         """
+        arrays, most, size = flag_of(binaryArray, "binaryArray"), limit_of(limit), batch_size_of(batch_size, batchSize)
+        if arrays and not self.finished().needs_masks:
+            raise ConfigError("binaryArray=True writes masks, and this model has none: predictions.json has its boxes.")
         folder = Directory(spath, without=Path(tpath), steps=self.image_steps())
         choice = self.trained().choose(fold, stage)
-        predictor = self.predictor(ttflips, batch_size)
-        with CocoSink(Path(tpath), folder, predictor.class_names, self.threshold) as sink:
-            return predictor.folder(folder, choice, sink, limit)
+        predictor = self.predictor(ttflips, size)
+        with CocoSink(Path(tpath), folder, predictor.class_names, None if arrays else self.threshold) as sink:
+            return predictor.folder(folder, choice, sink, most)
 
     # -- numbers ---------------------------------------------------------------------------------------------
 
@@ -346,8 +351,8 @@ class AnswerMethods(GenericImageTaskConfig):
         self.get_dataset()  # the project's modules may have the metric
         return self.metric_selection().primary
 
-    def info(self, metric: "str | None" = None) -> list[TaskConfigInfo]:
-        """Return the best value of a metric, and the lowest rate, of each fold and stage; see ``summary.info_of``."""
+    def info(self, metric: "str | None" = None) -> list[StageInfo]:
+        """Return the best value of a metric, its epoch and the lowest rate of each fold and stage: see ``info_of``."""
         return info_of(self.files, self.fold_count(), len(self.stages), self.primary(), metric)
 
     def result_of(self, summary: dict[str, Any]) -> float:

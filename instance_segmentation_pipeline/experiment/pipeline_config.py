@@ -27,11 +27,11 @@ from ..models.finished_config import FinishedConfig
 from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import ExperimentFiles
 from .announcer import Announcer
-from .answer_methods import AnswerMethods
 from .assembly import Assembly, ExperimentParts, Shared, plain
 from .attributes import PROPERTY_NAMES, check_attribute
 from .checks import check_parts
 from .evaluator import GroundTruths
+from .outcome_methods import OutcomeMethods
 from .run_arguments import TrainRequest, refuse_upstream
 from .run_options import RunAttribute, RunOptions
 from .seeds import SeedRuns
@@ -41,7 +41,7 @@ from .summary_writer import write_summaries
 from .trainer import ExperimentTrainer
 
 
-class PipelineConfig(AnswerMethods):
+class PipelineConfig(OutcomeMethods):
     """An experiment of the MMDetection dialect; see ``reference.md`` for its properties.
 
     Made by ``musket_core.generic.parse``. ``fit`` trains every fold and stage and writes ``summary.yaml``. Properties

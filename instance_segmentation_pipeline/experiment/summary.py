@@ -13,6 +13,26 @@ from ..storage.experiment_files import ExperimentFiles
 from ..storage.metrics_csv import Row, read_rows
 from .metric_selection import default_primary
 
+
+class StageInfo(TaskConfigInfo):
+    """What is known of a trained stage of a fold: musket_core's, and which epoch is the best.
+
+    Attributes:
+        fold: Its number.
+        stage: Its number.
+        best: The best value of the metric, NaN where no epoch has one.
+        lr: The lowest learning rate of an epoch.
+        epoch: The epoch of the best value, counted from 0; ``None`` where no epoch has one.
+    """
+
+    def __init__(self, fold: int, stage: int, best: float, lr: float, epoch: "int | None") -> None:
+        super().__init__(fold, stage, best, lr)
+        self.epoch = epoch
+
+    def __repr__(self) -> str:
+        return f"fold {self.fold} stage {self.stage}: best {self.best:g} in epoch {self.epoch}, lr {self.lr:g}"
+
+
 Evaluate = Callable[[str, Any, Any], Mapping[str, float]]
 """Gets a dataset's name, folds and stages, and returns metrics."""
 
@@ -61,8 +81,8 @@ def result_of(summary: Mapping[str, Any], experiment_result: "str | None", prima
 
 def info_of(
     files: ExperimentFiles, folds: int, stages: int, primary: MetricName, metric: "str | None"
-) -> list[TaskConfigInfo]:
-    """Return the best value of a column of the metrics CSVs, and the lowest learning rate, of each fold and stage.
+) -> list[StageInfo]:
+    """Return of each fold and stage the best value of a column of its metrics CSV, its epoch, and the lowest rate.
 
     Args:
         files: Names of the experiment's files.
@@ -83,10 +103,14 @@ def info_of(
     if columns and column not in columns:
         raise ConfigError(f"no metrics CSV has {wanted!r}{nearest(wanted, columns)}: use one of {columns[:40]}.")
     name = primary if column == str(primary) else MetricName(column)
-    return [
-        TaskConfigInfo(*place, name.best(row.get(column, math.nan) for row in rows), min(row["lr"] for row in rows))
-        for place, rows in trained.items()
-    ]
+    return [_info(place, rows, name, column) for place, rows in trained.items()]
+
+
+def _info(place: tuple[int, int], rows: Sequence[Row], name: MetricName, column: str) -> StageInfo:
+    values = [row.get(column, math.nan) for row in rows]
+    best = name.place_of_best(values)
+    epoch = None if math.isnan(values[best]) else int(rows[best].get("epoch", best))
+    return StageInfo(*place, values[best], min(row["lr"] for row in rows), epoch)
 
 
 def _on_validation(folds: Sequence[int], stages: list[int], evaluate: Evaluate) -> dict[str, Any]:

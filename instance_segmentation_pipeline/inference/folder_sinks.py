@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from ..data.formats.coco_json import CocoWriter
 from ..data.image_folder import Directory
 from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections, MusketPrediction
+from ..detection.masks import decode_masks
 from ..errors import ConfigError, PredictionError, UserError
-from ..storage.atomic import not_writable
+from ..storage.atomic import not_writable, write_atomically
 from ..storage.file_names import file_name_of
 from ..text import printable
 from .detector import Detector, Ensemble
@@ -59,13 +62,14 @@ class CallbackSink:
 
 
 class CocoSink:
-    """Writes ``predictions.json`` and a picture of each image; a context, in which it takes.
+    """Writes ``predictions.json``, and a picture of each image or its masks as an array; a context, in which it takes.
 
     Args:
         target: The folder to write to.
         folder: The images; ``predictions.json`` names those that cannot be used.
         class_names: Names of the classes, in label order.
-        threshold: Pictures show what has a score of it or more.
+        threshold: Pictures show what has a score of it or more; ``None`` writes masks in their place, those of all that
+            was found: ``<file name>.npy``, ``(N, height, width)`` bool.
 
     Raises:
         ConfigError: ``target`` has the images, or cannot be written to.
@@ -73,7 +77,7 @@ class CocoSink:
 
     in_order = False
 
-    def __init__(self, target: Path, folder: Directory, class_names: Sequence[str], threshold: float) -> None:
+    def __init__(self, target: Path, folder: Directory, class_names: Sequence[str], threshold: "float | None") -> None:
         if target.resolve() == folder.path.resolve():
             raise ConfigError(f"{printable(target)} is the folder with the images: give another to write to.")
         self._target, self._class_names, self._threshold = target, class_names, threshold
@@ -88,13 +92,13 @@ class CocoSink:
         self._written.__exit__(*error)
 
     def look(self, answer: Answer, folder: Directory) -> None:
-        """Draw the picture of an image."""
-        from ..visualization.draw import draw_instances, write_jpeg
-
-        shown = answer.found.above(self._threshold)
+        """Draw the picture of an image, or write its masks."""
+        place = self._target / file_name_of(answer.name)
         try:
-            drawn = draw_instances(answer.image, shown.instances(), self._class_names, shown.scores)
-            write_jpeg(self._target / f"{file_name_of(answer.name)}.jpg", drawn)
+            if self._threshold is None:
+                _write_masks(place.with_name(f"{place.name}.npy"), answer.found)
+            else:
+                self._draw(place.with_name(f"{place.name}.jpg"), answer, self._threshold)
         except OSError as error:
             if error.errno not in (errno.ENAMETOOLONG, errno.EISDIR):  # of this picture's own name
                 raise ConfigError(not_writable(self._target, error)) from error
@@ -102,9 +106,25 @@ class CocoSink:
         except Exception as error:
             folder.skip(answer.name, error)
 
+    def _draw(self, path: Path, answer: Answer, threshold: float) -> None:
+        from ..visualization.draw import draw_instances, write_jpeg
+
+        shown = answer.found.above(threshold)
+        write_jpeg(path, draw_instances(answer.image, shown.instances(), self._class_names, shown.scores))
+
     def take(self, name: str, found: Detections, place: int) -> None:
         """Write what was found."""
         self._written.add(name, found, place)
+
+
+def _write_masks(path: Path, found: Detections) -> None:
+    """Write masks as one array, a mask at a time: all of a large image with many objects need not be in memory."""
+    masks = found.masks or []
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": "|b1", "fortran_order": False, "shape": (len(masks), found.height, found.width)}
+        np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+        for mask in masks:
+            file.write(decode_masks([mask], found.height, found.width).tobytes())
 
 
 def answered(model: "Detector | Ensemble", folder: Directory, batch: Sequence[tuple[str, UInt8Array]]) -> list[Answer]:
