@@ -22,8 +22,8 @@ class OutcomeMethods(AnswerMethods):
     """The part of ``PipelineConfig``'s surface that chooses thresholds and evaluates by hand.
 
     A threshold is the lowest score that counts. ``func`` is ``None`` for F1 at IoU .5; the name of a metric; or a
-    function of truths and detections, lists of ``detection.detections.Detections``, one an image, that returns a number:
-    the higher the better. Stored predictions answer, which have no scores below ``storage_threshold``.
+    function of truths and detections, lists of ``detection.detections.Detections``, one an image, that returns a
+    number, the higher the better. Stored predictions answer, which have no scores below ``storage_threshold``.
     """
 
     def find_treshold(
