@@ -55,6 +55,18 @@ def check_freezing(stage: Mapping[str, Any], number: int) -> None:
         raise ConfigError(f"stages[{number}] has freeze_encoder and its opposite, unfreeze_encoder: remove one.")
 
 
+def check_starts(weights_path: "str | None", stages: Sequence[Mapping[str, Any]]) -> None:
+    """See to it that one thing is said about what the first stage starts from.
+
+    Raises:
+        ConfigError: ``weightsPath`` would do nothing.
+    """
+    if weights_path is not None and stages[0]["initial_weights"] is not None:
+        raise ConfigError(
+            "weightsPath and stages[0].initial_weights both say what the first stage starts from: remove one."
+        )
+
+
 def frozen_encoders(first: bool, stages: Sequence[Any]) -> list[bool]:
     """Return whether each stage's encoder is frozen: as the stage says, else as in the stage before it.
 

@@ -33,7 +33,7 @@ ROOT = {
     "gpus": "give the flag --gpus_per_net",
     "hyperparameters": _TUNING,
     "import_tasks": _TASKS,
-    "initial_weights": "give weightsPath",
+    "initial_weights": "give weightsPath, or initial_weights to the stages that it is for",
     "logAll": "MMEngine's log in logs/ has the losses of iterations",
     "max_evals": _TUNING,
     "metrics": "final_metrics are those of the summary, and the CSV has those of each epoch",
@@ -55,7 +55,6 @@ ROOT = {
 STAGE = {
     "callbacks": _HOOKS,
     "extra_callbacks": _HOOKS,
-    "initial_weights": "the first stage starts from weightsPath, each other from the best weights of the one before",
     "logAll": "MMEngine's log in logs/ has the losses of iterations",
 }
 """Keys of a stage, with what does the job here."""

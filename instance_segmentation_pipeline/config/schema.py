@@ -13,7 +13,7 @@ from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
 from .holdout_part import HOLDOUT, part_of, with_holdout
-from .optimization import check_clipping, check_freezing
+from .optimization import check_clipping, check_freezing, check_starts
 from .refusals import refusal
 from .step_chain import check_declarations, steps_of
 from .values import (
@@ -174,12 +174,15 @@ def _loss(value: object) -> dict[str, float]:
 WEIGHTS = Number(0, 1_000_000)
 LOSS = "a mapping of parts of the model's own loss to their weights, as {loss_mask: 2}"
 
+START = "a path, a URL, or best-<fold>.<stage> of this or another experiment"
+
 STAGE_PROPERTIES = (
     _numeric("epochs", Integer(1, 1_000_000), None, "how many epochs the stage trains", True),
     _numeric("lr", RATES, None, "learning rate of this stage"),
     Property("negatives", NEGATIVES, _negatives, None, "items without objects that an epoch trains on"),
     Property("validation_negatives", NEGATIVES, _negatives, None, "items without objects that are validated on"),
     Property("loss", LOSS, _loss, None, "weights of the parts of the loss"),
+    Property("initial_weights", START, text, None, "weights that the stage starts from"),
     Property("freeze_encoder", "true or false", boolean, None, "the backbone keeps its weights from here on"),
     Property("unfreeze_encoder", "true or false", boolean, None, "the backbone is trained from here on"),
 )
@@ -271,6 +274,7 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     if raw.get("maxEpochSize") is not None and raw.get("steps_per_epoch") is not None:
         raise ConfigError("steps_per_epoch is another name of maxEpochSize: give one of the two.")
     check_clipping(checked["clipnorm"], checked["clipvalue"])
+    check_starts(checked["weightsPath"], checked["stages"])
     _check_shapes(checked)
     _check_chains(checked)
     return checked

@@ -50,6 +50,7 @@ class StageSettings:
     negatives: "str | float | None" = None
     validation_negatives: "str | float | None" = None
     loss: "dict[str, float] | None" = None
+    initial_weights: "str | None" = None
     freeze_encoder: "bool | None" = None
     unfreeze_encoder: "bool | None" = None
 

@@ -102,7 +102,8 @@ def assemble(
     ):
         model = before.model
     else:
-        model = ModelPlan(settings.model, files.base, classes, run)
+        elsewhere = settings.stages[0].initial_weights is not None
+        model = ModelPlan(settings.model, files.base, classes, run, elsewhere)
     if before is not None and before.settings.augmentation == settings.augmentation:
         augmentation = before.augmentation
     else:

@@ -8,31 +8,40 @@ from ..models.prepare import detection_limits
 from ..training.build_check import check_buildable
 from ..training.detection_dataset import MusketDetectionDataset
 from .assembly import ExperimentParts
+from .stage_starts import StageStart, needed_starts
 
 
-def check_parts(parts: ExperimentParts, announce: Callable[[Sequence[str]], None], *, whole: bool = True) -> None:
+def check_parts(
+    parts: ExperimentParts,
+    announce: Callable[[Sequence[str]], None],
+    *,
+    whole: bool = True,
+    folds: "Sequence[int] | None" = None,
+) -> None:
     """Check an experiment without training or writing anything.
 
     Args:
         parts: The experiment's objects.
         announce: Told of what can be trained with and is probably not meant.
         whole: Also build all that training needs, which is the same for all seeds.
+        folds: Those that are to be trained; by default all.
 
     Raises:
         UserError: What is wrong, in one sentence.
     """
     dataset = parts.datasets.main()
     parts.model.start  # noqa: B018 - what is wrong with the weights is told before items are read
+    starts = needed_starts(parts, range(parts.folds.count(dataset)) if folds is None else folds)
     reader = parts.classes.reader(parts.model.prepared.needs_masks)
     sampled = check_items(dataset, reader)
     parts.folds.check(dataset)
     parts.training.check(reader)
     if whole:
-        notes = [*sampled.notes, *_built(parts, sampled)]
+        notes = [*sampled.notes, *_built(parts, sampled, starts)]
         announce([f"note: {line}" for line in notes])
 
 
-def _built(parts: ExperimentParts, sampled: Sampled) -> list[str]:
+def _built(parts: ExperimentParts, sampled: Sampled, starts: Sequence[StageStart]) -> list[str]:
     """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
     dataset, model, names = parts.datasets.main(), parts.model, parts.classes.class_names()
     prepared = model.prepared
@@ -46,5 +55,5 @@ def _built(parts: ExperimentParts, sampled: Sampled) -> list[str]:
     made = partial(MusketDetectionDataset, dataset, range(len(dataset)), reader, augmenters=augmenters)
     train = made(prepared.train_pipeline, names, training=True)
     val = made(prepared.val_pipeline, names, training=False)
-    notes = check_buildable(plans, train, val, *model.start)
+    notes = check_buildable(plans, train, val, [(one.path, one.policy) for one in starts if one.path is not None])
     return [*notes, *notes_on_sizes(val, sampled), *notes_on_counts(sampled, detection_limits(prepared.config.model))]

@@ -123,7 +123,7 @@ def train_fold(
     )
     stages = [cfg.files.stage(request.fold, stage) for stage in range(request.first_stage, len(cfg.stages))]
     before = sum(len(read_rows(stage.metrics)) for stage in stages)
-    cfg.check()
+    cfg.check(folds=[request.fold])
     outcome = FoldTrainer(cfg).train(request, executor, stop)
     start = f", from epoch {before}" if before else ""
     return outcome, f"trained on {socket.gethostname()} in {time.monotonic() - began:.0f} s{start}"

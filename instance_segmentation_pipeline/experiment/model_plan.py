@@ -12,7 +12,7 @@ from ..models.learning_parts import set_frozen_encoder, set_loss_weights
 from ..models.optimization import OptimizerRequest
 from ..models.prepare import ModelRequest, prepare
 from ..models.schedule import iterations_of, schedule
-from ..models.transfer import HeadPolicy, class_dependent
+from ..models.transfer import ClassLayout, HeadPolicy, class_dependent
 from .class_source import ClassSource
 from .run_options import RunOptions
 
@@ -27,11 +27,21 @@ class ModelPlan:
         settings: What the YAML asks of it.
         base: Folder that paths in the YAML are relative to.
         classes: Tells the names of the classes.
+        starts_elsewhere: The first stage has ``initial_weights``.
         run: Devices, and where downloads go.
     """
 
-    def __init__(self, settings: ModelSettings, base: Path, classes: ClassSource, run: RunOptions) -> None:
+    def __init__(
+        self,
+        settings: ModelSettings,
+        base: Path,
+        classes: ClassSource,
+        run: RunOptions,
+        starts_elsewhere: bool = False,
+    ) -> None:
         self.settings, self.base, self.run = settings, base, run
+        self._starts_elsewhere = starts_elsewhere
+        self._layout: tuple[FinishedConfig, dict[str, ClassLayout]] | None = None
         self._classes = classes
         self._prepared: tuple[ModelRequest, FinishedConfig] | None = None
         self._start: tuple[FinishedConfig, Start] | None = None
@@ -69,6 +79,23 @@ class ModelPlan:
             self._start = prepared, self._start_of(prepared)
         return self._start[1]
 
+    def policy(self, path: Path, key: str) -> HeadPolicy:
+        """Return how the heads of a checkpoint are taken that something other than the experiment trained.
+
+        Args:
+            path: The checkpoint; what is wrong with it is told here, before anything is trained.
+            key: What of the YAML names it.
+
+        Raises:
+            WeightsError: It cannot be read.
+        """
+        settings, prepared = self.settings, self.prepared
+        read_checkpoint(path, settings.trust_weights)
+        if self._layout is None or self._layout[0] is not prepared:
+            self._layout = prepared, class_dependent(prepared.config)
+        names = self._classes.class_names()
+        return HeadPolicy(self._layout[1], settings.reset_heads, names, settings.trust_weights, key)
+
     def scheduled(self, stage: StageSettings, items: int, *, frozen: bool = False) -> FinishedConfig:
         """Return the config with the schedule of a stage.
 
@@ -105,7 +132,7 @@ class ModelPlan:
             ),
             pretrained=settings.pretrained,
             native_pipeline=settings.native_pipeline,
-            has_weights=settings.weights_path is not None,
+            has_weights=settings.weights_path is not None or self._starts_elsewhere,
             trust_weights=settings.trust_weights,
             options=settings.config_options,
             loss=settings.loss or {},
@@ -120,6 +147,4 @@ class ModelPlan:
         if settings.weights_path is None:
             return None, HeadPolicy()
         path = resolve_weights(settings.weights_path, self.base, self.run.cache)
-        read_checkpoint(path, settings.trust_weights)  # what is wrong with it is told before anything is trained
-        layout = class_dependent(prepared.config)
-        return path, HeadPolicy(layout, settings.reset_heads, self._classes.class_names(), settings.trust_weights)
+        return path, self.policy(path, "weightsPath")

@@ -364,8 +364,12 @@ class PipelineConfig(OutcomeMethods):
 
     # -- checking --------------------------------------------------------------------------------------------
 
-    def check(self, dataset: "Dataset | None" = None) -> None:
+    def check(self, dataset: "Dataset | None" = None, folds: "Sequence[int] | None" = None) -> None:
         """Check everything that can be checked before training: config, weights, metrics, folds, items.
+
+        Args:
+            dataset: The dataset to train on; by default what ``dataset`` declares.
+            folds: Those that are to be trained; by default all.
 
         Raises:
             UserError: What is wrong, in one sentence.
@@ -374,7 +378,7 @@ class PipelineConfig(OutcomeMethods):
             self.use_dataset(dataset)
         check_length(self.get_dataset())
         self.metric_selection()
-        check_parts(self.parts, partial(self.announce_once, 0), whole=not self.files.is_of_seed)
+        check_parts(self.parts, partial(self.announce_once, 0), whole=not self.files.is_of_seed, folds=folds)
         if not self.files.is_of_seed:
             check_stage_items(self)
 

@@ -11,6 +11,7 @@ from ..text import printable
 from .fold_trainer import FoldTrainer
 from .resuming import make_whole
 from .run_arguments import FoldRequest, TrainRequest
+from .stage_starts import needed_starts
 from .trainable import Trainable, TrainableExperiment
 
 
@@ -83,17 +84,17 @@ def _names_of_run(config: Trainable, folds: Sequence[int]) -> RunNames:
 
 def _check_start(config: Trainable, folds: Sequence[int], first_stage: int) -> None:
     """See to it that what the training starts from is there, and will be when an earlier run is put aside."""
-    files, model = config.files, config.parts.model
+    files = config.files
     if first_stage:
         for fold in folds:
             weights_of(files, fold, first_stage - 1)
-    start = model.start[0]
     moved = {(files.root / name).resolve() for name in belonging(files, folds, first_stage)}
-    if not first_stage and start is not None and start.resolve() in moved:
-        raise ConfigError(
-            f"{files.config}: weightsPath {model.settings.weights_path} was trained here, and would be put aside into "
-            "previous/ by the run that starts from it: copy it to another place, and name that."
-        )
+    for start in needed_starts(config.parts, folds, first_stage):
+        if start.path is not None and start.policy is not None and start.path.resolve() in moved:
+            raise ConfigError(
+                f"{files.config}: {start.policy.key} {start.path} was trained here, and would be put aside into "
+                "previous/ by the run that starts from it: copy it to another place, and name that."
+            )
 
 
 def _with_one_split(config: Trainable, folds: Sequence[int]) -> "Sequence[int] | None":

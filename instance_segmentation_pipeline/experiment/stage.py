@@ -23,9 +23,9 @@ class DetectionStage:
         self.negatives = properties.get("negatives")
         self.validation_negatives = properties.get("validation_negatives")
         self.loss = properties.get("loss")
+        self.initial_weights = properties.get("initial_weights")
         self.freeze_encoder: bool | None = properties.get("freeze_encoder")
         self.unfreeze_encoder: bool | None = properties.get("unfreeze_encoder")
-        self.initial_weights = None
 
     def properties(self) -> dict[str, Any]:
         """Return what the YAML would say of the stage."""
@@ -35,6 +35,7 @@ class DetectionStage:
             "negatives": self.negatives,
             "validation_negatives": self.validation_negatives,
             "loss": self.loss,
+            "initial_weights": self.initial_weights,
             "freeze_encoder": self.freeze_encoder,
             "unfreeze_encoder": self.unfreeze_encoder,
         }

@@ -20,7 +20,6 @@ from ..launch.multi_bar import terminal
 from ..models.checkpoints import ENDED_KEY, last_checkpoint, read_meta
 from ..models.finished_config import FinishedConfig
 from ..models.trained_weights import check_classes
-from ..models.transfer import HeadPolicy
 from ..storage.digests import digest_of_file
 from ..storage.metrics_csv import read_rows
 from ..text import printable
@@ -28,9 +27,9 @@ from ..training.detection_dataset import MusketDetectionDataset
 from ..training.job import TrainingJob
 from ..training.samplers import check_sampler, set_sampler
 from ..training.stage_settings import Resumption, Settings, resumption, settings_of
-from .model_plan import Start
 from .run_arguments import FoldRequest
 from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
+from .stage_starts import StageStart, marks_of_starts, stage_start
 from .trainable import Trainable
 
 NO_ARGUMENTS = "without arguments"
@@ -106,7 +105,7 @@ class StageWork:
         """
         parts, items = self.parts, self._items()
         config = self._scheduled(items)
-        start, policy = self._start()
+        start = self._start()
         return TrainingJob(
             config=config.config,
             train_dataset=self._dataset(items, config, training=True),
@@ -117,8 +116,8 @@ class StageWork:
             with_masks=config.needs_masks,
             threshold=parts.settings.inference.threshold,
             seed=self._seed,
-            start=start,
-            policy=policy,
+            start=start.path,
+            policy=start.policy,
             resume=resumed is not None,
             longer=resumed is not None and resumed.longer,
             settings=self.settings,
@@ -135,6 +134,7 @@ class StageWork:
         """What decides how the stage learns, this and those before it."""
         parts, stage, primary = self.parts, self._stages[self.number], self.config.primary()
         start, policy = parts.model.start
+        marks = [marks_of_starts(parts, self.request.fold, one) for one in range(self.number + 1)]
         weights = weights_mark(self.folds, self._train)
         return settings_of(
             parts.model.prepared,
@@ -154,11 +154,13 @@ class StageWork:
                 str(number): {
                     "epochs": one.epochs,
                     "lr": one.lr,
+                    **marks[number],
                     **self._learning(number),
                     **self._item_request(number).settings(),
                 }
                 for number, one in enumerate(self._stages[: self.number])
             },
+            **marks[self.number],
             **self._learning(self.number),
             **self._item_request(self.number).settings(),
             **parts.training.settings_of(parts.folds.of(parts.datasets.main()), self.request.fold),
@@ -263,17 +265,15 @@ class StageWork:
             epoch_items=items.epoch if training else None,
         )
 
-    def _start(self) -> Start:
+    def _start(self) -> StageStart:
         """Return the checkpoint that the stage starts from, and how its heads are taken."""
-        if self.number == 0:
-            return self.parts.model.start
-        previous = self.config.files.stage(self.request.fold, self.number - 1).best_weights
-        if not previous.exists():
+        start = stage_start(self.parts, self.request.fold, self.number)
+        if start.own is not None and start.path is not None and not start.path.exists():
             raise WeightsError(
-                f"fold {self.request.fold} stage {self.number} starts from the weights of stage {self.number - 1}, but "
-                f"{previous} does not exist: train that stage first."
+                f"fold {self.request.fold} stage {self.number} starts from the weights of stage {start.own}, but "
+                f"{start.path} does not exist: train that stage first."
             )
-        return previous, HeadPolicy()
+        return start
 
 
 def check_stage_items(config: Trainable) -> None:

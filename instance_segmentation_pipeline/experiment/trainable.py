@@ -29,7 +29,7 @@ class Trainable(Protocol):
         """The objects that do its work."""
         ...
 
-    def check(self, dataset: Any = None) -> None:
+    def check(self, dataset: Any = None, folds: "Sequence[int] | None" = None) -> None:
         """Raise a ``UserError`` for whatever can be known before training."""
         ...
 

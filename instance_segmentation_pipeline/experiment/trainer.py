@@ -95,13 +95,13 @@ class ExperimentTrainer:
         remove_leftovers(experiment.files)
         experiment.parts.datasets.main()
         finish(experiment.files)
-        experiment.check()
         check_folds(experiment, request.folds)
+        experiment.check(folds=request.folds)
         for one in experiment.seeds():
             self._take(one, stack)
             remove_leftovers(one.files)
             finish(one.files)
-            one.check()
+            one.check(folds=request.folds)
         make_room(experiment, request)
 
     def _take(self, one: Trainable, stack: contextlib.ExitStack) -> None:
@@ -136,9 +136,9 @@ class ExperimentTrainer:
             )
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
-            experiment.check()
+            experiment.check(folds=request.folds)
             for one in experiment.seeds():
-                one.check()
+                one.check(folds=request.folds)
             self.train_folds(request)
         joined.hear("reported", timedelta(days=1))
 

@@ -11,23 +11,24 @@ from .checkpoint_reader import read_file
 from .config_tree import Node, type_name, walk
 
 
-def resolve_weights(weights_path: str, base: Path, cache: "Path | None" = None) -> Path:
-    """Return the local file that ``weightsPath`` names.
+def resolve_weights(weights_path: str, base: Path, cache: "Path | None" = None, key: str = "weightsPath") -> Path:
+    """Return the local file that ``weightsPath`` or ``initial_weights`` names.
 
     Args:
         weights_path: A path, absolute or relative to ``base``; a URL or a model zoo's name, fetched once.
         base: Folder of the YAML file.
         cache: Folder for downloads; by default torch's.
+        key: What of the YAML names it, for messages.
 
     Raises:
         WeightsError: There is no such file, or it cannot be fetched.
     """
     if is_remote(weights_path):
-        return fetch(weights_path, cache, "weightsPath")
+        return fetch(weights_path, cache, key)
     path = named_file(base, weights_path)
     reason = absence(path)
     if reason is not None:
-        raise WeightsError(f"weightsPath {shortened(weights_path)} {reason}.")
+        raise WeightsError(f"{key} {shortened(weights_path)} {reason}.")
     return path
 
 

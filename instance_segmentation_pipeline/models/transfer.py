@@ -43,12 +43,14 @@ class HeadPolicy:
         reset: Start them anew; otherwise rows of classes of the same name are kept.
         class_names: The model's class names, in label order.
         trusted: Whether the checkpoint's file may run code.
+        key: What of the YAML names the checkpoint.
     """
 
     layout: dict[str, ClassLayout] = field(default_factory=dict)
     reset: bool = False
     class_names: Sequence[str] = ()
     trusted: bool = False
+    key: str = "weightsPath"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def load_into(model: torch.nn.Module, path: Path, policy: "HeadPolicy | None" = 
     if filled < LEAST_MATCH * wanted:
         raise WeightsError(
             f"{path} is a checkpoint of another architecture: it fills {filled} of the {wanted} tensors of this model "
-            f"({filled / max(1, wanted):.0%}); give weightsPath a checkpoint that belongs to configPath."
+            f"({filled / max(1, wanted):.0%}); give {policy.key} a checkpoint that belongs to configPath."
         )
     model.load_state_dict(usable, strict=False)
     anew = sorted(set(policy.layout) - set(usable))

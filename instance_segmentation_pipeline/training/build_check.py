@@ -52,8 +52,7 @@ def check_buildable(
     stages: Sequence[FinishedConfig],
     train_dataset: MusketDetectionDataset,
     val_dataset: MusketDetectionDataset,
-    start: "Path | None" = None,
-    policy: "HeadPolicy | None" = None,
+    starts: Sequence[tuple[Path, "HeadPolicy | None"]] = (),
 ) -> list[str]:
     """Build what MMEngine's Runner will build for each stage, and run both pipelines over one item.
 
@@ -63,8 +62,7 @@ def check_buildable(
         stages: The config of each stage, with its schedule.
         train_dataset: ``MusketDetectionDataset`` to train on.
         val_dataset: ``MusketDetectionDataset`` to validate on.
-        start: Checkpoint that the first stage starts from.
-        policy: How its heads are taken.
+        starts: Checkpoints that stages start from, and how their heads are taken.
 
     Returns:
         A line on each thing that can be built and will hardly train.
@@ -77,7 +75,7 @@ def check_buildable(
         _suppression(stages[0].config.model)
         _initial_weights(stages[0].config)
         model = _model(stages[0])
-        if start is not None:
+        for start, policy in starts:
             load_into(model, start, policy)
         for number, stage in enumerate(stages):
             _schedule(model, stage, f"stages[{number}]: ")

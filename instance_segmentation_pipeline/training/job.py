@@ -31,7 +31,8 @@ class TrainingJob:
         threshold: Lowest score that sample pictures show.
         seed: Seed of weights, order and augmentation.
         start: Checkpoint to start from, ``None`` for the config's own initial weights.
-        policy: What happens to tensors of ``start`` that depend on the number of classes.
+        policy: What happens to tensors of ``start`` that depend on the number of classes; ``None`` where the
+            experiment trained it itself, so that it is taken whole.
         resume: Go on from ``files.last_weights``.
         longer: The resumed stage was begun with fewer epochs: its schedule is built for all of them.
         settings: What decides how the stage learns (``stage_settings``), kept in its checkpoints.
@@ -51,7 +52,7 @@ class TrainingJob:
     threshold: float = 0.5
     seed: int = 33
     start: "Path | None" = None
-    policy: HeadPolicy = field(default_factory=HeadPolicy)
+    policy: "HeadPolicy | None" = None
     resume: bool = False
     longer: bool = False
     settings: dict[str, Any] = field(default_factory=dict)

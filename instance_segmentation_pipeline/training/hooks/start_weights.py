@@ -28,7 +28,7 @@ class StartWeights(Hook):
             return
         model = getattr(runner.model, "module", runner.model)
         _begin_without_offsets(model, self.job.config)
-        if self.job.start is not None and self.job.files.stage > 0:
+        if self.job.start is not None and self.job.policy is None:
             load_trained(model, self.job.start, self.job.train_dataset.metainfo["classes"])
             count = len(model.state_dict())
             runner.logger.info(printable(f"{self.job.start}: {count} of {count} tensors loaded"))
