@@ -70,7 +70,7 @@ class Detections:
         inside = (bboxes[:, 2:] > bboxes[:, :2]).all(axis=1)
         masks = self.masks
         if masks is not None:
-            masks = encode_masks(decode_masks(masks, self.height, self.width)[:, :height, :width])
+            masks = MaskCrops.from_rles(masks, self.height, self.width).placed(height, width).to_rles()
         return Detections(height, width, self.labels, self.scores, bboxes, masks)[np.flatnonzero(inside)]
 
     def instances(self) -> Instances:

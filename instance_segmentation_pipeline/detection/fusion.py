@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from .arrays import Float64Array, FloatArray, Int64Array, Rle
 from .boxes import box_iou
 from .detections import Detections, none_found, overlaps
-from .masks import encode_masks
+from .mask_crops import MaskCrops
 
 DEFAULT_IOU = 0.55
 """IoU from which two objects of a class are taken for one."""
@@ -151,19 +150,21 @@ def _averaged(masks: Sequence[Rle], power: FloatArray) -> Rle:
     The signed distances to their outlines are averaged (shape-based averaging, Rohlfing and Maurer, 2007): a vote on
     single pixels would give two masks' outline to the surer one. Where nothing is left, the surest mask is.
     """
-    dense = coco_mask.decode(list(masks))
-    rows, columns = (np.flatnonzero(dense.any(axis=(axis, 2))) for axis in (1, 0))
-    if not len(rows):
+    height, width = masks[0]["size"]
+    crops = MaskCrops.from_rles(masks, height, width)
+    boxes = crops.boxes[(crops.boxes[:, 2:] > crops.boxes[:, :2]).all(axis=1)]
+    if not len(boxes):
         return masks[0]
-    window = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
-    total = np.zeros(dense[..., 0][window].shape, np.float32)
-    for number, share in enumerate(power / max(power.sum(), 1e-9)):
-        inside = np.pad(dense[..., number][window], 1)
+    left, top = np.maximum(boxes[:, :2].min(axis=0) - 1, 0).tolist()
+    right, bottom = np.minimum(boxes[:, 2:].max(axis=0) + 1, [width, height]).tolist()
+    total = np.zeros((bottom - top, right - left), np.float32)
+    dense = crops.placed(bottom - top, right - left, -left, -top).to_dense()
+    for mask, share in zip(dense, power / max(power.sum(), 1e-9), strict=True):
+        inside = np.pad(mask, 1)
         distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
         total += float(share) * distance[1:-1, 1:-1]
-    fused = np.zeros(dense.shape[:2], np.uint8)
-    fused[window] = total > 0
-    return encode_masks(fused[None])[0] if fused.any() else masks[0]
+    fused = MaskCrops.from_dense((total > 0)[None]).placed(height, width, left, top)
+    return fused.to_rles()[0] if fused.crops[0].size else masks[0]
 
 
 def _weighted(joined: Detections, owners: Int64Array, shares: Float64Array, threshold: float) -> Detections:

@@ -160,6 +160,15 @@ class MaskCrops:
             boxes[:, [1, 3]] = self.height - self.boxes[:, [3, 1]]
         return replace(self, boxes=boxes, crops=tuple(crop[:: steps[0], :: steps[1]] for crop in self.crops))
 
+    def turned(self, quarters: int) -> "MaskCrops":
+        """Return the masks of the image turned counter-clockwise by so many quarters, as ``numpy.rot90``."""
+        quarters %= 4
+        boxes, height, width = self.boxes, self.height, self.width
+        for _ in range(quarters):
+            x1, y1, x2, y2 = boxes.T
+            boxes, height, width = np.stack([y1, width - x2, y2, width - x1], axis=1), width, height
+        return MaskCrops(height, width, boxes, tuple(np.rot90(crop, quarters) for crop in self.crops))
+
     def placed(self, height: int, width: int, left: int = 0, top: int = 0) -> "MaskCrops":
         """Return the masks on a canvas ``height`` x ``width``, moved by ``left`` and ``top`` pixels; what lies outside
         is cut off.

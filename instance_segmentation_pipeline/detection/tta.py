@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import shortened
 from .arrays import UInt8Array
 from .detections import Detections
-from .masks import decode_masks, encode_masks
+from .mask_crops import MaskCrops
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,8 @@ class View:
             height, width = width, height
         masks = found.masks
         if masks and (self.flip or self.turns):
-            dense = decode_masks(masks, found.height, found.width)
-            dense = dense[:, :, ::-1] if self.flip else dense
-            masks = encode_masks(np.rot90(dense, -self.turns, axes=(1, 2)))
+            crops = MaskCrops.from_rles(masks, found.height, found.width)
+            masks = crops.flip(horizontal=self.flip, vertical=False).turned(-self.turns).to_rles()
         return Detections(height, width, found.labels, found.scores, bboxes.astype(np.float32), masks)
 
 

@@ -26,6 +26,7 @@ from ..detection.tta import PLAIN, View
 from ..models.checkpoints import reading_for
 from ..models.config_tree import Pipeline
 from ..models.finished_config import FinishedConfig
+from ..models.later_masks import masks_later
 from ..models.missing_operators import naming_config
 from ..models.mmdet_compat import MODELS, TRANSFORMS, Results, complete, image_results
 from ..models.outputs import to_prediction
@@ -130,7 +131,7 @@ class Detector:
     @torch.no_grad()
     def _forward(self, images: Sequence[tuple[UInt8Array, float]]) -> list[Detections]:
         """Find objects in images, each with the factor of the size that its pipeline resizes to."""
-        packed = [self._packed(image, scale) for image, scale in images]
+        packed = [self.packed(image, scale) for image, scale in images]
         sizes: dict[tuple[int, ...], list[int]] = {}
         for number, item in enumerate(packed):
             sizes.setdefault(tuple(item["inputs"].shape), []).append(number)
@@ -157,14 +158,15 @@ class Detector:
         batch = {key: [item[key] for item in items] for key in ("inputs", "data_samples")}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.meshgrid")  # MMDetection's anchors, on every start
-            with naming_config(getattr(self.net, "cfg", None)):
+            with naming_config(getattr(self.net, "cfg", None)), masks_later():
                 return list(self.net(**self.net.data_preprocessor(batch, False), mode="predict"))
 
     def _answer(self, sample: Any, height: int, width: int) -> Detections:
         found = from_arrays(to_prediction(sample.pred_instances, self.with_masks), *sample.ori_shape)
         return found if sample.ori_shape == (height, width) else found.cropped(height, width)
 
-    def _packed(self, image: UInt8Array, scale: float) -> Results:
+    def packed(self, image: UInt8Array, scale: float = 1.0) -> Results:
+        """Return an image ``(height, width, 3)`` uint8 RGB as the pipeline hands it to the net."""
         if scale not in self._built:
             init_default_scope("mmdet")
             steps = fit_pipeline(self.pipeline, Ratios(scale, scale))

@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..detection.arrays import FoundArrays
-from ..detection.masks import encode_masks
+from .later_masks import encoded
 
 
 def to_prediction(instances: Any, with_masks: bool) -> FoundArrays:
@@ -17,9 +16,7 @@ def to_prediction(instances: Any, with_masks: bool) -> FoundArrays:
         "bboxes": instances["bboxes"].float().cpu().numpy(),
     }
     if with_masks:
-        masks = instances["masks"]
-        masks = masks.cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
-        prediction["masks"] = encode_masks(masks.astype(np.uint8, copy=False))
+        prediction["masks"] = encoded(instances["masks"])
         _boxes_from_masks(prediction)
     return prediction
 

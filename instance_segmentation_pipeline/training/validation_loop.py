@@ -15,6 +15,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import ValLoop
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..models.later_masks import masks_later
 from .kept_features import KeepsFeatures
 
 
@@ -58,7 +59,8 @@ class ValidationLoop(ValLoop):
                 losses = model(**data, mode="loss")
             if model.data_preprocessor.batch_augments:
                 data = model.data_preprocessor(data_batch, False)
-            outputs = model(**data, mode="predict")
+            with masks_later():
+                outputs = model(**data, mode="predict")
         self._add(model.parse_losses(losses)[1])
         self._count(data_batch["data_samples"])
         self.evaluator.process(data_samples=[sample.to_dict() for sample in outputs], data_batch=data_batch)

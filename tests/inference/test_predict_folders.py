@@ -91,14 +91,14 @@ def test_shapes_of_any_proportion(predict, images, tmp_path):
 
 
 def test_an_image_that_the_net_fails_on_is_named(predict, images, tmp_path, monkeypatch):
-    before = Detector._packed
+    before = Detector.packed
 
     def packed(self, image, scale):
         if image[0, 0].tolist() == [1, 2, 3]:
             raise ValueError("no such image")
         return before(self, image, scale)
 
-    monkeypatch.setattr(Detector, "_packed", packed)
+    monkeypatch.setattr(Detector, "packed", packed)
     _write(images / "poison.png", np.full((64, 64, 3), (1, 2, 3), np.uint8))
     status, _, err = predict("--input", images, "--output", tmp_path / "out")
     assert status == 1

@@ -154,7 +154,7 @@ def test_images_keep_their_size_and_are_padded_to_a_multiple(config):
     assert sample.ori_shape == (60, 80)
     assert sample.img_shape == ((64, 96) if config == RTMDET else (60, 80))
     image, (_, bboxes, masks) = square(height=60, width=80)
-    packed = Detector(None, finished.val_pipeline, True)._packed(image, 1.0)
+    packed = Detector(None, finished.val_pipeline, True).packed(image, 1.0)
     assert (packed["inputs"][:, :60, :80].permute(1, 2, 0).numpy() == image).all()
     truth = sample.truth
     assert truth["height"], truth["width"] == (60, 80)
@@ -174,8 +174,8 @@ def test_training_images_keep_their_size_too():
 def test_scaled_views_are_still_scaled():
     detector = Detector(None, prepared(MASK_RCNN, manual_resize=True).val_pipeline, True)
     image = np.zeros((60, 80, 3), np.uint8)
-    assert detector._packed(image, 1.5)["inputs"].shape[1:] == (90, 120)
-    assert detector._packed(image, 0.5)["inputs"].shape[1:] == (30, 40)
+    assert detector.packed(image, 1.5)["inputs"].shape[1:] == (90, 120)
+    assert detector.packed(image, 0.5)["inputs"].shape[1:] == (30, 40)
 
 
 def test_crops_and_mosaics_take_the_shape_beside_manual_resize():

@@ -134,13 +134,13 @@ def test_transforms_are_those_of_training_validation_and_prediction(add_experime
     cfg.fit()
     in_fit = len(seen["validation"])
     assert in_fit > 12
-    packed = Detector._packed
+    packed = Detector.packed
 
     def spied(self, image, scale):
         seen["prediction"].append(bool((image == image[..., :1]).all()))
         return packed(self, image, scale)
 
-    monkeypatch.setattr(Detector, "_packed", spied)
+    monkeypatch.setattr(Detector, "packed", spied)
     first = cfg.predictions("validation0")
     assert len(first) and not seen["prediction"]  # the fit has left its store
     path.write_text(path.read_text().replace("Grayscale: 1.0", "Grayscale: 1"))
