@@ -10,6 +10,7 @@ COMMANDS = {
     "task": "run tasks on experiments",
     "predict": "predict on the images of a folder",
     "analize": "compare the finished experiments of a project (also: analyze)",
+    "lr_find": "look for a learning rate: the loss while it rises",
     "models": "list the models of MMDetection's zoo",
 }
 ALIASES = {"analyze": "analize"}

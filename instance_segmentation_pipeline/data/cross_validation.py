@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,16 @@ class CrossValidation:
             with contextlib.suppress(UserError):  # a damaged file is told when the run begins, or made anew
                 return self.of(dataset)  # reading the classes of all items takes long
         return self._planned(dataset, asked).split
+
+    @contextlib.contextmanager
+    def unwritten(self, dataset: Dataset) -> Iterator[Split]:
+        """Answer with the split that a run would train on, without fixing it on disk; see ``expected``."""
+        before = self._kept
+        self._kept = dataset, self.expected(dataset)
+        try:
+            yield self._kept[1]
+        finally:
+            self._kept = before
 
     def _planned(self, dataset: Dataset, asked: "_Asked") -> "_Plan":
         """Return the split that is made where no file fixes one; drawn once."""

@@ -32,6 +32,7 @@ from .attributes import PROPERTY_NAMES, check_attribute
 from .checks import check_parts
 from .evaluator import GroundTruths
 from .outcome_methods import OutcomeMethods
+from .rate_finder import RateRequest, find_rates
 from .run_arguments import TrainRequest, refuse_upstream
 from .run_options import RunAttribute, RunOptions
 from .seeds import SeedRuns
@@ -356,6 +357,42 @@ class PipelineConfig(OutcomeMethods):
         if dataset_ is not None:
             self.use_dataset(dataset_)
         ExperimentTrainer(self).train(request)
+
+    def lr_find(
+        self,
+        d: Any = None,
+        foldsToExecute: "Sequence[int] | None" = None,
+        stage: int = 0,
+        subsample: float = 1.0,
+        start_lr: float = 1e-6,
+        end_lr: float = 1.0,
+        epochs: int = 5,
+    ) -> Any:
+        """Return musket_core's ``LRFinder`` with the loss of each batch while the learning rate rises.
+
+        Nothing is written, and what is trained afterwards is the same as without it; see ``find_rates``.
+
+        Args:
+            d: A dataset, or a function that returns one; by default what ``dataset`` declares.
+            foldsToExecute: A list of one fold; by default the first.
+            stage: The stage; one behind the first starts from the weights of the one before.
+            subsample: Share of the fold's training items to use.
+            start_lr: The first rate.
+            end_lr: The rate that the last batch comes close to.
+            epochs: Epochs over which the rate rises.
+
+        Raises:
+            UserError: What is wrong, in one sentence.
+        """
+        asked = RateRequest.of(foldsToExecute, stage, subsample, start_lr, end_lr, epochs, len(self.stages))
+        before = self._shared.datasets
+        try:
+            if d is not None:
+                self.use_dataset(d() if callable(d) and not hasattr(d, "__len__") else d)
+            return find_rates(self, asked)
+        finally:
+            if d is not None:
+                self._shared.datasets = before
 
     def generateReports(self, foldsToExecute: "Sequence[int] | None" = None, subsample: float = 1.0) -> None:
         """Compute the summary of the trained folds, then write it, whole."""
