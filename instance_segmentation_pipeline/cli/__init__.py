@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from ..mixed_environments import foreign_packages, refusal
 
 COMMANDS = {
+    "check": "tell what can be known of an experiment before it is trained",
     "fit": "train the experiments of a project",
     "task": "run tasks on experiments",
     "predict": "predict on the images of a folder",

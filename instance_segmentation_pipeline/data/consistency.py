@@ -53,11 +53,11 @@ def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE) -> Sam
     """
     picked = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int))
     sampled = Sampled([int(position) for position in picked])
-    boxes = _Boxes()
+    boxes = BoxForms()
     wrong: DatasetError | None = None
     for position in sampled.positions:
         item = reader.checked(source, position)
-        boxes.add(item)
+        boxes.add(seen_boxes(item))
         try:
             reader.check_order(item)
             labels = reader.instances(item).labels
@@ -74,8 +74,45 @@ def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE) -> Sam
     return sampled
 
 
-class _Boxes:
-    """The boxes of a sample, with their masks' and their images'."""
+@dataclass(frozen=True)
+class SeenBoxes:
+    """The boxes of one item as it gives them, where they can be read.
+
+    Attributes:
+        item: The item's id.
+        given: ``(N, 4)`` as they are given.
+        sides: ``(N, 2)`` width and height of the image, for each.
+        tight: ``(N, 4)`` ``x1, y1, x2, y2`` of the masks, ``None`` for an item without masks.
+    """
+
+    item: object
+    given: Float64Array
+    sides: Float64Array
+    tight: "Float32Array | None"
+
+
+def seen_boxes(item: Item) -> "SeenBoxes | None":
+    """Return an item's boxes; ``None`` where there are none, or the item has other faults."""
+    if not isinstance(item.y, (tuple, list)) or len(item.y) not in (2, 3):
+        return None
+    try:
+        given = np.asarray(item.y[1], np.float64).reshape(-1, 4)
+        masks = any_masks(item.y[2]) if len(item.y) == 3 else None
+    except Exception:  # they are told when the item is read
+        return None
+    if not len(given) or not np.isfinite(given).all():
+        return None
+    sides = np.tile(np.array(item.x.shape[1::-1], np.float64), (len(given), 1))
+    if masks is None:
+        return SeenBoxes(item.id, given, sides, None)
+    tight = masks.tight_boxes()
+    if len(tight) == len(given) and (tight[:, 2] > tight[:, 0]).all():
+        return SeenBoxes(item.id, given, sides, tight)
+    return None
+
+
+class BoxForms:
+    """The boxes of several items, with their masks' and their images': how they are written."""
 
     def __init__(self) -> None:
         self.items: list[object] = []
@@ -84,27 +121,17 @@ class _Boxes:
         self._tight: list[Float32Array] = []
         self._plain: list[tuple[Float64Array, Float64Array]] = []
 
-    def add(self, item: Item) -> None:
-        """Take an item's boxes; of one that has other faults, none."""
-        if not isinstance(item.y, (tuple, list)) or len(item.y) not in (2, 3):
+    def add(self, seen: "SeenBoxes | None") -> None:
+        """Take an item's boxes."""
+        if seen is None:
             return
-        try:
-            given = np.asarray(item.y[1], np.float64).reshape(-1, 4)
-            masks = any_masks(item.y[2]) if len(item.y) == 3 else None
-        except Exception:  # they are told when the item is read
+        if seen.tight is None:
+            self._plain.append((seen.given, seen.sides))
             return
-        if not len(given) or not np.isfinite(given).all():
-            return
-        sides = np.tile(np.array(item.x.shape[1::-1], np.float64), (len(given), 1))
-        if masks is None:
-            self._plain.append((given, sides))
-            return
-        tight = masks.tight_boxes()
-        if len(tight) == len(given) and (tight[:, 2] > tight[:, 0]).all():
-            self.items.append(item.id)
-            self._boxes.append(given)
-            self._sides.append(sides)
-            self._tight.append(tight)
+        self.items.append(seen.item)
+        self._boxes.append(seen.given)
+        self._sides.append(seen.sides)
+        self._tight.append(seen.tight)
 
     def check(self, order: str, wrong: "DatasetError | None") -> list[str]:
         """Return lines on the boxes; ``wrong`` is what an item alone was refused for.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ..data.consistency import Sampled, check_items, notes_on_counts, notes_on_sizes
+from ..data.consistency import check_items, notes_on_counts, notes_on_sizes
 from ..models.prepare import detection_limits
 from ..training.build_check import check_buildable
 from ..training.detection_dataset import MusketDetectionDataset
@@ -37,12 +37,29 @@ def check_parts(
     parts.folds.check(dataset)
     parts.training.check(reader)
     if whole:
-        notes = [*sampled.notes, *_built(parts, sampled, starts)]
+        notes, val = check_built(parts, range(len(dataset)), starts)
+        notes = [*sampled.notes, *notes, *notes_on_sizes(val, sampled)]
+        notes += notes_on_counts(sampled, detection_limits(parts.model.prepared.config.model))
         announce([f"note: {line}" for line in notes])
 
 
-def _built(parts: ExperimentParts, sampled: Sampled, starts: Sequence[StageStart]) -> list[str]:
-    """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built."""
+def check_built(
+    parts: ExperimentParts, positions: Sequence[int], starts: Sequence[StageStart]
+) -> tuple[list[str], MusketDetectionDataset]:
+    """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built.
+
+    Args:
+        parts: The experiment's objects.
+        positions: Items that can be read; the first of them goes through both pipelines.
+        starts: Weights that stages start from.
+
+    Returns:
+        A line on each thing that can be built and will hardly train, and these items as the net sees them in
+        validation.
+
+    Raises:
+        UserError: What cannot be built.
+    """
     dataset, model, names = parts.datasets.main(), parts.model, parts.classes.class_names()
     prepared = model.prepared
     frozen = parts.settings.frozen_encoders
@@ -52,8 +69,8 @@ def _built(parts: ExperimentParts, sampled: Sampled, starts: Sequence[StageStart
     ]
     reader, augmenters = parts.classes.reader(prepared.needs_masks), parts.augmentation.both()
     augmenters.check_files()
-    made = partial(MusketDetectionDataset, dataset, range(len(dataset)), reader, augmenters=augmenters)
+    made = partial(MusketDetectionDataset, dataset, positions, reader, augmenters=augmenters)
     train = made(prepared.train_pipeline, names, training=True)
     val = made(prepared.val_pipeline, names, training=False)
     notes = check_buildable(plans, train, val, [(one.path, one.policy) for one in starts if one.path is not None])
-    return [*notes, *notes_on_sizes(val, sampled), *notes_on_counts(sampled, detection_limits(prepared.config.model))]
+    return notes, val

@@ -27,6 +27,7 @@ from ..training.detection_dataset import MusketDetectionDataset
 from ..training.job import TrainingJob
 from ..training.samplers import check_sampler, set_sampler
 from ..training.stage_settings import Resumption, Settings, resumption, settings_of
+from ..training.step_probe import Trial
 from .run_arguments import FoldRequest
 from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
 from .stage_starts import StageStart, marks_of_starts, stage_start
@@ -73,6 +74,18 @@ class StageWork:
             DatasetError: One of them has none, or the dataset cannot tell which are to be shown.
         """
         self._items()
+
+    def trial(self) -> Trial:
+        """Return what a step of the stage is tried with; no file is written.
+
+        Raises:
+            UserError: The stage, or one behind it, has no item to train on.
+        """
+        items = self._items()
+        config = self._scheduled(items)
+        train, val = (self._dataset(items, config, training=training) for training in (True, False))
+        start = self._start()
+        return Trial(config, train, val, start.path, start.policy, items.per_epoch(), self._seed)
 
     def is_finished(self) -> bool:
         """Say whether it is trained to its end with the settings that are asked for; nothing is written or printed."""

@@ -94,34 +94,35 @@ def write_page(
 def _parts(
     analysis: Analysis, experiments: Iterable[Finished], pictures: ReportPictures, title: str, embed: bool
 ) -> Iterator[str]:
-    yield f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{_shown(title)}</title>"
+    yield f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{shown_text(title)}</title>"
     yield '<meta name=viewport content="width=device-width, initial-scale=1">'
-    yield f"<style>{STYLE}</style></head><body><h1>{_shown(title)}</h1>"
+    yield f"<style>{STYLE}</style></head><body><h1>{shown_text(title)}</h1>"
     yield (
-        f"<p>{len(analysis.experiments)} finished experiments, sorted by <b>{_shown(analysis.sorted_by)}</b>. "
+        f"<p>{len(analysis.experiments)} finished experiments, sorted by <b>{shown_text(analysis.sorted_by)}</b>. "
         "Means over folds; <i>pooled</i> is over all validation parts together, each item answered by a net that "
         "has not seen it; click a heading to sort, and a name below to open it.</p>"
     )
-    yield from (f"<p class=note>{_shown(line)}</p>" for line in analysis.skipped)
-    yield _table(table_rows(analysis, main_metrics(analysis), ".4f"))
+    yield from (f"<p class=note>{shown_text(line)}</p>" for line in analysis.skipped)
+    yield sortable_table(table_rows(analysis, main_metrics(analysis), ".4f"))
     for number, one in enumerate(experiments):
         score = one.metrics.get(analysis.sorted_by, math.nan)
-        told = "" if math.isnan(score) else f" <small>{_shown(analysis.sorted_by)} {score:.4f}</small>"
-        yield f"<details{' open' if number < OPEN else ''}><summary>{_shown(one.name)}{told}</summary>"
+        told = "" if math.isnan(score) else f" <small>{shown_text(analysis.sorted_by)} {score:.4f}</small>"
+        yield f"<details{' open' if number < OPEN else ''}><summary>{shown_text(one.name)}{told}</summary>"
         yield _per_class(one)
         shown, notes = pictures.of(one)
         folder = pictures.folder_of(one)
         for heading, group in itertools.groupby(shown, lambda picture: picture.heading):
             figures = "".join(_figure(folder, picture, embed) for picture in group)
-            yield f"<h3>{_shown(heading)}</h3><div class=pictures>{figures}</div>"
-        yield from (f"<p class=note>{_shown(note)}</p>" for note in notes)
+            yield f"<h3>{shown_text(heading)}</h3><div class=pictures>{figures}</div>"
+        yield from (f"<p class=note>{shown_text(note)}</p>" for note in notes)
         yield "</details>"
     yield f"<script>{SCRIPT}</script></body></html>"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    heading = "".join(f"<th>{_shown(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{_shown(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+def sortable_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows, the first of them a heading, as a table that a click on a heading sorts (``SCRIPT``)."""
+    heading = "".join(f"<th>{shown_text(cell)}</th>" for cell in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{shown_text(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
     return (
         f"<div class=scroll><table class=sortable><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table></div>"
     )
@@ -138,7 +139,7 @@ def _per_class(one: Finished) -> str:
     if not values:
         return ""
     rows = "".join(
-        f"<tr><td>{_shown(name)}</td><td>{value:.3f}</td>"
+        f"<tr><td>{shown_text(name)}</td><td>{value:.3f}</td>"
         f'<td><div class=bar style="width:{100 * value:.1f}%"></div></td></tr>'
         for name, value in sorted(values.items(), key=lambda entry: -entry[1])
     )
@@ -153,13 +154,13 @@ def _figure(folder: Path, picture: Picture, embed: bool) -> str:
         source = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
     else:
         source = quote(os.fsencode("/".join(path.parts[-3:])))
-    caption = _shown(picture.caption)
+    caption = shown_text(picture.caption)
     return (
         f'<figure><img loading=lazy width={picture.width} height={picture.height} alt="{caption}" '
         f'src="{escape(source)}"><figcaption>{caption}</figcaption></figure>'
     )
 
 
-def _shown(value: str) -> str:
+def shown_text(value: str) -> str:
     """Return text for the page: markup, and what is no character of HTML, as it is written."""
     return escape(printable(value))
