@@ -1,5 +1,6 @@
 """Every kind of fault of items is told by name, of each item, by checks of the whole dataset; no net is made."""
 
+import faulthandler
 import os
 import signal
 
@@ -96,6 +97,11 @@ def _raise(error):
     return raises
 
 
+def _crash():
+    faulthandler.disable()  # pytest's, which would write a page
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 ERRORS = {
     "missing file": (_raise(FileNotFoundError(2, "No such file", "a.png")), "a.png"),
     "KeyError": (_raise(KeyError("name")), "name"),
@@ -104,7 +110,7 @@ ERRORS = {
     "recursion": (_raise(RecursionError("too deep")), "too deep"),
     "terminal codes": (_raise(ValueError("\x1b[31mred\nand more")), "red"),
     "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL"),
-    "segmentation fault": (lambda: os.kill(os.getpid(), signal.SIGSEGV), "killed by SIGSEGV"),
+    "segmentation fault": (_crash, "killed by SIGSEGV"),
     "leaves": (lambda: os._exit(7), "ended with status 7"),
 }
 
