@@ -31,6 +31,7 @@ class ExperimentRules:
         self._attempt(lambda: parts.model.prepared)
         self._attempt(lambda: parts.model.start)
         self._attempt(cfg.metric_selection)
+        self._attempt(cfg.callback_plans)
         self._attempt(lambda: parts.folds.check(parts.datasets.main()))
         self._attempt(lambda: parts.training.check(cfg.reader()))
 
@@ -43,7 +44,7 @@ class ExperimentRules:
         def build() -> None:
             parts = self._parts
             starts = needed_starts(parts, range(parts.folds.count(parts.datasets.main())))
-            notes, val = check_built(parts, usable, starts)
+            notes, val = check_built(parts, usable, starts, self.cfg.callback_plans())
             built.append(val)
             for line in notes:
                 self.section.warn(line)

@@ -7,7 +7,6 @@ _NETWORK = "the net is the one that configPath names; configOptions changes it"
 _HEAD_WEIGHTS = "say which weights to start from by pretrained and weightsPath"
 _INTERNAL = "it switches a part of musket_core that is not there in this dialect: remove it"
 _TASKS = "mark a function of the project's modules @tasks.task, and run it by musket task"
-_HOOKS = "give hooks of MMEngine by configOptions: custom_hooks"
 _TUNING = "trials are not made here: write one experiment for each"
 
 ROOT = {
@@ -16,7 +15,6 @@ ROOT = {
     "architecture": f"{_NETWORK}: musket models lists those of the zoo",
     "backbone": f"{_NETWORK}: model.backbone",
     "bgr": _INTERNAL,
-    "callbacks": _HOOKS,
     "classifier": _NETWORK,
     "classifier_lr": "give parts of the net rates of their own by configOptions: optim_wrapper.paramwise_cfg",
     "compressPredictionsAsInts": "predictions are kept as run-length codes, without loss: remove it",
@@ -27,7 +25,7 @@ ROOT = {
     "dropSemanticHead": "a head that learns from semantic maps is left out by configOptions",
     "dumpPredictionsToCSV": "musket task --task export_predictions writes COCO JSON",
     "encoder_weights": _HEAD_WEIGHTS,
-    "extra_callbacks": _HOOKS,
+    "extra_callbacks": "give callbacks, or give it to the stages that it is for",
     "fit_with": _INTERNAL,
     "flipPred": "give testTimeAugmentation",
     "gpus": "give the flag --gpus_per_net",
@@ -53,8 +51,6 @@ ROOT = {
 """Keys of the YAML, with what does the job here."""
 
 STAGE = {
-    "callbacks": _HOOKS,
-    "extra_callbacks": _HOOKS,
     "logAll": "MMEngine's log in logs/ has the losses of iterations",
 }
 """Keys of a stage, with what does the job here."""

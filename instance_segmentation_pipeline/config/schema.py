@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ..detection.fusion import METHODS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
+from .callbacks import callbacks_of_stage, check_declared, check_declared_extra
 from .holdout_part import HOLDOUT, part_of, with_holdout
 from .optimization import check_clipping, check_freezing, check_starts
 from .refusals import refusal
@@ -171,6 +172,7 @@ def _loss(value: object) -> dict[str, float]:
     return {part: WEIGHTS(weight) for part, weight in weights.items()}
 
 
+CALLBACKS = "a callback's name, a mapping of callbacks to their arguments, or a list of these"
 WEIGHTS = Number(0, 1_000_000)
 LOSS = "a mapping of parts of the model's own loss to their weights, as {loss_mask: 2}"
 
@@ -185,6 +187,8 @@ STAGE_PROPERTIES = (
     Property("initial_weights", START, text, None, "weights that the stage starts from"),
     Property("freeze_encoder", "true or false", boolean, None, "the backbone keeps its weights from here on"),
     Property("unfreeze_encoder", "true or false", boolean, None, "the backbone is trained from here on"),
+    Property("callbacks", CALLBACKS, check_declared, None, "callbacks in place of the experiment's"),
+    Property("extra_callbacks", CALLBACKS, check_declared_extra, None, "callbacks beside the experiment's"),
 )
 
 PROPERTIES = (
@@ -241,6 +245,7 @@ PROPERTIES = (
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
     Property("loss", LOSS, _loss, None, "weights of the parts of the loss"),
     Property("freeze_encoder", "true or false", boolean, False, "the backbone keeps its weights"),
+    Property("callbacks", CALLBACKS, check_declared, None, "what is done and decided while it trains"),
     _numeric("clipnorm", CLIPS, None, "largest norm of all gradients together"),
     _numeric("clipvalue", CLIPS, None, "largest value of each gradient"),
     _numeric("accumulation", COUNTS, None, "batches that make one step of the optimizer"),
@@ -277,6 +282,8 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     check_starts(checked["weightsPath"], checked["stages"])
     _check_shapes(checked)
     _check_chains(checked)
+    for number, stage in enumerate(checked["stages"]):
+        callbacks_of_stage(checked["callbacks"], stage["callbacks"], stage["extra_callbacks"], number)
     return checked
 
 
@@ -337,8 +344,8 @@ def _check(raw: Mapping[str, Any], table: tuple[Property, ...], prefix: str) -> 
             continue
         try:
             values[entry.name] = entry.check(value)
-        except ConfigError:
-            raise
+        except ConfigError as error:
+            raise ConfigError(f"{prefix}{error}") from None
         except (ValueError, TypeError, OverflowError):
             message = f"{prefix}{entry.name} is {shortened(value)}, but it must be {entry.allowed}."
             raise ConfigError(message) from None

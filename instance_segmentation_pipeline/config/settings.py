@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from .callbacks import StageDeclarations, callbacks_of_stage
 from .optimization import frozen_encoders
 from .schema import PROPERTIES
 
@@ -53,6 +54,8 @@ class StageSettings:
     initial_weights: "str | None" = None
     freeze_encoder: "bool | None" = None
     unfreeze_encoder: "bool | None" = None
+    callbacks: Any = None
+    extra_callbacks: Any = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,13 @@ class ItemSettings(Group):
 
 
 @dataclass(frozen=True)
+class CallbackSettings(Group):
+    """What is done and decided while a stage trains, where the stage has none of its own."""
+
+    callbacks: Any
+
+
+@dataclass(frozen=True)
 class SeedSettings(Group):
     """Which trainings there are."""
 
@@ -173,6 +183,7 @@ class ExperimentSettings:
     augmentation: AugmentationSettings
     split: SplitSettings
     items: ItemSettings
+    callbacks: CallbackSettings
     seeds: SeedSettings
     metrics: MetricSettings
     inference: InferenceSettings
@@ -181,6 +192,12 @@ class ExperimentSettings:
     def frozen_encoders(self) -> list[bool]:
         """Whether each stage's encoder is frozen."""
         return frozen_encoders(self.model.freeze_encoder, self.stages)
+
+    def callbacks_of(self, number: int) -> StageDeclarations:
+        """Return the callbacks of a stage."""
+        stage = self.stages[number]
+        found = callbacks_of_stage(self.callbacks.callbacks, stage.callbacks, stage.extra_callbacks, number)
+        return StageDeclarations(found)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], holdout: Any = None) -> "ExperimentSettings":
@@ -197,6 +214,7 @@ class ExperimentSettings:
             augmentation=AugmentationSettings.of(values),
             split=SplitSettings.of(values, holdout=holdout),
             items=ItemSettings.of(values),
+            callbacks=CallbackSettings.of(values),
             seeds=SeedSettings.of(values),
             metrics=MetricSettings.of(values),
             inference=InferenceSettings.of(values),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..config.loader import origin_of, project_of
@@ -167,21 +168,23 @@ class DatasetCatalog:
         Raises:
             ConfigError: There is none.
         """
-        with self.paths.data_folder().entered():
-            modules = imported(self.modules(), self.paths.config)
+        modules = self._imported()
         for module in modules:
             if callable(vars(module).get(name)):
                 return vars(module)[name]
-        known = [
-            other
-            for module in modules
-            for other, one in vars(module).items()
-            if callable(one) and getattr(one, "__module__", None) == module.__name__
-        ]
+        known = _own_functions(modules)
         raise ConfigError(
             f"{self.paths.config}: {key} {name!r} is no function of the project's modules{nearest(name, known)}: "
             "define it there, or name its module in imports."
         )
+
+    def functions(self) -> dict[str, Any]:
+        """Return the functions and classes that the project's modules define, by name; of equal names the first."""
+        return _own_functions(self._imported())
+
+    def _imported(self) -> "list[ModuleType]":
+        with self.paths.data_folder().entered():
+            return imported(self.modules(), self.paths.config)
 
     def transformed(self, steps: "Sequence[Step]", dataset: Dataset, key: str) -> Dataset:
         """Return what a chain of transformers makes of a dataset.
@@ -266,3 +269,12 @@ class DatasetCatalog:
 def _resolved(declaration: object, others: Mapping[str, object]) -> object:
     """Return a declaration in place of the name of an entry of ``datasets``."""
     return others[declaration] if isinstance(declaration, str) and declaration in others else declaration
+
+
+def _own_functions(modules: "Sequence[ModuleType]") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for module in modules:
+        for name, one in vars(module).items():
+            if callable(one) and getattr(one, "__module__", None) == module.__name__:
+                found.setdefault(name, one)
+    return found

@@ -6,6 +6,7 @@ from functools import partial
 from ..data.consistency import check_items, notes_on_counts, notes_on_sizes
 from ..models.prepare import detection_limits
 from ..training.build_check import check_buildable
+from ..training.callbacks.making import CallbackPlan
 from ..training.detection_dataset import MusketDetectionDataset
 from .assembly import ExperimentParts
 from .stage_starts import StageStart, needed_starts
@@ -13,6 +14,7 @@ from .stage_starts import StageStart, needed_starts
 
 def check_parts(
     parts: ExperimentParts,
+    callbacks: Sequence[CallbackPlan],
     announce: Callable[[Sequence[str]], None],
     *,
     whole: bool = True,
@@ -22,6 +24,7 @@ def check_parts(
 
     Args:
         parts: The experiment's objects.
+        callbacks: Those of each stage.
         announce: Told of what can be trained with and is probably not meant.
         whole: Also build all that training needs, which is the same for all seeds.
         folds: Those that are to be trained; by default all.
@@ -37,14 +40,17 @@ def check_parts(
     parts.folds.check(dataset)
     parts.training.check(reader)
     if whole:
-        notes, val = check_built(parts, range(len(dataset)), starts)
+        notes, val = check_built(parts, range(len(dataset)), starts, callbacks)
         notes = [*sampled.notes, *notes, *notes_on_sizes(val, sampled)]
         notes += notes_on_counts(sampled, detection_limits(parts.model.prepared.config.model))
         announce([f"note: {line}" for line in notes])
 
 
 def check_built(
-    parts: ExperimentParts, positions: Sequence[int], starts: Sequence[StageStart]
+    parts: ExperimentParts,
+    positions: Sequence[int],
+    starts: Sequence[StageStart],
+    callbacks: Sequence[CallbackPlan],
 ) -> tuple[list[str], MusketDetectionDataset]:
     """Prove that model, optimizer, schedules, hooks, loaders, pipelines and metric of every stage can be built.
 
@@ -52,6 +58,7 @@ def check_built(
         parts: The experiment's objects.
         positions: Items that can be read; the first of them goes through both pipelines.
         starts: Weights that stages start from.
+        callbacks: Those of each stage.
 
     Returns:
         A line on each thing that can be built and will hardly train, and these items as the net sees them in
@@ -64,13 +71,14 @@ def check_built(
     prepared = model.prepared
     frozen = parts.settings.frozen_encoders
     plans = [
-        model.scheduled(stage, len(dataset), frozen=one)
-        for stage, one in zip(parts.settings.stages, frozen, strict=True)
+        model.scheduled(stage, len(dataset), frozen=one, callbacks=plan)
+        for stage, one, plan in zip(parts.settings.stages, frozen, callbacks, strict=True)
     ]
     reader, augmenters = parts.classes.reader(prepared.needs_masks), parts.augmentation.both()
     augmenters.check_files()
     made = partial(MusketDetectionDataset, dataset, positions, reader, augmenters=augmenters)
     train = made(prepared.train_pipeline, names, training=True)
     val = made(prepared.val_pipeline, names, training=False)
-    notes = check_buildable(plans, train, val, [(one.path, one.policy) for one in starts if one.path is not None])
+    begin = [(one.path, one.policy) for one in starts if one.path is not None]
+    notes = check_buildable(plans, train, val, begin, [plan.hooks() for plan in callbacks])
     return notes, val

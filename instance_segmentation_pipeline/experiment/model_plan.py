@@ -13,6 +13,7 @@ from ..models.optimization import OptimizerRequest
 from ..models.prepare import ModelRequest, prepare
 from ..models.schedule import iterations_of, schedule
 from ..models.transfer import ClassLayout, HeadPolicy, class_dependent
+from ..training.callbacks.making import CallbackPlan
 from .class_source import ClassSource
 from .run_options import RunOptions
 
@@ -96,19 +97,24 @@ class ModelPlan:
         names = self._classes.class_names()
         return HeadPolicy(self._layout[1], settings.reset_heads, names, settings.trust_weights, key)
 
-    def scheduled(self, stage: StageSettings, items: int, *, frozen: bool = False) -> FinishedConfig:
+    def scheduled(
+        self, stage: StageSettings, items: int, *, frozen: bool = False, callbacks: "CallbackPlan | None" = None
+    ) -> FinishedConfig:
         """Return the config with the schedule of a stage.
 
         Args:
             stage: Epochs and learning rate.
             items: How many items an epoch trains on, those that it repeats counted.
             frozen: Whether its encoder is frozen.
+            callbacks: Its callbacks, one of which may set the learning rate.
 
         Raises:
             ConfigError: The model has no encoder, or not the part of a loss that the stage weighs.
         """
         iterations = iterations_of(self.prepared.config, items, self.run.gpus_per_net)
-        result = schedule(self.prepared, stage.epochs, iterations, stage.lr)
+        callbacks = callbacks or CallbackPlan()
+        callbacks.check_lengths(iterations)
+        result = schedule(self.prepared, stage.epochs, iterations, stage.lr, callbacks.owner_note)
         if stage.loss is not None:
             result.decisions.append(str(set_loss_weights(result.config.model, stage.loss, "loss of a stage")))
         if frozen:

@@ -23,12 +23,15 @@ from ..inference.predictor import KeptNet
 from ..inference.trained_folds import TrainedFolds
 from ..launch.executors import Executor
 from ..launch.torchrun import torchrun_executor
+from ..metrics.coco import metric_names
 from ..models.finished_config import FinishedConfig
 from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import ExperimentFiles
+from ..training.callbacks.making import CallbackPlan
 from .announcer import Announcer
 from .assembly import Assembly, ExperimentParts, Shared, plain
 from .attributes import PROPERTY_NAMES, check_attribute
+from .callback_source import CallbackSource
 from .checks import check_parts
 from .evaluator import GroundTruths
 from .outcome_methods import OutcomeMethods
@@ -308,6 +311,17 @@ class PipelineConfig(OutcomeMethods):
         """Return the prepared config: MMEngine's Runner builds the net of each stage from it."""
         return self.finished()
 
+    def callback_plan(self, stage: int) -> CallbackPlan:
+        """Return the callbacks of a stage, looked up and checked; see ``CallbackSource.of``."""
+        source = CallbackSource(self.parts.settings, self.parts.datasets)
+        selection = self.metric_selection()
+        measured = [*metric_names(self.finished().needs_masks), selection.primary.plain]
+        return source.of(stage, measured, selection.primary)
+
+    def callback_plans(self) -> list[CallbackPlan]:
+        """Return the callbacks of each stage."""
+        return [self.callback_plan(number) for number in range(len(self.stages))]
+
     def createOptimizer(self, lr: "float | None" = None) -> None:
         """Return nothing: the optimizer is part of the prepared config."""
 
@@ -415,7 +429,8 @@ class PipelineConfig(OutcomeMethods):
             self.use_dataset(dataset)
         check_length(self.get_dataset())
         self.metric_selection()
-        check_parts(self.parts, partial(self.announce_once, 0), whole=not self.files.is_of_seed, folds=folds)
+        announce, whole = partial(self.announce_once, 0), not self.files.is_of_seed
+        check_parts(self.parts, self.callback_plans(), announce, whole=whole, folds=folds)
         if not self.files.is_of_seed:
             check_stage_items(self)
 

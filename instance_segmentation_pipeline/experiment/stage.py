@@ -26,6 +26,8 @@ class DetectionStage:
         self.initial_weights = properties.get("initial_weights")
         self.freeze_encoder: bool | None = properties.get("freeze_encoder")
         self.unfreeze_encoder: bool | None = properties.get("unfreeze_encoder")
+        self.callbacks = properties.get("callbacks")
+        self.extra_callbacks = properties.get("extra_callbacks")
 
     def properties(self) -> dict[str, Any]:
         """Return what the YAML would say of the stage."""
@@ -38,6 +40,8 @@ class DetectionStage:
             "initial_weights": self.initial_weights,
             "freeze_encoder": self.freeze_encoder,
             "unfreeze_encoder": self.unfreeze_encoder,
+            "callbacks": self.callbacks,
+            "extra_callbacks": self.extra_callbacks,
         }
 
     def execute(self, kf: DetectionFolds, model: FinishedConfig, ec: Any, callbacks: Any = None) -> None:

@@ -134,6 +134,7 @@ class StageWork:
             resume=resumed is not None,
             longer=resumed is not None and resumed.longer,
             settings=self.settings,
+            callbacks=self.config.callback_plan(self.number),
             shows_data=parts.settings.items.show_data_examples,
             expired=stop,
             terminal=terminal(),
@@ -184,7 +185,11 @@ class StageWork:
     def _learning(self, number: int) -> dict[str, Any]:
         """Return what a stage learns from, and whether all of it learns, where that is not as by default."""
         loss, frozen = self._stages[number].loss, self.parts.settings.frozen_encoders[number]
-        return {**({"loss": loss} if loss else {}), **({"freeze_encoder": True} if frozen else {})}
+        return {
+            **({"loss": loss} if loss else {}),
+            **({"freeze_encoder": True} if frozen else {}),
+            **self.parts.settings.callbacks_of(number).settings(),
+        }
 
     @property
     def _label(self) -> str:
@@ -212,9 +217,19 @@ class StageWork:
         meta, resumed = self._compared(where)
         if complete and (last is None or meta.get("epoch", 0) >= stage.epochs):
             return replace(resumed, finished=True, note="" if resumed.longer else resumed.note)
-        if ENDED_KEY in meta and not resumed.longer and self.files.best_weights.exists():
-            return replace(resumed, finished=True)
+        if ENDED_KEY in meta and self.files.best_weights.exists():
+            return self._ended(resumed, meta)
         return resumed
+
+    @staticmethod
+    def _ended(resumed: Resumption, meta: dict[str, Any]) -> Resumption:
+        """Return how a stage is gone on with that was ended before its last epoch: not, where that was for good."""
+        why = meta[ENDED_KEY]
+        if not resumed.longer:
+            return replace(resumed, finished=True)
+        if not isinstance(why, str):
+            return resumed  # a hook of MMEngine's stopped the loop, and may not stop a longer one
+        return replace(resumed, finished=True, note=f"more epochs change nothing, since it was ended: {why}")
 
     def _is_complete(self) -> bool:
         """Say whether there are best weights, and all epochs in the CSV."""
@@ -259,7 +274,10 @@ class StageWork:
 
     def _scheduled(self, items: StageItems) -> FinishedConfig:
         finished = self.parts.model.scheduled(
-            self._stages[self.number], items.per_epoch(), frozen=self.parts.settings.frozen_encoders[self.number]
+            self._stages[self.number],
+            items.per_epoch(),
+            frozen=self.parts.settings.frozen_encoders[self.number],
+            callbacks=self.config.callback_plan(self.number),
         )
         set_sampler(finished.config, items.epoch, (self.request.fold, self.number))
         self.config.announce_once(self.number, [*finished.decisions, *items.notes])

@@ -8,6 +8,7 @@ from ..data.cross_validation import DetectionFolds
 from ..metrics.metric_name import MetricName
 from ..reporting.report_figures import ValidationView
 from ..storage.experiment_files import ExperimentFiles
+from ..training.callbacks.making import CallbackPlan
 from .assembly import ExperimentParts
 from .run_options import RunOptions
 
@@ -45,6 +46,10 @@ class Trainable(Protocol):
         self, source: Any, fold: int, stage: int
     ) -> "Callable[[list[Any], list[Any]], dict[str, float]] | None":
         """Return what computes the primary metric after each epoch, where it is not one of those of every epoch."""
+        ...
+
+    def callback_plan(self, stage: int) -> CallbackPlan:
+        """Return the callbacks of a stage, looked up and checked."""
         ...
 
     def announce_once(self, stage: int, decisions: Sequence[str]) -> None:

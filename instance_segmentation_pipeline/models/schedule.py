@@ -48,7 +48,9 @@ def iterations_of(config: Config, items: int, world_size: int) -> int:
     return int(steps)
 
 
-def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float | None" = None) -> FinishedConfig:
+def schedule(
+    finished: FinishedConfig, epochs: int, iterations: int, lr: "float | None" = None, rate_owner: "str | None" = None
+) -> FinishedConfig:
     """Return a copy whose schedule fits one stage.
 
     Args:
@@ -56,6 +58,8 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
         epochs: Epochs of the stage.
         iterations: Optimizer steps of one epoch.
         lr: The stage's learning rate; ``None`` keeps the prepared one.
+        rate_owner: What sets the learning rate in place of the schedulers, as words with ``{lr}`` for ``lr``; ``None``
+            leaves it to them.
     """
     result = FinishedConfig(
         copy.deepcopy(finished.config),
@@ -73,18 +77,37 @@ def schedule(finished: FinishedConfig, epochs: int, iterations: int, lr: "float 
     scaled = [_scaled(scheduler, share) for scheduler in _schedulers(config)]
     # what is left of a short part of a long schedule may be no iteration at all
     config.param_scheduler = [entry for entry in scaled if entry.get("begin", 0) < entry.get("end", math.inf)]
+    replaced = [] if rate_owner is None else [entry for entry in config.param_scheduler if _is_of_rate(entry)]
+    config.param_scheduler = [entry for entry in config.param_scheduler if entry not in replaced]
     for hook in config.get("custom_hooks") or []:
         _scale_hook(hook, epochs, native_epochs)
     config.train_cfg = ConfigDict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1)
     length = f"{native_epochs} epochs" if native_epochs else f"{native_iterations} iterations"
-    names = ", ".join(scheduler["type"] for scheduler in config.param_scheduler) or "constant learning rate"
+    names = _named(config.param_scheduler) or ("constant learning rate" if rate_owner is None else "")
     result.decisions.append(
-        f"schedule: {epochs} epochs of {iterations} iterations in place of the config's {length} ({names})"
+        f"schedule: {epochs} epochs of {iterations} iterations in place of the config's {length}"
+        + (f" ({names})" if names else "")
     )
     if share.accumulation > 1:
         result.decisions.append(f"accumulation: the gradients of {share.accumulation} batches make one step")
-    result.decisions.append(f"learning rate: {config.optim_wrapper.optimizer.lr:g}")
+    rate = config.optim_wrapper.optimizer.lr
+    if rate_owner is None:
+        result.decisions.append(f"learning rate: {rate:g}")
+    else:
+        instead = f", in place of the config's {_named(replaced)}" if replaced else ""
+        warm_up = ", its warm-up included" if any(entry["type"] in WARM_UPS for entry in replaced) else ""
+        result.decisions.append(f"learning rate: set by {rate_owner.format(lr=rate)}{instead}{warm_up}")
     return result
+
+
+def _named(schedulers: "list[ConfigDict]") -> str:
+    return ", ".join(scheduler["type"] for scheduler in schedulers)
+
+
+def _is_of_rate(scheduler: ConfigDict) -> bool:
+    """Say whether a scheduler sets the learning rate, not the momentum or another number of the optimizer."""
+    name = str(scheduler["type"])
+    return not name.endswith(("Momentum", "ParamScheduler")) or scheduler.get("param_name") == "lr"
 
 
 def set_lr(config: Config, lr: "float | None") -> None:

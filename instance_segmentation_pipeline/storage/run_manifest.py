@@ -28,6 +28,7 @@ _OF_STAGE = (
     r"metrics/metrics-(?P<fold>\d+)\.(?P<stage>\d+)\.(?:csv|png)",
     r"examples/(?P<fold>\d+)/(?P<stage>\d+)/(?:train_)?\d+\.jpg",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/[^/]+\.py",
+    r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/tensorboard/(?:batches/)?events\.out\.tfevents\.[^/]+",
     rf"logs/(?P<fold>\d+)\.(?P<stage>\d+)/{_STAMP}/{_STAMP}[^/]*\.(?:log|json|py)",
     rf"logs/(?P<fold>\d+)\.(?P<stage>\d+)/{_STAMP}/vis_data/(?:{_STAMP}\.json|scalars\.json|config\.py)",
 )

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import HOOKS, METRICS, PARAM_SCHEDULERS, WEIGHT_INITIALIZERS, Registry, init_default_scope
 from mmengine.runner import Runner
@@ -53,6 +53,7 @@ def check_buildable(
     train_dataset: MusketDetectionDataset,
     val_dataset: MusketDetectionDataset,
     starts: Sequence[tuple[Path, "HeadPolicy | None"]] = (),
+    hooks: Sequence[Sequence[Hook]] = (),
 ) -> list[str]:
     """Build what MMEngine's Runner will build for each stage, and run both pipelines over one item.
 
@@ -63,6 +64,7 @@ def check_buildable(
         train_dataset: ``MusketDetectionDataset`` to train on.
         val_dataset: ``MusketDetectionDataset`` to validate on.
         starts: Checkpoints that stages start from, and how their heads are taken.
+        hooks: MMEngine's hooks among the callbacks of each stage.
 
     Returns:
         A line on each thing that can be built and will hardly train.
@@ -79,6 +81,8 @@ def check_buildable(
             load_into(model, start, policy)
         for number, stage in enumerate(stages):
             _schedule(model, stage, f"stages[{number}]: ")
+            for hook in hooks[number] if hooks else ():
+                _averaging(hook, model, f"stages[{number}]: ", "callbacks", stage.config)
         _loading(stages[0], train_dataset, val_dataset)
         model.train()
         return _lonely_norms(model, stages[0].config.train_dataloader.batch_size)
@@ -175,8 +179,12 @@ def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None
     for hook in (hook for hook in hooks if hook is not None):
         arguments = {key: value for key, value in hook.items() if key != "priority"}  # the Runner takes it out
         made = _built(HOOKS, arguments, f"{where}the hook", config)
-        if isinstance(made, EMAHook):  # it makes its model when the run begins
-            _attempt(f"{where}the model of EMAHook", partial(_averaged, made, model), "configOptions", config)
+        _averaging(made, model, where, "configOptions", config)
+
+
+def _averaging(hook: Any, model: torch.nn.Module, where: str, key: str, config: Config) -> None:
+    if isinstance(hook, EMAHook):  # it makes its model when the run begins
+        _attempt(f"{where}the model of EMAHook", partial(_averaged, hook, model), key, config)
 
 
 def _loading(stage: FinishedConfig, train_dataset: MusketDetectionDataset, val_dataset: MusketDetectionDataset) -> None:

@@ -12,6 +12,7 @@ from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import Row
 from ..visualization.terminal import Terminal
+from .callbacks.making import CallbackPlan
 from .coco_metric import Further
 from .detection_dataset import MusketDetectionDataset
 
@@ -38,6 +39,7 @@ class TrainingJob:
         settings: What decides how the stage learns (``stage_settings``), kept in its checkpoints.
         expired: Asked after each epoch; true ends the training there, to be resumed later.
         further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
+        callbacks: What is done and decided while it trains.
         shows_data: A picture of what the net is shown is written in the first epoch.
         terminal: Where the training shows how far it is.
     """
@@ -58,6 +60,7 @@ class TrainingJob:
     settings: dict[str, Any] = field(default_factory=dict)
     expired: "Callable[[], bool] | None" = None
     further: "Further | None" = None
+    callbacks: CallbackPlan = field(default_factory=CallbackPlan)
     shows_data: bool = False
     terminal: Terminal = field(default_factory=Terminal)
 

@@ -23,6 +23,8 @@ from ..models.missing_operators import naming_config
 from ..models.optimization import accumulation_of
 from ..storage.atomic import save_with
 from . import coco_metric, samplers, validation_loop  # noqa: F401 - they register what a prepared config names
+from .callbacks.base import LearningRates, RunningStage
+from .callbacks.hook import STATES_KEY, CallbackDecisions, CallbackMoments, StageCallbacks
 from .hooks.accumulation import WholeEpochs
 from .hooks.checkpoint import WeightsKeeper
 from .hooks.csv_logger import TrainingLog
@@ -32,6 +34,7 @@ from .hooks.item_seeds import ItemSeeds
 from .hooks.loss_check import LossWatch
 from .hooks.progress import ProgressLine
 from .hooks.rng import RandomStates
+from .hooks.stage_end import StageEnd
 from .hooks.start_weights import StartWeights
 from .hooks.time_limit import StopAfter
 from .hooks.training_pictures import TrainingPictures
@@ -65,9 +68,14 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     log = TrainingLog(job.files.metrics, watch)
     kept = {META_KEY: dict(job.settings), BBOX_ORDER_KEY: job.train_dataset.reader.bbox_order}
     stop = StopAfter(job.expired or (lambda: False))
-    keeper = WeightsKeeper(job.files, log, job.primary_metric, kept, lambda: stop.stopped)
+    end = StageEnd()
+    keeper = WeightsKeeper(
+        job.files, log, job.primary_metric, kept, lambda: stop.stopped, end, lambda: {STATES_KEY: callbacks.states()}
+    )
     progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal)
+    callbacks, of_mmengine = _callbacks(job, end, progress)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
+    hooks += [CallbackMoments(callbacks), CallbackDecisions(callbacks, log), end, *of_mmengine]
     if job.shows_data:
         names = job.train_dataset.metainfo["classes"]
         hooks.append(TrainingPictures(job.files.training_example(0), names))
@@ -97,6 +105,18 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
         finally:
             progress.close()
     return TrainingResult(log.rows, stop.stopped)
+
+
+def _callbacks(job: TrainingJob, end: StageEnd, progress: ProgressLine) -> tuple[StageCallbacks, list[Hook]]:
+    """Return the stage's callbacks, and those of them that are MMEngine's hooks."""
+    rates = LearningRates(float(job.config.optim_wrapper.optimizer.get("lr") or 0))
+    stage = RunningStage(job.label, job.config.train_cfg.max_epochs, rates, end, progress.note)
+    made, of_mmengine = job.callbacks.make(job.files)
+    owner = job.callbacks.owner
+    by_project = owner is not None and not owner.declared.is_built_in
+    if owner is not None:
+        stage.may_set_rate.add(owner.declared.name)
+    return StageCallbacks(made, stage, by_project), of_mmengine
 
 
 def _prepare_files(job: TrainingJob) -> None:

@@ -29,7 +29,8 @@ def test_shape_may_name_the_channels(shape):
 BAD = [
     ({"clases": 3}, "clases is not a property of the MMDetection dialect (did you mean 'classes'?)"),
     ({"imagesPerGPU": 1}, "did you mean 'imagesPerGpu'?"),
-    ({"callbacks": {}}, "callbacks is a Musket property that the MMDetection dialect does not have"),
+    ({"backbone": {}}, "backbone is a Musket property that the MMDetection dialect does not have"),
+    ({"callbacks": 5}, "callbacks is 5, but it must be a callback's name, a mapping of callbacks"),
     ({"augmentation": 5}, "augmentation is 5, but it must be a mapping of imgaug's augmenters"),
     ({"classes": "many"}, "classes is 'many', but it must be a whole number from 1 to 100000"),
     ({"classes": True}, "classes is True"),

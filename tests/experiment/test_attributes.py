@@ -67,6 +67,7 @@ ACTS = {
     "batch": (6, lambda cfg: (setattr(cfg, "imagesPerGpu", None), native(cfg, "train_dataloader.batch_size"))[1]),
     "loss": ({"loss_mask": 7}, lambda cfg: native(cfg, "model.bbox_head.loss_mask.loss_weight")),
     "freeze_encoder": (True, lambda cfg: settings_of(cfg).frozen_encoders),
+    "callbacks": ({"CyclicLR": None}, lambda cfg: cfg.callback_plan(0).owner_note),
     "clipnorm": (3, lambda cfg: native(cfg, "optim_wrapper").get("clip_grad")),
     "clipvalue": (3, lambda cfg: native(cfg, "optim_wrapper").get("clip_grad")),
     "accumulation": (3, lambda cfg: native(cfg, "optim_wrapper").get("accumulative_counts")),

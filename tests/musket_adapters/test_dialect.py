@@ -340,7 +340,8 @@ def test_upstream_instances_have_tight_boxes_and_class_names(instance_dataset, a
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("callbacks: {EarlyStopping: {patience: 5}}", "callbacks is a Musket property"),
+        ("callbacks: {EarlyStopping: {patience: few}}", "callbacks.EarlyStopping.patience is 'few'"),
+        ("backbone: resnet34", "backbone is a Musket property"),
         ("clases: 3", "clases is not a property of the MMDetection dialect (did you mean 'classes'?)"),
         ("folds_count: many", "folds_count is 'many', but it must be a whole number"),
         ("stages: [{epochs: 0}]", "stages[0].epochs is 0"),

@@ -17,6 +17,7 @@ from ...storage.experiment_files import StageFiles
 from ...storage.metrics_csv import as_written
 from .. import rng_state
 from .csv_logger import TrainingLog
+from .stage_end import StageEnd
 
 
 class WeightsKeeper(Hook):
@@ -25,7 +26,8 @@ class WeightsKeeper(Hook):
     While no epoch has a value of the metric, the latest weights are kept as the best. Values are compared as the CSV
     has them, so that a resumed run chooses as an uninterrupted one does. ``further`` is kept in each ``meta``.
     A stage that ends before its last epoch, and not because its time is over (``expired``), was ended by a hook: its
-    last checkpoint says so, and a resume leaves it alone.
+    last checkpoint says so, and a resume leaves it alone. Where ``end`` was asked for it, the epoch's checkpoint says
+    so from the first; a hook of MMEngine's that stops the loop by itself is noted when the loop has stopped.
     """
 
     priority = "NORMAL"
@@ -37,7 +39,10 @@ class WeightsKeeper(Hook):
         metric: MetricName,
         further: "dict[str, Any] | None" = None,
         expired: Callable[[], bool] = lambda: False,
+        end: "StageEnd | None" = None,
+        states: Callable[[], dict[str, Any]] = dict,
     ) -> None:
+        self.end, self.states = end, states
         self.files = files
         self.expired = expired
         self._meta_of_last: dict[str, Any] | None = None
@@ -58,7 +63,9 @@ class WeightsKeeper(Hook):
         if self.files.last_weights.exists():
             keep_beside(self.files.last_weights, self.files.previous_weights)
         rows = [{name: _plain(value) for name, value in row.items()} for row in self.log.rows]
-        self._meta_of_last = {**meta, "random_states": states, "rows": rows}
+        self._meta_of_last = {**meta, "random_states": states, "rows": rows, **self.states()}
+        if self.end is not None and self.end.reason is not None:
+            self._meta_of_last[ENDED_KEY] = self.end.reason
         self._save(runner, self.files.last_weights, self._meta_of_last, complete=True)
         if self.improved or unmeasured or not self.files.best_weights.exists():
             # after the last: from that, a resume makes the best again, and not the other way round
@@ -66,7 +73,9 @@ class WeightsKeeper(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Note in the last checkpoint that a hook ended the stage."""
-        if self._meta_of_last is not None and runner.epoch < runner.max_epochs and not self.expired():
+        if self._meta_of_last is None or ENDED_KEY in self._meta_of_last:
+            return
+        if runner.epoch < runner.max_epochs and not self.expired():
             self._save(runner, self.files.last_weights, {**self._meta_of_last, ENDED_KEY: True}, complete=True)
 
     @staticmethod

@@ -36,6 +36,7 @@ class ProgressLine(Hook):
         self._began = 0.0
         self._first = 0
         self._said: set[str] = set()
+        self._notes: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
         """Open the bar."""
@@ -58,6 +59,7 @@ class ProgressLine(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: "dict[str, float] | None" = None) -> None:
         """Write the epoch's line."""
+        notes, self._notes = self._notes, []
         if not is_main_process():
             return
         row = self.log.rows[-1]
@@ -74,6 +76,12 @@ class ProgressLine(Hook):
             if reason not in self._said:
                 self._said.add(reason)
                 self.terminal.line(f"{self.label}: {reason}")
+        for note in notes:
+            self.terminal.line(f"{self.label}: {note}")
+
+    def note(self, text: str) -> None:
+        """Write a line below that of the epoch."""
+        self._notes.append(text)
 
     def _reasons(self, runner: Runner, row: Row) -> list[str]:
         """Return sentences on numbers that are not there."""
