@@ -34,9 +34,9 @@ def net_of(name: str) -> tuple[Any, Any]:
     from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
 
+    from instance_segmentation_pipeline.models.built_model import complete
     from instance_segmentation_pipeline.models.config_tree import walk
     from instance_segmentation_pipeline.models.mmdet_compat import MODELS as NETS
-    from instance_segmentation_pipeline.models.mmdet_compat import complete
     from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
 
     request = ModelRequest(f"mmdet::{MODELS[name]}", Path(), tuple("abcde"), pretrained=False)

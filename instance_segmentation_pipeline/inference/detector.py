@@ -23,12 +23,13 @@ from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections, MusketPrediction, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
 from ..detection.tta import PLAIN, View
+from ..models.built_model import complete
 from ..models.checkpoints import reading_for
 from ..models.config_tree import Pipeline
 from ..models.finished_config import FinishedConfig
 from ..models.later_masks import masks_later
 from ..models.missing_operators import naming_config
-from ..models.mmdet_compat import MODELS, TRANSFORMS, Results, complete, image_results
+from ..models.mmdet_compat import MODELS, TRANSFORMS, Results, image_results
 from ..models.outputs import to_prediction
 from ..models.trained_weights import load_trained
 from ..models.transforms import Ratios, base_size, fit_pipeline

@@ -2,37 +2,36 @@
 
 import contextlib
 import io
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from ..detection.arrays import UInt8Array
 
 with contextlib.redirect_stdout(io.StringIO()):
     import mmdet.datasets.transforms
+    from mmdet.models.dense_heads import RTMDetInsHead
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+    from mmdet.models.task_modules.assigners import dynamic_soft_label_assigner
     from mmdet.registry import MODELS, TRANSFORMS
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 
-__all__ = ["MODELS", "TRANSFORMS", "BitmapMasks", "HorizontalBoxes", "complete", "image_results", "mmdet"]
+__all__ = [
+    "MODELS",
+    "TRANSFORMS",
+    "BaseDenseHead",
+    "BitmapMasks",
+    "HorizontalBoxes",
+    "RTMDetInsHead",
+    "dynamic_soft_label_assigner",
+    "image_results",
+    "mmdet",
+]
 
-Model = TypeVar("Model", bound=torch.nn.Module)
 Results = dict[str, Any]
 """What transforms of MMDetection hand on: the image, its objects, and how it was changed."""
-
-
-def complete(model: Model) -> Model:
-    """Return a built model with what MMDetection's own code expects of it and one head leaves out.
-
-    ``BaseDenseHead`` asks for ``loss_cls`` when it predicts; ``SSDHead`` has none.
-    """
-    for module in model.modules():
-        if isinstance(module, BaseDenseHead) and not hasattr(module, "loss_cls"):
-            module.loss_cls = None
-    return model
 
 
 def image_results(image: UInt8Array, number: int = 0, name: str = "") -> Results:

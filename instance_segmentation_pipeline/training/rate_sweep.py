@@ -22,9 +22,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
 from ..errors import TrainingError
+from ..models.built_model import complete
 from ..models.checkpoints import reading_for
 from ..models.learning_parts import FROZEN_KEY, freeze
-from ..models.mmdet_compat import MODELS, complete
+from ..models.mmdet_compat import MODELS
 from ..models.optimization import accumulation_of
 from . import rng_state
 from .hooks.frozen_encoder import FrozenEncoder

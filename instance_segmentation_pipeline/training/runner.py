@@ -19,9 +19,9 @@ from mmengine.utils import ManagerMixin
 from mmengine.visualization import Visualizer
 
 from ..errors import WeightsError
+from ..models.built_model import complete
 from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..models.learning_parts import FROZEN_KEY, freeze
-from ..models.mmdet_compat import complete
 from ..models.trained_weights import check_trained
 from .kept_features import keeping_features
 

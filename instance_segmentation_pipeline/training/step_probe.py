@@ -17,9 +17,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from ..models.built_model import complete
 from ..models.checkpoints import reading_for
 from ..models.finished_config import FinishedConfig
-from ..models.mmdet_compat import MODELS, complete
+from ..models.mmdet_compat import MODELS
 from ..models.transfer import HeadPolicy, load_into
 from .detection_dataset import MusketDetectionDataset
 

@@ -11,9 +11,10 @@ from mmengine.registry import init_default_scope
 from instance_segmentation_pipeline.detection.masks import encode_masks
 from instance_segmentation_pipeline.inference.detector import Detector
 from instance_segmentation_pipeline.models import later_masks
+from instance_segmentation_pipeline.models.built_model import complete
 from instance_segmentation_pipeline.models.config_tree import walk
 from instance_segmentation_pipeline.models.later_masks import LaterMasks, encoded, masks_later
-from instance_segmentation_pipeline.models.mmdet_compat import MODELS, complete
+from instance_segmentation_pipeline.models.mmdet_compat import MODELS
 from instance_segmentation_pipeline.models.outputs import to_prediction
 from instance_segmentation_pipeline.models.prepare import ModelRequest, prepare
 from tests.support.project import REPOSITORY
