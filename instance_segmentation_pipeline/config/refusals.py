@@ -32,9 +32,7 @@ ROOT = {
     "hyperparameters": _TUNING,
     "import_tasks": _TASKS,
     "initial_weights": "give weightsPath, or initial_weights to the stages that it is for",
-    "logAll": "MMEngine's log in logs/ has the losses of iterations",
     "max_evals": _TUNING,
-    "metrics": "final_metrics are those of the summary, and the CSV has those of each epoch",
     "needsSessionForPrediction": _INTERNAL,
     "negatives": "give it to the stages that it is for",
     "noTrain": "musket task measures what is trained, and musket fit --only_report makes its summary anew",
@@ -45,14 +43,11 @@ ROOT = {
     "tasks": _TASKS,
     "unfreeze_encoder": "give it to the stages that it is for",
     "validation_steps": "the whole validation part is measured after each epoch; validation_negatives makes it smaller",
-    "verbose": "one line shows the progress, and the CSV each epoch: remove it",
     "weights": _HEAD_WEIGHTS,
 }
 """Keys of the YAML, with what does the job here."""
 
-STAGE = {
-    "logAll": "MMEngine's log in logs/ has the losses of iterations",
-}
+STAGE: dict[str, str] = {}
 """Keys of a stage, with what does the job here."""
 
 

@@ -14,6 +14,7 @@ from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
 from .callbacks import callbacks_of_stage, check_declared, check_declared_extra
 from .holdout_part import HOLDOUT, part_of, with_holdout
+from .metric_lists import EPOCH_METRICS, FINAL_METRICS, epoch_metrics, final_metrics
 from .optimization import check_clipping, check_freezing, check_starts
 from .refusals import refusal
 from .step_chain import check_declarations, steps_of
@@ -26,6 +27,7 @@ from .values import (
     SEEDS,
     SHARES,
     SIZES,
+    VERBOSITY,
     Check,
     Integer,
     Number,
@@ -189,6 +191,7 @@ STAGE_PROPERTIES = (
     Property("unfreeze_encoder", "true or false", boolean, None, "the backbone is trained from here on"),
     Property("callbacks", CALLBACKS, check_declared, None, "callbacks in place of the experiment's"),
     Property("extra_callbacks", CALLBACKS, check_declared_extra, None, "callbacks beside the experiment's"),
+    Property("logAll", "true or false", boolean, None, "a CSV has the losses of each batch"),
 )
 
 PROPERTIES = (
@@ -254,10 +257,13 @@ PROPERTIES = (
     _numeric("storage_threshold", SHARES, 0.05, "lowest score that is predicted"),
     Property("primary_metric", "a metric's name", text, None, "what the best weights are chosen by"),
     Property("primary_metric_mode", "auto, max or min", one_of("auto", "max", "min"), "auto", "which is better"),
-    Property("final_metrics", "a metric's name or a list of names", names, None, "metrics of the summary"),
+    Property("metrics", EPOCH_METRICS, epoch_metrics, [], "further metrics of each epoch"),
+    Property("final_metrics", FINAL_METRICS, final_metrics, None, "metrics of the summary"),
     Property("fusion", "weighted, wbf, nms or soft_nms", one_of(*METHODS), "weighted", "how predictions blend"),
     _numeric("fusionIou", INSIDE, 0.55, "IoU"),
     Property("testTimeAugmentation", TTA, _augmentation, None, "views of an image that are predicted and fused"),
+    _numeric("verbose", VERBOSITY, 1, "what the terminal shows of a training"),
+    Property("logAll", "true or false", boolean, False, "a CSV has the losses of each batch"),
     Property("experiment_result", "a metric's name", text, None, "what stands for the whole experiment"),
 )
 

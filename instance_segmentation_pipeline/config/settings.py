@@ -56,6 +56,7 @@ class StageSettings:
     unfreeze_encoder: "bool | None" = None
     callbacks: Any = None
     extra_callbacks: Any = None
+    log_all: "bool | None" = None
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,17 @@ class MetricSettings(Group):
 
     primary_metric: "str | None"
     primary_metric_mode: str
-    final_metrics: "list[str] | None"
+    metrics: list[str]
+    final_metrics: "list[str | dict[str, Any]] | None"
     experiment_result: "str | None"
+
+
+@dataclass(frozen=True)
+class ShowingSettings(Group):
+    """What is shown and kept of a training's course."""
+
+    verbose: int
+    log_all: bool
 
 
 @dataclass(frozen=True)
@@ -187,6 +197,7 @@ class ExperimentSettings:
     seeds: SeedSettings
     metrics: MetricSettings
     inference: InferenceSettings
+    showing: ShowingSettings
 
     @property
     def frozen_encoders(self) -> list[bool]:
@@ -199,6 +210,11 @@ class ExperimentSettings:
         found = callbacks_of_stage(self.callbacks.callbacks, stage.callbacks, stage.extra_callbacks, number)
         return StageDeclarations(found)
 
+    def logs_batches(self, stage: int) -> bool:
+        """Say whether a CSV has the batches of a stage: as the stage says, else as the experiment does."""
+        said = self.stages[stage].log_all
+        return self.showing.log_all if said is None else said
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], holdout: Any = None) -> "ExperimentSettings":
         """Return settings from checked properties.
@@ -208,7 +224,9 @@ class ExperimentSettings:
             holdout: Indices of the items that ``setHoldout`` was given.
         """
         return cls(
-            stages=tuple(StageSettings(**stage) for stage in values["stages"]),
+            stages=tuple(
+                StageSettings(**{field_of(name): value for name, value in stage.items()}) for stage in values["stages"]
+            ),
             model=ModelSettings.of(values),
             data=DataSettings.of(values),
             augmentation=AugmentationSettings.of(values),
@@ -218,4 +236,5 @@ class ExperimentSettings:
             seeds=SeedSettings.of(values),
             metrics=MetricSettings.of(values),
             inference=InferenceSettings.of(values),
+            showing=ShowingSettings.of(values),
         )

@@ -69,6 +69,7 @@ CLIPS = Number(0, 1_000_000_000, above=True)
 SHARES = Number(0, 1)
 INSIDE = Number(0, 1, above=True, below=True)
 COUNTS = Integer(1, 10_000)
+VERBOSITY = Integer(0, 2)
 ITERATIONS = Integer(1, 1_000_000_000)
 
 

@@ -75,6 +75,7 @@ class AnswerMethods(GenericImageTaskConfig):
             views=views,
             transforms=self.transforms,
             transform=self.augmenters_of("transforms"),
+            bars=self.verbose == 1,
         )
 
     def evaluator(self) -> Evaluator:
@@ -199,7 +200,7 @@ class AnswerMethods(GenericImageTaskConfig):
         function_of(cb, "cb")
         source, limit = self.dataset_named(dataset), limit_of(limit)
         count = len(source) if limit == -1 else min(limit, len(source))
-        with tqdm(total=count, desc="predicting", unit="image", disable=None) as bar:
+        with tqdm(total=count, desc="predicting", unit="image", disable=None if self.verbose == 1 else True) as bar:
             for batch in self.predict_on_dataset(source, fold, stage, limit, batch_size, ttflips):
                 for name, result in zip(batch.data, batch.results, strict=True):
                     cb(name, result, data)
@@ -334,7 +335,7 @@ class AnswerMethods(GenericImageTaskConfig):
             return summary_of(folds, len(self.stages), self.evaluate, self.files, self.primary(), held)
 
     def further_metrics(self, source: Dataset, fold: int, stage: int) -> "Further | None":
-        """Return what computes the primary metric after each epoch; see ``Evaluator.each_epoch``."""
+        """Return what computes further metrics after each epoch; see ``Evaluator.each_epoch``."""
         model = FoldsAndStages(self, fold, stage)
         return self.evaluator().each_epoch(source, lambda: model, self.reader().bbox_order)
 

@@ -96,29 +96,33 @@ class Evaluator:
         for name in self.metrics.wanted:
             function = user_metric(name)
             if function is not None:
-                values.update(user_values(name, function(model(), predictions)))
+                values.update(user_values(name, function, model(), predictions))
         return values
 
     def each_epoch(
         self, source: Dataset, model: Model, bbox_order: str
     ) -> "Callable[[list[TruthRecord], list[FoundArrays]], dict[str, float]] | None":
-        """Return what computes the primary metric after each epoch, where it is not among those of every epoch.
+        """Return what computes metrics after each epoch that are not among those of every epoch; ``None``: no such.
 
         Args:
             source: The items that are validated, in the order in which they come.
             model: The fold and stage that are trained.
             bbox_order: Coordinate order of the boxes of ``source``.
         """
-        name = self.metrics.primary.plain
-        if name in (*metric_names(self.with_masks), "loss"):
+        of_all = metric_names(self.with_masks)
+        further = [name for name in self.metrics.each_epoch if name not in of_all]
+        functions = {name: function for name in further if (function := user_metric(name)) is not None}
+        built_in = [name for name in further if name not in functions]
+        if not further:
             return None
 
         def measure(truths: list[TruthRecord], arrays: list[FoundArrays]) -> dict[str, float]:
             pairs = zip(truths, arrays, strict=True)
             found: list[Detections] = [from_arrays(one, truth["height"], truth["width"]) for truth, one in pairs]
-            function = user_metric(name)
-            if function is not None:
-                return user_values(name, function(model(), Answers(source, found, bbox_order)))
-            return {name: final_metrics(truths, found, self.class_names, self.with_masks)[name]}
+            values = final_metrics(truths, found, self.class_names, self.with_masks) if built_in else {}
+            values = {name: values[name] for name in built_in}
+            for name, function in functions.items():
+                values.update(user_values(name, function, model(), Answers(source, found, bbox_order)))
+            return values
 
         return measure

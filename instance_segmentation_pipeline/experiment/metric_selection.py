@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from ..config.metric_lists import named
 from ..errors import ConfigError, nearest
 from ..metrics.instance_metrics import final_metric_names
 from ..metrics.metric_name import HOLDOUT, PER_CLASS, VALIDATION, MetricName
@@ -24,7 +25,12 @@ class MetricProperties(Protocol):
         ...
 
     @property
-    def final_metrics(self) -> "list[str] | None":
+    def metrics(self) -> list[str]:
+        """Further ones of each epoch."""
+        ...
+
+    @property
+    def final_metrics(self) -> "list[str | dict[str, Any]] | None":
         """Those of the summary."""
         ...
 
@@ -42,11 +48,14 @@ class MetricSelection:
         primary: What the best weights are chosen by: a column of the metrics CSV, with its direction.
         wanted: What a summary has.
         every: Whether it has all built-in metrics, those that only some data has among them.
+        each_epoch: What is computed in each epoch beside ``metrics.coco.metric_names`` and the losses, without
+            ``val_``: the primary metric, ``metrics``, and those of ``final_metrics`` that are for validation.
     """
 
     primary: MetricName
     wanted: tuple[str, ...]
     every: bool
+    each_epoch: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -73,9 +82,17 @@ class MetricSelection:
         if properties.experiment_result:
             deciding.append(plain("experiment_result", properties.experiment_result))
         every = properties.final_metrics is None
-        final = known if every else [plain("final_metrics", name) for name in properties.final_metrics or ()]
+        chosen = [(plain("final_metrics", name), each) for name, each in named(properties.final_metrics or ())]
+        tracked = [_of_epochs(f"{where}: metrics", name, known) for name in properties.metrics]
+        final = [*known, *tracked] if every else [*(name for name, _ in chosen), *tracked]
         wanted = dict.fromkeys(name for name in (*final, *deciding) if not MetricName(name).is_loss)
-        return cls(MetricName(f"{VALIDATION}{primary}", properties.primary_metric_mode), tuple(wanted), every)
+        further = dict.fromkeys([primary, *tracked, *(name for name, each in chosen if each)])
+        return cls(
+            MetricName(f"{VALIDATION}{primary}", properties.primary_metric_mode),
+            tuple(wanted),
+            every,
+            tuple(name for name in further if not MetricName(name).is_loss),
+        )
 
 
 def known_metrics(class_names: Sequence[str], with_masks: bool) -> list[str]:
@@ -88,6 +105,17 @@ def known_metrics(class_names: Sequence[str], with_masks: bool) -> list[str]:
 def default_primary(with_masks: bool) -> str:
     """Return the metric that chooses the best weights where none is named."""
     return "coco_segm_mAP" if with_masks else "coco_bbox_mAP"
+
+
+def _of_epochs(key: str, name: str, metrics: Sequence[str]) -> str:
+    """Return what is measured each epoch for a name of the YAML: on the validation part alone."""
+    plain = _plain(key, name, metrics, True)
+    if name.removeprefix(VALIDATION) != plain:
+        raise ConfigError(
+            f"{key} has {name!r}, but an epoch is measured on the validation part: name {plain}, and {name} in "
+            "final_metrics."
+        )
+    return plain
 
 
 def _plain(key: str, name: str, metrics: Sequence[str], has_holdout: bool) -> str:

@@ -315,7 +315,7 @@ class PipelineConfig(OutcomeMethods):
         """Return the callbacks of a stage, looked up and checked; see ``CallbackSource.of``."""
         source = CallbackSource(self.parts.settings, self.parts.datasets)
         selection = self.metric_selection()
-        measured = [*metric_names(self.finished().needs_masks), selection.primary.plain]
+        measured = [*metric_names(self.finished().needs_masks), *selection.each_epoch]
         return source.of(stage, measured, selection.primary)
 
     def callback_plans(self) -> list[CallbackPlan]:

@@ -28,6 +28,7 @@ class DetectionStage:
         self.unfreeze_encoder: bool | None = properties.get("unfreeze_encoder")
         self.callbacks = properties.get("callbacks")
         self.extra_callbacks = properties.get("extra_callbacks")
+        self.logAll: bool | None = properties.get("logAll")
 
     def properties(self) -> dict[str, Any]:
         """Return what the YAML would say of the stage."""
@@ -42,6 +43,7 @@ class DetectionStage:
             "unfreeze_encoder": self.unfreeze_encoder,
             "callbacks": self.callbacks,
             "extra_callbacks": self.extra_callbacks,
+            "logAll": self.logAll,
         }
 
     def execute(self, kf: DetectionFolds, model: FinishedConfig, ec: Any, callbacks: Any = None) -> None:

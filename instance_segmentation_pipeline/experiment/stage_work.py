@@ -136,6 +136,8 @@ class StageWork:
             settings=self.settings,
             callbacks=self.config.callback_plan(self.number),
             shows_data=parts.settings.items.show_data_examples,
+            verbose=parts.settings.showing.verbose,
+            logs_batches=parts.settings.logs_batches(self.number),
             expired=stop,
             terminal=terminal(),
             further=self.config.further_metrics(

@@ -84,8 +84,8 @@ class ThresholdSearch:
         def measure(_: Sequence[Detections], sure: Sequence[Detections]) -> float:
             if metric is None:
                 return final_metrics(records, sure, self.class_names, self.with_masks).get(name, math.nan)
-            answer = metric(self.model(), Answers(predictions.parent, sure, predictions.bbox_order))
-            values = user_values(name, answer)
+            answers = Answers(predictions.parent, sure, predictions.bbox_order)
+            values = user_values(name, metric, self.model(), answers)
             return _number(values.get(name, next(iter(values.values()), None)), name)
 
         return best_threshold(truths, found, measure)

@@ -45,7 +45,7 @@ class Trainable(Protocol):
     def further_metrics(
         self, source: Any, fold: int, stage: int
     ) -> "Callable[[list[Any], list[Any]], dict[str, float]] | None":
-        """Return what computes the primary metric after each epoch, where it is not one of those of every epoch."""
+        """Return what computes the metrics of each epoch that are not those of every experiment; ``None``: no such."""
         ...
 
     def callback_plan(self, stage: int) -> CallbackPlan:

@@ -43,6 +43,7 @@ class Asking:
         views: The views of each image.
         transforms: The property of that name.
         transform: What it does to an image.
+        bars: Whether a terminal shows bars of what is predicted.
     """
 
     batch_size: int
@@ -52,6 +53,12 @@ class Asking:
     views: tuple[View, ...] = (PLAIN,)
     transforms: Any = None
     transform: "Callable[[UInt8Array], UInt8Array] | None" = field(default=None, compare=False)
+    bars: bool = field(default=True, compare=False)
+
+    @property
+    def hides_bars(self) -> "bool | None":
+        """What ``tqdm`` takes as ``disable``: ``None`` shows a bar where there is a terminal."""
+        return None if self.bars else True
 
 
 class Question(NamedTuple):
@@ -215,7 +222,7 @@ class Predictor:
             label = f"{run.start} to {run.stop - 1} of the images"
             return Piece(label, lambda device: self._seen(folder, choice, sink, limit, run, device))
 
-        with tqdm(total=len(folder), desc="predicting", unit="image", disable=None) as bar:
+        with tqdm(total=len(folder), desc="predicting", unit="image", disable=self.asking.hides_bars) as bar:
 
             def take(number: int, seen: _Seen) -> None:
                 for name, found in seen.found:
@@ -320,7 +327,8 @@ class Predictor:
         if not store.is_current():
             fusion = self.asking.fusion
             with writing(store):
-                for number in tqdm(range(len(source)), f"blending {label_of(source)}", leave=False, disable=None):
+                words, hidden = f"blending {label_of(source)}", self.asking.hides_bars
+                for number in tqdm(range(len(source)), words, leave=False, disable=hidden):
                     found = [member.store.detections(number) for member in members]
                     store.append(fuse(found, fusion.method, fusion.iou_threshold))
         return store
@@ -340,7 +348,7 @@ class Predictor:
         ]
         left = {one.store.path: len(one.store.parent) for one in todo}
         words = todo[0].label if len(todo) == 1 else f"predicting with {len(todo)} nets"
-        with tqdm(total=sum(left.values()), desc=words, leave=False, disable=None) as bar:
+        with tqdm(total=sum(left.values()), desc=words, leave=False, disable=self.asking.hides_bars) as bar:
 
             def take(number: int, answer: tuple[int, bytes]) -> None:
                 store = work[number][0].store

@@ -40,6 +40,11 @@ class StageFiles:
         return self.root / "metrics" / f"metrics-{self.fold}.{self.stage}.csv"
 
     @property
+    def batches(self) -> Path:
+        """One CSV row a batch."""
+        return self.root / "metrics" / f"metrics-{self.fold}.{self.stage}.all.csv"
+
+    @property
     def learning_curves(self) -> Path:
         """Losses and metrics by epoch, as a picture."""
         return self.metrics.with_suffix(".png")

@@ -44,16 +44,17 @@ def write_rows(path: Path, rows: list[Row]) -> None:
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _cell(row.get(name, "")) for name in columns})
+        writer.writerow({name: cell_of(row.get(name, "")) for name in columns})
     write_text(path, buffer.getvalue())
 
 
 def as_written(value: float) -> float:
     """Return a number as it comes back from the CSV."""
-    return value if math.isnan(value) else float(_cell(float(value)))
+    return value if math.isnan(value) else float(cell_of(float(value)))
 
 
-def _cell(value: Any) -> Any:
+def cell_of(value: Any) -> Any:
+    """Return a value as the CSV has it: numbers with six digits, NaN as an empty cell."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return value

@@ -25,7 +25,7 @@ _OF_STAGE = (
     r"weights/(?:best|last)-(?P<fold>\d+)\.(?P<stage>\d+)\.weights",
     r"weights/last-(?P<fold>\d+)\.(?P<stage>\d+)\.previous",
     r"weights/config-(?P<fold>\d+)\.(?P<stage>\d+)\.py",
-    r"metrics/metrics-(?P<fold>\d+)\.(?P<stage>\d+)\.(?:csv|png)",
+    r"metrics/metrics-(?P<fold>\d+)\.(?P<stage>\d+)\.(?:csv|png|all\.csv)",
     r"examples/(?P<fold>\d+)/(?P<stage>\d+)/(?:train_)?\d+\.jpg",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/[^/]+\.py",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/tensorboard/(?:batches/)?events\.out\.tfevents\.[^/]+",
@@ -61,7 +61,11 @@ class RunNames:
         number = f"{fold}.{stage}"
         yield from (f"weights/best-{number}.weights", f"weights/last-{number}.weights")
         yield from (f"weights/last-{number}.previous", f"weights/config-{number}.py")
-        yield from (f"metrics/metrics-{number}.csv", f"metrics/metrics-{number}.png")
+        yield from (
+            f"metrics/metrics-{number}.csv",
+            f"metrics/metrics-{number}.png",
+            f"metrics/metrics-{number}.all.csv",
+        )
         yield from (f"examples/{fold}/{stage}/{epoch}.jpg" for epoch in range(self.epochs[stage]))
         yield f"examples/{fold}/{stage}/train_0.jpg"
         if self.native:

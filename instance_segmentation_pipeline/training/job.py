@@ -40,6 +40,8 @@ class TrainingJob:
         expired: Asked after each epoch; true ends the training there, to be resumed later.
         further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
         callbacks: What is done and decided while it trains.
+        verbose: What ``terminal`` shows of the course: 0 nothing, 1 a bar and each epoch's line, 2 the lines.
+        logs_batches: A CSV has a row for each batch.
         shows_data: A picture of what the net is shown is written in the first epoch.
         terminal: Where the training shows how far it is.
     """
@@ -62,6 +64,8 @@ class TrainingJob:
     further: "Further | None" = None
     callbacks: CallbackPlan = field(default_factory=CallbackPlan)
     shows_data: bool = False
+    verbose: int = 1
+    logs_batches: bool = False
     terminal: Terminal = field(default_factory=Terminal)
 
 

@@ -26,6 +26,7 @@ from . import coco_metric, samplers, validation_loop  # noqa: F401 - they regist
 from .callbacks.base import LearningRates, RunningStage
 from .callbacks.hook import STATES_KEY, CallbackDecisions, CallbackMoments, StageCallbacks
 from .hooks.accumulation import WholeEpochs
+from .hooks.batch_log import BatchLog
 from .hooks.checkpoint import WeightsKeeper
 from .hooks.csv_logger import TrainingLog
 from .hooks.examples import SamplePictures
@@ -72,13 +73,11 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     keeper = WeightsKeeper(
         job.files, log, job.primary_metric, kept, lambda: stop.stopped, end, lambda: {STATES_KEY: callbacks.states()}
     )
-    progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal)
+    progress = ProgressLine(job.label, job.primary_metric, keeper, log, job.terminal, job.verbose)
     callbacks, of_mmengine = _callbacks(job, end, progress)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
     hooks += [CallbackMoments(callbacks), CallbackDecisions(callbacks, log), end, *of_mmengine]
-    if job.shows_data:
-        names = job.train_dataset.metainfo["classes"]
-        hooks.append(TrainingPictures(job.files.training_example(0), names))
+    hooks += _asked_for(job)
     with forget_afterwards(name), warnings.catch_warnings(), reading_for(job.config):
         for known in ("torch.meshgrid", "`broadcast_buffers` is deprecated", "Setting MKL_NUM_THREADS"):
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
@@ -105,6 +104,16 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
         finally:
             progress.close()
     return TrainingResult(log.rows, stop.stopped)
+
+
+def _asked_for(job: TrainingJob) -> list[Hook]:
+    """Return the hooks that write what properties of the YAML ask for."""
+    hooks: list[Hook] = []
+    if job.logs_batches:
+        hooks.append(BatchLog(job.files.batches, job.label, job.terminal))
+    if job.shows_data:
+        hooks.append(TrainingPictures(job.files.training_example(0), job.train_dataset.metainfo["classes"]))
+    return hooks
 
 
 def _callbacks(job: TrainingJob, end: StageEnd, progress: ProgressLine) -> tuple[StageCallbacks, list[Hook]]:

@@ -20,18 +20,33 @@ class ProgressLine(Hook):
     """Shows fold, stage, epoch, iteration, loss and time to go; on a terminal as a moving bar.
 
     Where stderr is no terminal only the line of each epoch is written, so that logs stay readable.
+
+    Args:
+        label: What the lines call the training.
+        metric: The primary metric.
+        keeper: Knows whether the epoch was the best so far.
+        log: Has the rows.
+        terminal: Where all is shown.
+        verbose: 0 shows neither bar nor lines of epochs, 1 both, 2 the lines. What is wrong is told in any case.
     """
 
     priority = "VERY_LOW"
 
     def __init__(
-        self, label: str, metric: MetricName, keeper: WeightsKeeper, log: TrainingLog, terminal: Terminal
+        self,
+        label: str,
+        metric: MetricName,
+        keeper: WeightsKeeper,
+        log: TrainingLog,
+        terminal: Terminal,
+        verbose: int = 1,
     ) -> None:
         self.label = label
         self.metric = metric
         self.keeper = keeper
         self.log = log
         self.terminal = terminal
+        self.verbose = verbose
         self._bar: Bar | None = None
         self._began = 0.0
         self._first = 0
@@ -41,7 +56,7 @@ class ProgressLine(Hook):
     def before_train(self, runner: Runner) -> None:
         """Open the bar."""
         self._began, self._first = time.monotonic(), runner.epoch
-        if is_main_process() and sys.stderr.isatty():
+        if self.verbose == 1 and is_main_process() and sys.stderr.isatty():
             self._bar = self.terminal.bar(runner.max_iters, runner.iter)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -63,6 +78,16 @@ class ProgressLine(Hook):
         if not is_main_process():
             return
         row = self.log.rows[-1]
+        if self.verbose:
+            self.terminal.line(self._line(runner, row))
+        for reason in self._reasons(runner, row):
+            if reason not in self._said:
+                self._said.add(reason)
+                self.terminal.line(f"{self.label}: {reason}")
+        for note in notes:
+            self.terminal.line(f"{self.label}: {note}")
+
+    def _line(self, runner: Runner, row: Row) -> str:
         done, left = runner.epoch - self._first, runner.max_epochs - runner.epoch
         seconds = (time.monotonic() - self._began) / done
         parts = [f"loss {row['loss']:.3f}"]
@@ -70,14 +95,7 @@ class ProgressLine(Hook):
         parts += [f"{name} {_number(row.get(name, math.nan))}" for name in shown]
         best = ", best so far" if self.keeper.improved else ""
         text = f"{self.label} epoch {runner.epoch}/{runner.max_epochs}: {', '.join(parts)}{best}"
-        text = f"{text}  [{seconds:.0f} s an epoch, {duration(seconds * left)} left]"
-        self.terminal.line(text)
-        for reason in self._reasons(runner, row):
-            if reason not in self._said:
-                self._said.add(reason)
-                self.terminal.line(f"{self.label}: {reason}")
-        for note in notes:
-            self.terminal.line(f"{self.label}: {note}")
+        return f"{text}  [{seconds:.0f} s an epoch, {duration(seconds * left)} left]"
 
     def note(self, text: str) -> None:
         """Write a line below that of the epoch."""
