@@ -12,6 +12,7 @@ COMMANDS = {
     "predict": "predict on the images of a folder",
     "analize": "compare the finished experiments of a project (also: analyze)",
     "lr_find": "look for a learning rate: the loss while it rises",
+    "convert": "write a dataset, or predictions, as files of another format",
     "models": "list the models of MMDetection's zoo",
 }
 ALIASES = {"analyze": "analize"}

@@ -35,6 +35,17 @@ def seconds(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """Return a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{shortened(text)} is no number from 0 to 1")
+    return number
+
+
 def names(text: str) -> list[str]:
     """Return the names of a list separated by commas, with or without spaces; none is empty or there twice."""
     found = [name.strip() for name in text.split(",")]

@@ -68,6 +68,28 @@ def read_image(path: Path) -> ImageFile:
         raise DatasetError(f"cannot be opened ({error.strerror or one_line(error)})") from None
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Return height and width of an image file, turned as the camera says; what Pillow knows is not decoded.
+
+    Raises:
+        DatasetError: What is wrong with it, to stand after its name.
+    """
+    try:
+        with open_regular(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.init()
+            with Image.open(file, formats=FORMATS) as image:
+                _check_size(image.size)
+                width, height = image.size
+                turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+                return (width, height) if turned else (height, width)
+    except DatasetError:
+        raise
+    except Exception:  # what is wrong, and what Pillow does not know, the reader tells
+        height, width = read_image(path).pixels.shape[:2]
+        return height, width
+
+
 def _read(file: IO[bytes]) -> ImageFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of sizes below its limit, and of damaged EXIF
