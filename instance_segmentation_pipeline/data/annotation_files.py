@@ -3,12 +3,14 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DatasetError, nearest, shortened
 from .annotated_images import AnnotatedImages
 from .class_names import checked_names
+from .formats.annotated_image import AnnotatedImage
 from .formats.annotation_text import read_annotation_text
 from .formats.coco_json import read_coco
 from .formats.image_lookup import images_by_name_or_stem
@@ -205,9 +207,7 @@ def labelme(
     stems = None if wanted is None else [name.removesuffix(".json") for name in wanted]
     named = None if classes is None else _class_names(classes, "classes of labelme")
     names, found = read_labelme(list(chosen(files, stems, str(whole)).values()), named, tuple(ignore))
-    twice = next((name for name, count in Counter(one.name for one in found).items() if count > 1), None)
-    if twice is not None:
-        raise DatasetError(f"{whole}: two of its files are of an image {shortened(twice)}: item ids have to differ.")
+    found = _named_apart(whole, found)
     return AnnotatedImages(whole, names, found)
 
 
@@ -339,6 +339,26 @@ def check_arguments(name: str, positional: Sequence[Any], named: "dict[str, Any]
         signature.bind(*positional, **named)
     except TypeError as error:
         raise ConfigError(f"{name}: {error}; its arguments are {', '.join(known)}.") from None
+
+
+def _named_apart(folder: Path, found: "list[AnnotatedImage]") -> "list[AnnotatedImage]":
+    """Name images of one name in different folders by their JSON files.
+
+    Raises:
+        DatasetError: Two files are of one image.
+    """
+    counts = Counter(one.name for one in found)
+    apart = [replace(one, name=one.told_by.stem + one.file.suffix) if counts[one.name] > 1 else one for one in found]
+    for told in ([one.file.resolve() for one in apart], [one.name for one in apart]):
+        seen: dict[Any, AnnotatedImage] = {}
+        for key, one in zip(told, apart, strict=True):
+            before = seen.setdefault(key, one)
+            if before is not one:
+                raise DatasetError(
+                    f"{folder}: {before.told_by.name} and {one.told_by.name} are both of an image "
+                    f"{shortened(one.file.name)}: item ids have to differ."
+                )
+    return apart
 
 
 def _path(value: object, what: str) -> Path:

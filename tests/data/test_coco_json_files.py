@@ -97,6 +97,13 @@ def test_several_polygons_are_one_object(folder):
     assert (mask == dense(5, 5, 12, 15) + dense(20, 20, 25, 30)).all()
 
 
+def test_an_object_of_the_first_pixel_is_one(folder):
+    content = whole()
+    content["annotations"][0]["segmentation"] = [[0, 0, 1, 0, 1, 1, 0, 1]]
+    masks = from_musket(coco_json(written(folder, content))[0].y, HEIGHT, WIDTH, classes=2).masks.to_dense()
+    assert (masks[0] == dense(0, 0, 1, 1)).all()
+
+
 def test_classes_choose_and_order(folder):
     dataset = coco_json(written(folder, whole()), classes=["cat"])
     assert dataset.meta() == {"CLASSES": ["cat"]}
@@ -176,8 +183,10 @@ BROKEN = {  # how the JSON is changed, and what is said of it
     "polygon infinite": (lambda one: one["annotations"][0]["segmentation"][0].__setitem__(0, 10**400), "finite"),
     "polygon NaN": (lambda one: one["annotations"][0]["segmentation"][0].__setitem__(0, float("nan")), "holds NaN"),
     "polygon normalised": (
-        lambda one: one["annotations"][0].update(segmentation=[[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]),
-        "coordinates of 0..1 alone",
+        lambda one: one.update(
+            annotations=[{**one["annotations"][0], "segmentation": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]}]
+        ),
+        "all polygons (1) have coordinates of 0..1 alone",
     ),
     "polygon far outside": (
         lambda one: one["annotations"][0].update(segmentation=[[0, 0, 9e9, 0, 9e9, 9e9]]),

@@ -128,5 +128,15 @@ def test_folders_without_files_or_objects_are_told(folder):
 def test_two_files_of_one_image_are_told(folder):
     written(folder, whole())
     (folder / "b.json").write_text((folder / "a.json").read_text())
-    with pytest.raises(UserError, match="two of its files are of an image 'a.png'"):
+    with pytest.raises(UserError, match=r"a.json and b.json are both of an image 'a.png'"):
         labelme(str(folder))
+
+
+def test_images_of_one_name_in_different_folders_are_named_by_their_files(folder):
+    written(folder, whole())
+    (folder.parent / "others").mkdir()
+    Image.fromarray(np.full((HEIGHT, WIDTH, 3), 9, np.uint8)).save(folder.parent / "others/a.png")
+    (folder / "b.json").write_text(json.dumps({**whole(), "imagePath": "../others/a.png"}))
+    dataset = labelme(str(folder))
+    assert [dataset[row].id for row in range(2)] == ["a.png", "b.png"]
+    assert [int(dataset[row].x[0, 0, 0]) for row in range(2)] == [7, 9]

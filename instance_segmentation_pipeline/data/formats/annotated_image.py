@@ -1,6 +1,6 @@
 """What the files of a format tell of one image: masks stay polygons or run lengths, and are never drawn densely."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,6 +125,21 @@ def polygon_of(numbers: "Sequence[object]") -> Float64Array:
     return points
 
 
+def check_pixels(outlines: "Iterable[Polygons]", where: str) -> None:
+    """Raise a ``DatasetError`` where all polygons of a source lie within 0..1: shares of the sides, not pixels."""
+    count = 0
+    for polygons in outlines:
+        for points in polygons:
+            if points.max() > 1 or points.min() < 0:
+                return
+            count += 1
+    if count:
+        raise DatasetError(
+            f"{where}: all polygons ({count}) have coordinates of 0..1 alone, expected pixels: multiply by width and "
+            "height."
+        )
+
+
 def _rle(segmentation: Segmentation, height: int, width: int) -> Mapping[str, Any]:
     if isinstance(segmentation, Mapping):
         counts = segmentation["counts"]
@@ -140,8 +155,6 @@ def _rle(segmentation: Segmentation, height: int, width: int) -> Mapping[str, An
 def _check_inside(points: Float64Array, height: int, width: int) -> None:
     """Raise an error for what is no polygon in pixels of this image; annotators may draw over its edges."""
     low, high = points.min(axis=0), points.max(axis=0)
-    if (high <= 1).all() and (low >= 0).all() and height > 2 and width > 2:
-        raise DatasetError("polygon has coordinates of 0..1 alone, expected pixels: multiply by width and height")
     if (low < (-width, -height)).any() or (high > (2 * width, 2 * height)).any():
         raise DatasetError(
             f"polygon goes from x {low[0]:g}, y {low[1]:g} to x {high[0]:g}, y {high[1]:g}, far outside the image of "

@@ -20,7 +20,7 @@ from ...detection.mask_outlines import mask_polygons
 from ...detection.records import to_coco_entry
 from ...errors import ConfigError, DatasetError, nearest, shortened
 from ...storage.atomic import not_writable, write_atomically
-from .annotated_image import AnnotatedImage, Segmentation, polygons_of
+from .annotated_image import AnnotatedImage, Segmentation, check_pixels, polygons_of
 from .annotation_text import read_annotation_json
 from .image_lookup import are_there, existing_images
 
@@ -194,6 +194,8 @@ def read_coco(
         found = _object(f"{path}: annotation {number}", entry, images, label_of)
         if found is not None:
             objects[entry["image_id"]].append(found)
+    drawn = (one for grouped in objects.values() for _, one in grouped if isinstance(one, tuple))
+    check_pixels(drawn, str(path))
     kept = are_there(file_names, folder) if skip_missing else [True] * len(images)
     rows = [row for row, there in enumerate(kept) if there]
     if not rows:

@@ -16,7 +16,7 @@ from ...detection.detections import Detections
 from ...detection.mask_crops import MaskCrops
 from ...detection.mask_outlines import mask_polygons
 from ...errors import DatasetError, nearest, shortened
-from .annotated_image import AnnotatedImage, Polygons, polygon_of
+from .annotated_image import AnnotatedImage, Polygons, check_pixels, polygon_of
 from .annotation_text import read_annotation_json
 from .writing import FileNames, write_whole
 
@@ -52,6 +52,7 @@ def read_labelme(
         DatasetError: What is wrong, with the file and the shape's place in it.
     """
     read = [_file(path, ignored) for path in files]
+    check_pixels((polygons for one in read for _, polygons in one.objects), str(files[0].parent))
     used = {label: one.file for one in read for label, _ in one.objects}
     names = tuple(sorted(used)) if classes is None else tuple(classes)
     if not names:

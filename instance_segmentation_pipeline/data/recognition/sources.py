@@ -150,16 +150,11 @@ def _read(root: Path, candidate: Candidate) -> Source:
 
 
 def _distinct(sources: "list[Source]") -> "list[Source]":
-    """Leave out what reads the same images with the masks of another: VOC's folders are also two folders of images."""
+    """Leave out pairs of folders whose images another source is of: VOC's, and those of a folder an image, are such."""
     kept: list[Source] = []
     for source in sources:
         files = {file for dataset in source.datasets.values() for file in dataset.files}
-        told = {file for dataset in source.datasets.values() for file in dataset.told_by}
-        for other in kept:
-            same = {file for dataset in other.datasets.values() for file in dataset.files}
-            told_same = {file for dataset in other.datasets.values() for file in dataset.told_by}
-            if files <= same and told <= told_same:
-                break
-        else:
+        known = {file for other in kept for dataset in other.datasets.values() for file in dataset.files}
+        if source.provider != "id_masks" or not files <= known:
             kept.append(source)
     return kept
