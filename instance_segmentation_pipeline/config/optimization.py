@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest, shortened
+from .values import INSIDE, Integer, Number, mapping
 
 
 def check_clipping(clipnorm: "float | None", clipvalue: "float | None") -> None:
@@ -43,6 +44,32 @@ def images_per_gpu(images: "int | None", batch: "int | None", gpus: int) -> int:
             "or give imagesPerGpu."
         )
     return batch // gpus
+
+
+def average(value: object) -> "bool | dict[str, float]":
+    """Accept what ``ema`` may be: true, false, or what it is done with.
+
+    Raises:
+        ValueError: It is neither.
+        ConfigError: It has a key or a value that there is not.
+    """
+    if isinstance(value, bool):
+        return value
+    asked = mapping(value)
+    if not asked:
+        raise ValueError
+    for key, one in asked.items():
+        if key not in AVERAGE_KEYS:
+            raise ConfigError(f"ema.{shortened(key)} is no part of ema{nearest(key, list(AVERAGE_KEYS))}: correct it.")
+        try:
+            AVERAGE_KEYS[key](one)
+        except (ValueError, TypeError, OverflowError):
+            raise ConfigError(f"ema.{key} is {shortened(one)}, but it must be {AVERAGE_KEYS[key]}.") from None
+    return {key: AVERAGE_KEYS[key](one) for key, one in asked.items()}
+
+
+AVERAGE_KEYS: "dict[str, Integer | Number]" = {"momentum": INSIDE, "warmup": Integer(0, 1_000_000)}
+AVERAGE = "true, false, or a mapping with momentum and warmup"
 
 
 def check_freezing(stage: Mapping[str, Any], number: int) -> None:

@@ -15,7 +15,7 @@ from ..errors import ConfigError, nearest, shortened
 from .callbacks import callbacks_of_stage, check_declared, check_declared_extra
 from .holdout_part import HOLDOUT, part_of, with_holdout
 from .metric_lists import EPOCH_METRICS, FINAL_METRICS, epoch_metrics, final_metrics
-from .optimization import check_clipping, check_freezing, check_starts
+from .optimization import AVERAGE, average, check_clipping, check_freezing, check_starts
 from .refusals import refusal
 from .step_chain import check_declarations, steps_of
 from .values import (
@@ -35,6 +35,7 @@ from .values import (
     mapping,
     names,
     one_of,
+    precision,
     text,
 )
 
@@ -213,7 +214,9 @@ PROPERTIES = (
     _numeric("batch", COUNTS, None, "batch size of all devices that train a net"),
     _numeric("workersPerGpu", Integer(0, 1000), None, "processes that load data"),
     _numeric("inference_batch", COUNTS, None, "batch size of evaluation"),
-    Property("amp", "true or false", boolean, False, "mixed precision on CUDA devices"),
+    Property("amp", "true, false, fp16, bf16 or auto", precision, False, "precision that the nets are trained in"),
+    Property("channelsLast", "true or false", boolean, None, "training keeps channels last in memory"),
+    Property("ema", AVERAGE, average, None, "the weights that are kept are averages over steps"),
     Property("dataset", DATASET, _dataset, None, "the dataset"),
     Property("datasets", "a mapping of names to datasets", mapping, {}, "further datasets, by name"),
     Property("preprocessing", CHAIN, _chain, None, "steps that every item goes through"),

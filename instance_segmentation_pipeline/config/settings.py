@@ -77,7 +77,9 @@ class ModelSettings(Group):
     batch: "int | None"
     workers_per_gpu: "int | None"
     inference_batch: "int | None"
-    amp: bool
+    amp: "bool | str"
+    channels_last: "bool | None"
+    ema: "bool | dict[str, float] | None"
     lr: "float | None"
     optimizer: "str | dict[str, Any] | None"
     loss: "dict[str, float] | None"

@@ -73,6 +73,9 @@ VERBOSITY = Integer(0, 2)
 ITERATIONS = Integer(1, 1_000_000_000)
 
 
+PRECISIONS = ("fp16", "bf16", "auto")
+
+
 def boolean(value: object) -> bool:
     """Accept true and false."""
     if not isinstance(value, bool):
@@ -96,6 +99,13 @@ def one_of(*words: str) -> Check:
         return str(value)
 
     return check
+
+
+def precision(value: object) -> "bool | str":
+    """Accept true, false, and the names of precisions."""
+    if not isinstance(value, bool) and not (isinstance(value, str) and value in PRECISIONS):
+        raise ValueError
+    return value
 
 
 def mapping(value: object) -> dict[str, Any]:

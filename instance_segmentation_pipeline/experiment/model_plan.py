@@ -10,9 +10,12 @@ from ..models.finished_config import FinishedConfig
 from ..models.initial_weights import localize_initial_weights, resolve_weights
 from ..models.learning_parts import set_frozen_encoder, set_loss_weights
 from ..models.optimization import OptimizerRequest
+from ..models.precision import check_trainable
 from ..models.prepare import ModelRequest, prepare
 from ..models.schedule import iterations_of, schedule
+from ..models.speed import set_speed
 from ..models.transfer import ClassLayout, HeadPolicy, class_dependent
+from ..models.weight_average import set_average
 from ..training.callbacks.making import CallbackPlan
 from .class_source import ClassSource
 from .run_options import RunOptions
@@ -109,7 +112,8 @@ class ModelPlan:
             callbacks: Its callbacks, one of which may set the learning rate.
 
         Raises:
-            ConfigError: The model has no encoder, or not the part of a loss that the stage weighs.
+            ConfigError: The model has no encoder, or not the part of a loss that the stage weighs; or the device does
+                not compute in the precision that was asked for.
         """
         iterations = iterations_of(self.prepared.config, items, self.run.gpus_per_net)
         callbacks = callbacks or CallbackPlan()
@@ -119,7 +123,15 @@ class ModelPlan:
             result.decisions.append(str(set_loss_weights(result.config.model, stage.loss, "loss of a stage")))
         if frozen:
             result.decisions.append(set_frozen_encoder(result.config))
+        settings = self.settings
+        check_trainable(settings.amp, self._device, self.prepared.config)
+        set_speed(result.config, settings.channels_last, result.decisions)
+        set_average(result.config, settings.ema, stage.epochs * iterations, result.decisions)
         return result
+
+    @property
+    def _device(self) -> str:
+        return self.run.devices()[0].partition(":")[0]
 
     def _request(self) -> ModelRequest:
         settings = self.settings
@@ -143,7 +155,7 @@ class ModelPlan:
             options=settings.config_options,
             loss=settings.loss or {},
             amp=settings.amp,
-            device=self.run.devices()[0].partition(":")[0],
+            device=self._device,
             world_size=self.run.gpus_per_net,
         )
 

@@ -160,6 +160,7 @@ class StageWork:
             weightsPath=None if start is None else f"a file of SHA-256 {digest_of_file(start)[:12]}",
             resetHeads=policy.reset,
             random_state=self._seed,
+            **average_settings(parts.settings.model.ema),
             primary_metric=f"{primary} ({primary.mode})",
             **shape_settings(parts.settings.model),
             **asdict(parts.settings.augmentation),
@@ -329,6 +330,11 @@ def shape_settings(model: ModelSettings) -> dict[str, Any]:
         "multiscaleMode": model.multiscale_mode,
         "manualResize": model.manual_resize or None,
     }
+
+
+def average_settings(ema: "bool | dict[str, float] | None") -> dict[str, Any]:
+    """Return what is said of averaged weights, by the names of the properties; nothing where nothing is."""
+    return {} if ema is None else {"ema": dict(ema) if isinstance(ema, dict) else ema}
 
 
 def preprocessing_of(chain: Any, declarations: dict[str, Any]) -> "str | None":

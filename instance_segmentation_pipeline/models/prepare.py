@@ -22,6 +22,7 @@ from .finished_config import FinishedConfig
 from .learning_parts import set_loss_weights
 from .optimization import OptimizerRequest, set_optimizer
 from .pipeline_sizes import PipelineSizes
+from .precision import set_precision
 from .transforms import base_size, oversample_threshold, pipeline_of, with_truth, without_loading
 
 
@@ -48,7 +49,7 @@ class ModelRequest:
     trust_weights: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, float] = field(default_factory=dict)
-    amp: bool = False
+    amp: "bool | str" = False
     device: str = "cpu"
     world_size: int = 1
 
@@ -73,7 +74,7 @@ def prepare(request: ModelRequest) -> FinishedConfig:
     _set_norms(config, request, decisions)
     train, val = _set_pipelines(config, request, decisions)
     _set_dataloaders(config, request)
-    _set_precision(config, request, decisions)
+    set_precision(config, request.amp, request.device, decisions)
     set_optimizer(config, request.optimization, request.world_size, decisions)
     _set_runtime(config)
     check_kept(config, request.options)
@@ -184,21 +185,6 @@ def _set_pipelines(config: Config, request: ModelRequest, decisions: list[str]) 
             hook["switch_pipeline"] = sizes.training(without_loading(hook["switch_pipeline"]))
     decisions.extend(sizes.decisions())
     return sizes.training(train), with_truth(sizes.inference(val))
-
-
-def _set_precision(config: Config, request: ModelRequest, decisions: list[str]) -> None:
-    wrapper = config.optim_wrapper
-    if request.amp and request.device.startswith("cuda"):
-        wrapper.type = "AmpOptimWrapper"
-        wrapper.setdefault("loss_scale", "dynamic")
-        decisions.append("amp: mixed precision")
-    elif request.amp:
-        decisions.append("amp: not used, there is no CUDA device")
-    if request.device == "cpu" and wrapper.get("type") == "AmpOptimWrapper":
-        wrapper.type = "OptimWrapper"
-        for key in ("loss_scale", "dtype", "use_fsdp"):
-            wrapper.pop(key, None)
-        decisions.append("the config's mixed precision: not used, there is no CUDA device")
 
 
 def _set_dataloaders(config: Config, request: ModelRequest) -> None:

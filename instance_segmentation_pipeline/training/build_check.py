@@ -30,6 +30,7 @@ from ..models.transfer import HeadPolicy, load_into
 from . import coco_metric, rng_state  # noqa: F401 - the metric registers itself
 from .config_place import place_of
 from .detection_dataset import MusketDetectionDataset
+from .hooks import weight_average  # noqa: F401 - the hook registers itself
 
 Made = TypeVar("Made")
 DEFAULT_CONSTRUCTOR = "DefaultOptimWrapperConstructor"
@@ -162,7 +163,9 @@ def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None
     _clipping(config)
 
     def build_optimizer() -> OptimWrapper:
-        return build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))
+        wrapper = copy.deepcopy(config.optim_wrapper)
+        wrapper.optimizer.pop("fused", None)  # there are no such kernels for weights on no device
+        return build_optim_wrapper(model, wrapper)
 
     paramwise = config.optim_wrapper.get("paramwise_cfg") or {}
     unknown = [key for key in paramwise if key not in PARAMWISE]

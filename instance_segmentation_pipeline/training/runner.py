@@ -22,6 +22,8 @@ from ..errors import WeightsError
 from ..models.built_model import complete
 from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..models.learning_parts import FROZEN_KEY, freeze
+from ..models.memory_format import CHANNELS_LAST_KEY, lay_channels_last, settle_state
+from ..models.reduced_precision import WRAPPER, let_reduce
 from ..models.trained_weights import check_trained
 from .kept_features import keeping_features
 
@@ -40,6 +42,12 @@ class StageRunner(Runner):
 
     def resume(self, filename: str, *arguments: Any, **options: Any) -> None:
         """Go on from a checkpoint."""
+        self._resume_from(filename, *arguments, **options)
+        wrappers = self.optim_wrapper.values() if isinstance(self.optim_wrapper, dict) else [self.optim_wrapper]
+        for wrapper in wrappers:
+            settle_state(wrapper.optimizer)
+
+    def _resume_from(self, filename: str, *arguments: Any, **options: Any) -> None:
         schedulers = self.param_schedulers or []
         if not self.longer or any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers):
             super().resume(filename, *arguments, **options)  # one driven by a metric has no length
@@ -60,6 +68,10 @@ class StageRunner(Runner):
         built: torch.nn.Module = super().build_model(keeping_features(model))
         if self.cfg.get(FROZEN_KEY):
             freeze(built)  # before it is wrapped for several devices, and before the optimizer is built
+        if self.cfg.get(CHANNELS_LAST_KEY):
+            lay_channels_last(built)
+        if self.cfg.optim_wrapper.get("type") == WRAPPER:
+            let_reduce(built)
         return complete(built)
 
     def wrap_model(self, model_wrapper_cfg: Any, model: torch.nn.Module) -> torch.nn.Module:

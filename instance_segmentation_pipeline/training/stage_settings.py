@@ -27,6 +27,9 @@ SHOWN = 5
 Settings = dict[str, "str | int | float | bool | None"]
 
 LOADING_ONLY = ("batch_size", "num_workers", "persistent_workers", "pin_memory", "prefetch_factor", "dataset")
+STEPPING = ("fused", "foreach")
+"""Arguments of an optimizer that change how fast it steps, and nothing beyond rounding."""
+
 PRECISION = ("type", "loss_scale", "dtype", "use_fsdp")
 WEIGHT_FILES = ("checkpoint", "pretrained", "teacher_ckpt")
 SYNCHRONISED = ("SyncBN", "MMSyncBN", "SyncBatchNorm")
@@ -49,6 +52,8 @@ def settings_of(prepared: FinishedConfig, epochs: int, lr: "float | None", world
     config: Config = prepared.config
     wrapper = dict(config.optim_wrapper)
     optimizer = dict(wrapper.pop("optimizer"))
+    for key in STEPPING:
+        optimizer.pop(key, None)
     prepared_lr = optimizer.pop("lr", None)
     for key in PRECISION:
         wrapper.pop(key, None)

@@ -25,6 +25,7 @@ from ..storage.atomic import save_with
 from . import coco_metric, samplers, validation_loop  # noqa: F401 - they register what a prepared config names
 from .callbacks.base import LearningRates, RunningStage
 from .callbacks.hook import STATES_KEY, CallbackDecisions, CallbackMoments, StageCallbacks
+from .hooks import weight_average  # noqa: F401 - it registers what a prepared config names
 from .hooks.accumulation import WholeEpochs
 from .hooks.batch_log import BatchLog
 from .hooks.checkpoint import WeightsKeeper
@@ -79,7 +80,12 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     hooks += [CallbackMoments(callbacks), CallbackDecisions(callbacks, log), end, *of_mmengine]
     hooks += _asked_for(job)
     with forget_afterwards(name), warnings.catch_warnings(), reading_for(job.config):
-        for known in ("torch.meshgrid", "`broadcast_buffers` is deprecated", "Setting MKL_NUM_THREADS"):
+        for known in (
+            "torch.meshgrid",
+            "`broadcast_buffers` is deprecated",
+            "Setting MKL_NUM_THREADS",
+            "Detected call of `scheduler.step",
+        ):
             warnings.filterwarnings("ignore", message=known)  # of MMDetection's and MMEngine's own code
         try:
             runner = _runner(job, name, device)

@@ -63,6 +63,8 @@ ACTS = {
     "workersPerGpu": (2, lambda cfg: native(cfg, "train_dataloader.num_workers")),
     "inference_batch": (7, lambda cfg: native(cfg, "val_dataloader.batch_size")),
     "amp": (True, lambda cfg: str(cfg.finished().decisions)),
+    "channelsLast": (False, lambda cfg: stage_job(cfg).config.channels_last),
+    "ema": ({"momentum": 0.1}, lambda cfg: str(stage_job(cfg).config.custom_hooks)),
     "lr": (0.123, lambda cfg: native(cfg, "optim_wrapper.optimizer.lr")),
     "batch": (6, lambda cfg: (setattr(cfg, "imagesPerGpu", None), native(cfg, "train_dataloader.batch_size"))[1]),
     "loss": ({"loss_mask": 7}, lambda cfg: native(cfg, "model.bbox_head.loss_mask.loss_weight")),

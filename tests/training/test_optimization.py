@@ -15,7 +15,6 @@ from instance_segmentation_pipeline.models.prepare import prepare
 from instance_segmentation_pipeline.models.schedule import schedule
 from instance_segmentation_pipeline.training.hooks.accumulation import WholeEpochs
 from tests.models.test_model_config import MASK_RCNN, request
-from tests.support.weights import weights_of
 
 CLIPPED = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
 LEAST = {"configPath": "a.py", "stages": [{"epochs": 1}]}
@@ -172,26 +171,3 @@ def test_accumulated_steps_are_those_computed_by_hand():
         for one, other in zip(model.parameters(), by_hand.parameters(), strict=True):
             assert torch.allclose(one, other, atol=1e-6)
             assert one.grad is None or not one.grad.any()  # nothing is pending where the checkpoint is written
-
-
-@pytest.mark.slow
-def test_a_resumed_training_with_accumulation_ends_with_the_same_bits(add_experiment):
-    """Three iterations an epoch by two: one is left over at each epoch's end, where the training is cut."""
-    words = [
-        ("  - epochs: 1\n", "  - epochs: 2\n"),
-        ("imagesPerGpu: 4\n", "batch: 3\naccumulation: 2\nclipnorm: 0.5\noptimizer: Nadam\n"),
-    ]
-    whole = generic.parse(str(add_experiment("whole", replace=words)))
-    whole.fit()
-    cut = generic.parse(str(add_experiment("cut", replace=words)))
-    cut.expires = 0.0
-    cut.fit()
-    resumed = generic.parse(cut.path)
-    resumed.setAllowResume(True)
-    resumed.fit()
-    one, two = whole.files.stage(0, 0), cut.files.stage(0, 0)
-    assert one.metrics.read_text() == two.metrics.read_text()
-    assert weights_of(one.last_weights) == weights_of(two.last_weights)
-    resumed.accumulation = 4
-    with pytest.raises(UserError, match="accumulative_counts 2 there, 4 now"):
-        resumed.fit()
