@@ -18,6 +18,7 @@ from instance_segmentation_pipeline.storage.atomic import write_atomically
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from tests.support.datasets import shapes
 from tests.support.processes import PATIENCE, wait_until
+from tests.support.ray_nodes import local_cluster
 
 pytestmark = pytest.mark.cluster
 
@@ -27,12 +28,8 @@ ray = pytest.importorskip("ray", reason="Ray is not installed")
 @pytest.fixture
 def cluster():
     """Return a cluster with a head that trains nothing; nodes are added by the test."""
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80_000_000})
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    with local_cluster() as made:
+        yield made
 
 
 def node(cluster):

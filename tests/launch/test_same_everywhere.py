@@ -11,6 +11,7 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
+from tests.support.ray_nodes import local_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -82,14 +83,9 @@ def ways(request):
     if "cluster" not in attributes:
         yield attributes, program
         return
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80_000_000})
-    cluster.add_node(num_cpus=2, object_store_memory=80_000_000)
-    yield {**attributes, "cluster": cluster.address}, program
-    ray.shutdown()
-    cluster.shutdown()
+    with local_cluster() as cluster:
+        cluster.add_node(num_cpus=2, object_store_memory=80_000_000)
+        yield {**attributes, "cluster": cluster.address}, program
 
 
 @pytest.mark.parametrize(
