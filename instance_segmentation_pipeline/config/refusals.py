@@ -7,7 +7,6 @@ _NETWORK = "the net is the one that configPath names; configOptions changes it"
 _HEAD_WEIGHTS = "say which weights to start from by pretrained and weightsPath"
 _INTERNAL = "it switches a part of musket_core that is not there in this dialect: remove it"
 _TASKS = "mark a function of the project's modules @tasks.task, and run it by musket task"
-_TUNING = "trials are not made here: write one experiment for each"
 
 ROOT = {
     "activation": "heads of detectors have their own last layer: set it by configOptions, as model.bbox_head.loss_cls",
@@ -29,10 +28,8 @@ ROOT = {
     "fit_with": _INTERNAL,
     "flipPred": "give testTimeAugmentation",
     "gpus": "give the flag --gpus_per_net",
-    "hyperparameters": _TUNING,
     "import_tasks": _TASKS,
     "initial_weights": "give weightsPath, or initial_weights to the stages that it is for",
-    "max_evals": _TUNING,
     "needsSessionForPrediction": _INTERNAL,
     "negatives": "give it to the stages that it is for",
     "noTrain": "musket task measures what is trained, and musket fit --only_report makes its summary anew",

@@ -16,7 +16,10 @@ from .callbacks import callbacks_of_stage, check_declared, check_declared_extra
 from .holdout_part import HOLDOUT, part_of, with_holdout
 from .metric_lists import EPOCH_METRICS, FINAL_METRICS, epoch_metrics, final_metrics
 from .optimization import AVERAGE, average, check_clipping, check_freezing, check_starts
+from .pruning import pruning_of
 from .refusals import refusal
+from .search_space import space_of
+from .search_templates import with_first_values
 from .step_chain import check_declarations, steps_of
 from .values import (
     CLIPS,
@@ -175,6 +178,16 @@ def _loss(value: object) -> dict[str, float]:
     return {part: WEIGHTS(weight) for part, weight in weights.items()}
 
 
+def _hyperparameters(value: dict[str, Any]) -> dict[str, Any]:
+    space_of(value)
+    return value
+
+
+def _pruning(value: Value) -> Value:
+    pruning_of(value)
+    return value
+
+
 CALLBACKS = "a callback's name, a mapping of callbacks to their arguments, or a list of these"
 WEIGHTS = Number(0, 1_000_000)
 LOSS = "a mapping of parts of the model's own loss to their weights, as {loss_mask: 2}"
@@ -268,6 +281,11 @@ PROPERTIES = (
     _numeric("verbose", VERBOSITY, 1, "what the terminal shows of a training"),
     Property("logAll", "true or false", boolean, False, "a CSV has the losses of each batch"),
     Property("experiment_result", "a metric's name", text, None, "what stands for the whole experiment"),
+    Property(
+        "hyperparameters", "a mapping of parameters to their values", _hyperparameters, None, "what a search tries"
+    ),
+    _numeric("max_evals", Integer(1, 100_000), None, "how many trials a search makes"),
+    Property("pruning", "median, or a mapping with type, epochs and trials", _pruning, None, "when a trial ends early"),
 )
 
 
@@ -277,7 +295,7 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: An unknown key (with the nearest known name), a missing one, or a wrong type or value.
     """
-    raw = with_holdout(raw)
+    raw = with_first_values(with_holdout(raw))
     checked = _check(raw, PROPERTIES, "")
     if checked["groupFunc"] is not None and not checked["stratified"]:
         raise ConfigError(
@@ -287,6 +305,9 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("num_seeds trains with seeds of its own, so that seed does nothing beside it: remove one.")
     if raw.get("maxEpochSize") is not None and raw.get("steps_per_epoch") is not None:
         raise ConfigError("steps_per_epoch is another name of maxEpochSize: give one of the two.")
+    idle = [key for key in ("max_evals", "pruning") if checked[key] is not None]
+    if idle and checked["hyperparameters"] is None:
+        raise ConfigError(f"{idle[0]} does nothing without hyperparameters: give them, or remove {idle[0]}.")
     check_clipping(checked["clipnorm"], checked["clipvalue"])
     check_starts(checked["weightsPath"], checked["stages"])
     _check_shapes(checked)

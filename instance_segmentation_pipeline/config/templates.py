@@ -50,7 +50,7 @@ def filled_in(value: Any, parameters: Mapping[str, Any], where: str) -> Any:
         return value
     if value in parameters:
         return parameters[value]
-    names = _names_in(value)
+    names = names_in(value)
     return evaluated(value, parameters, where) if names and names <= set(parameters) else value
 
 
@@ -85,7 +85,13 @@ def evaluated(text: str, parameters: Mapping[str, Any], where: str) -> Any:
         raise ConfigError(f"{where}: {shortened(text)} has no value ({error}): correct it.") from None
 
 
-def _names_in(text: str) -> set[str]:
+def names_in(text: str, *, anywhere: bool = False) -> set[str]:
+    """Return the names in an expression of numbers, names and arithmetic; none of any other text.
+
+    Args:
+        text: The text.
+        anywhere: Take comparisons, ``and``, ``or`` and all else that Python knows, too: a condition.
+    """
     try:
         if len(text) > LONGEST:
             return set()
@@ -94,7 +100,7 @@ def _names_in(text: str) -> set[str]:
         return set()
     allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.operator, ast.unaryop, ast.Load)
     nodes = list(ast.walk(tree))
-    if not all(isinstance(node, allowed) for node in nodes):
+    if not anywhere and not all(isinstance(node, allowed) for node in nodes):
         return set()
     return {node.id for node in nodes if isinstance(node, ast.Name)}
 

@@ -96,6 +96,11 @@ class PipelineConfig(OutcomeMethods):
         """Return a stage, as musket_core asks for it."""
         return DetectionStage(x, self)
 
+    def join(self, holdout: Any, announcer: Announcer, datasets: DatasetCatalog) -> None:
+        """Belong to another experiment, as a trial of a search does: share its holdout, announcer and datasets."""
+        self.holdoutArr: Any = holdout
+        self._shared.announcer, self._shared.datasets = announcer, datasets
+
     # -- what it is made of ----------------------------------------------------------------------------------
 
     @property
@@ -364,6 +369,8 @@ class PipelineConfig(OutcomeMethods):
         Raises:
             UserError: What is wrong, in one sentence; nothing trained before is touched by it.
         """
+        if self.hyperparameters is not None:
+            raise ConfigError("hyperparameters are searched where the YAML has them: read it with generic.parse(path).")
         request = TrainRequest.of(foldsToExecute, start_from_stage, subsample, len(self.stages))
         refuse_upstream(drawingFunction, parallel)
         if callable(dataset_) and not hasattr(dataset_, "__len__"):

@@ -4,7 +4,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -53,14 +53,24 @@ class ProcessPool:
         self.leases = [list(lease) for lease in leases]
         self.display = display
 
-    def run(self, jobs: Sequence[Job], stop: "Deadline | None" = None) -> list[Outcome]:
+    def run(
+        self,
+        jobs: Iterable[Job],
+        stop: "Deadline | None" = None,
+        ended: Callable[[int, Outcome], None] = lambda number, outcome: None,
+    ) -> list[Outcome]:
         """Run jobs; what each returns can be pickled. One that fails leaves the others alone.
+
+        Args:
+            jobs: They may be made while others run: the next is asked for when it can begin.
+            stop: When no further job begins.
+            ended: Told of each job that has ended, with its place among them.
 
         Raises:
             ConfigError: CUDA is in use in this process, and would be in the forked ones.
         """
         check_forkable([device for lease in self.leases for device in lease])
-        turn = _Turn(list(jobs), stop or Deadline(), list(range(len(self.leases))))
+        turn = _Turn(iter(jobs), stop or Deadline(), list(range(len(self.leases))), ended)
         try:
             while self._begin(turn) or turn.running:
                 turn.stop()  # who cancelled the run told this process alone
@@ -68,21 +78,25 @@ class ProcessPool:
                 self._listen(turn)
         finally:
             self._end(turn)
-        return [turn.outcomes.get(number, Outcome(job.label, began=False)) for number, job in enumerate(jobs)]
+        began = [turn.outcomes.get(number, Outcome(label, began=False)) for number, label in enumerate(turn.labels)]
+        return began + [Outcome(job.label, began=False) for job in turn.jobs]
 
     def _begin(self, turn: "_Turn") -> bool:
         """Begin jobs while there is room and time; say whether any is left to begin."""
-        while turn.begun < len(turn.jobs) and not turn.stop():
+        while not turn.stop():
             if not turn.free:
                 return True
-            job, slot = turn.jobs[turn.begun], turn.free.pop(0)
+            job = next(turn.jobs, None)
+            if job is None:
+                return False
+            slot = turn.free.pop(0)
             ours, theirs = CONTEXT.Pipe(duplex=False)
             arguments = (job, self.leases[slot], turn.stop, theirs, self.display)
             process = CONTEXT.Process(target=_child, args=arguments, name=job.label)
             process.start()
             theirs.close()
-            turn.running[turn.begun] = _Running(job.label, slot, process, ours)
-            turn.begun += 1
+            turn.running[len(turn.labels)] = _Running(job.label, slot, process, ours)
+            turn.labels.append(job.label)
         return False
 
     def _listen(self, turn: "_Turn") -> None:
@@ -97,6 +111,7 @@ class ProcessPool:
                 turn.free.append(turn.running.pop(number).slot)
                 if self.display is not None:
                     self.display.end(one.slot)
+                turn.ended(number, turn.outcomes[number])
 
     def _end(self, turn: "_Turn") -> None:
         """Let no job live on."""
@@ -133,12 +148,13 @@ class _Running:
 
 @dataclass
 class _Turn:
-    """How far one call of ``ProcessPool.run`` is: the jobs begun, those that run, the slots without one."""
+    """How far one call of ``ProcessPool.run`` is: the jobs to begin, those that run, the slots without one."""
 
-    jobs: list[Job]
+    jobs: Iterator[Job]
     stop: Deadline
     free: list[int]
-    begun: int = 0
+    ended: Callable[[int, Outcome], None]
+    labels: list[str] = field(default_factory=list)
     running: dict[int, _Running] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 

@@ -1,6 +1,6 @@
 """Schedulers run many jobs: in turn, in a pool of processes, or on a cluster. Which one is decided here alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from .deadline import Deadline
@@ -32,10 +32,25 @@ class InTurn:
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
 
-    def run(self, jobs: Sequence[Job], stop: "Deadline | None" = None) -> list[Outcome]:
-        """Run jobs; the first error of any is raised."""
-        stop = stop or Deadline()
-        return [self._outcome(job, stop) for job in jobs]
+    def run(
+        self,
+        jobs: Iterable[Job],
+        stop: "Deadline | None" = None,
+        ended: Callable[[int, Outcome], None] = lambda number, outcome: None,
+    ) -> list[Outcome]:
+        """Run jobs; the first error of any is raised.
+
+        Args:
+            jobs: They may be made while others run: the next is asked for when it can begin.
+            stop: When no further job begins.
+            ended: Told of each job that has ended, with its place among them.
+        """
+        stop, outcomes = stop or Deadline(), []
+        for number, job in enumerate(jobs):
+            outcomes.append(self._outcome(job, stop))
+            if outcomes[-1].began:
+                ended(number, outcomes[-1])
+        return outcomes
 
     def _outcome(self, job: Job, stop: Deadline) -> Outcome:
         if self.executor.agree(stop):
@@ -43,7 +58,9 @@ class InTurn:
         return Outcome(job.label, job.local(self.executor, stop))
 
 
-def scheduler_for(slots: Sequence[Sequence[str]], jobs: int, apart: bool = False, once: bool = False) -> Scheduler:
+def scheduler_for(
+    slots: Sequence[Sequence[str]], jobs: int, apart: bool = False, once: bool = False
+) -> "InTurn | ProcessPool":
     """Return what runs so many jobs on this machine.
 
     Args:

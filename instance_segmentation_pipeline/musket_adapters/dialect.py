@@ -22,6 +22,8 @@ from ..config.loader import (
     taken_from_common,
 )
 from ..config.schema import check_given, check_properties
+from ..config.search_plan import SearchPlan, is_search
+from ..config.search_templates import with_first_values
 from ..config.step_chain import check_used
 from ..errors import ConfigError, shortened
 from ..storage.experiment_files import ExperimentFiles
@@ -35,6 +37,11 @@ class Dialect:
 
     def instantiate(self, properties: Any, clear_custom: bool = False, with_args: Any = None) -> Any:
         """Return our ``PipelineConfig``; what is wrong in the mapping is told before all that it needs is imported."""
+        if is_search(properties):
+            SearchPlan.of(properties)
+            from ..tuning.search_config import SearchConfig
+
+            return SearchConfig(**properties)
         check_properties(properties)
         from ..experiment.pipeline_config import PipelineConfig
 
@@ -90,13 +97,18 @@ def parse_with_dialect(upstream: Parse) -> Parse:
         common = common_of(path) if extra is None else Path(extra)
         properties = read_config(path, common)
         taken = taken_from_common(path, common)
+        with _naming(path):
+            filled = with_first_values(properties)
         with _naming(common or path):
-            check_given(taken)
+            check_given({key: filled[key] if is_search(properties) else taken[key] for key in taken})
         with _naming(path):
             config = Dialect().instantiate(properties)
-            if path.name != ExperimentFiles.CONCRETE:  # a seed's has what the experiment and common.yaml declare
-                check_used(read_mapping(path).get("declarations") or {}, properties)
+            files = ExperimentFiles(path)
+            if not files.is_of_seed and files.trial is None:  # theirs have what the experiment and common.yaml declare
+                check_used(read_mapping(path).get("declarations") or {}, filled)
         config.path = str(path)
+        if is_search(properties):
+            config.answer_with_best()
         for key in ("augmentation", "transforms"):
             if getattr(config, key) is None or (key == "augmentation" and config.trained().folds()):
                 continue  # what is trained predicts without its augmentation, whose classes and folders may be gone

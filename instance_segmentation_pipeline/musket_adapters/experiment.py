@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ..config.loader import is_ours, read_config
-from ..errors import ConfigError, GroupLost, sentence, stop_behind, traceback_of
+from ..errors import ConfigError, GroupLost, stop_behind
 from ..launch.job_environment import leads
 from ..storage.archive import forget_predictions
 from ..storage.atomic import not_writable, write_yaml
 from ..storage.experiment_files import ExperimentFiles, concrete_config
+from ..storage.failure_file import write_failure
 from ..storage.run_lock import Locked, only_run
 from ..storage.summary_file import is_completed, read_summary
 
@@ -114,6 +115,15 @@ class ExperimentOfOurs(Upstream):
         one.gpus, one.onlyReports, one.launchTasks = self.gpus, self.onlyReports, self.launchTasks
         return one
 
+    def concrete(self, all: bool = False) -> list[Any]:
+        """Return the best trial of a search that is finished, the experiments of the seeds, or this one."""
+        if not self.ours:
+            return list(super().concrete(all))
+        best = self.metrics().get("best_trial") if self.hyperparameters() is not None else None
+        if type(best) is int:
+            return [type(self)(str(self.files.of_trial(best).root), self.allowResume, self.project)]
+        return self.apply(True)
+
     def result(self, forseRecalc: bool = False, use_primary_metric: bool = False) -> Any:
         """Return the number that stands for the experiment, ``None`` while it is not finished."""
         if not self.ours:
@@ -184,7 +194,7 @@ class ExperimentOfOurs(Upstream):
         if isinstance(error, Locked):
             return
         with contextlib.suppress(ConfigError, OSError), self._locked() if leads() else contextlib.nullcontext():
-            write_yaml(self.files.error, {"errors": [_record(error)]})
+            write_failure(self.files.error, error)
 
     def generateMetrics(self) -> None:
         """Compute and write the summary of what is trained."""
@@ -199,8 +209,3 @@ class ExperimentOfOurs(Upstream):
         cfg.check()
         cfg.kfold()
         cfg.generateReports()
-
-
-def _record(error: BaseException) -> dict[str, str]:
-    """Return what musket_core writes of an error: type, value and traceback."""
-    return {"type": str(type(error)), "value": sentence(error), "trace": traceback_of(error)}

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from ..storage.yaml_files import read_yaml
+
 
 def apply(module: ModuleType) -> None:
     """Give ``module`` its additions, where it has any."""
@@ -35,6 +37,19 @@ def _experiment(module: Any) -> None:
     from .experiment import derive_experiment
 
     module.Experiment = derive_experiment(module.Experiment)
+
+
+def _hyper(module: Any) -> None:
+    upstream = module.optimize
+
+    @functools.wraps(upstream)
+    def optimize(e: Any, ex: Any, reporter: Any) -> Any:
+        if not getattr(e, "ours", False):
+            return upstream(e, ex, reporter)
+        e.fit(reporter)
+        return read_yaml(e.files.best_parameters) if e.files.best_parameters.exists() else None
+
+    module.optimize = optimize
 
 
 def _image_datasets(module: Any) -> None:
@@ -90,6 +105,7 @@ _ADDITIONS: dict[str, Callable[[Any], None]] = {
     "musket_core.configloader": _configloader,
     "musket_core.datasets": _datasets,
     "musket_core.generic": _generic,
+    "musket_core.hyper": _hyper,
     "musket_core.experiment": _experiment,
     "musket_core.image_datasets": _image_datasets,
     "musket_core.predictions": _predictions,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .atomic import sync_folder, write_atomically
 from .experiment_files import ExperimentFiles
-from .run_manifest import RunManifest, is_of_run, is_store, stage_of
+from .run_manifest import RunManifest, is_of_run, is_store, is_trial, stage_of
 
 
 def belonging(files: ExperimentFiles, folds: "Sequence[int] | None" = None, first_stage: int = 0) -> list[str]:
@@ -80,7 +80,7 @@ def finish(files: ExperimentFiles) -> None:
         shutil.copy2(files.config, temporary)
     for name in names:
         source, place = files.root / name, target / name
-        if (source.is_file() or source.is_symlink()) and not place.exists():
+        if (source.is_file() or source.is_symlink() or (is_trial(name) and source.is_dir())) and not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             _move(source, place)
     for folder in {(target / name).parent for name in names}:
@@ -92,7 +92,9 @@ def finish(files: ExperimentFiles) -> None:
 
 
 def forget_predictions(files: ExperimentFiles) -> None:
-    """Delete the prediction stores of an experiment and its seeds; the next question is answered anew."""
+    """Delete the prediction stores of an experiment, its seeds and trials; the next question is answered anew."""
+    for trial in files.trials():
+        forget_predictions(trial)
     seeds = [path for path in files.root.glob(f"*/{files.CONCRETE}") if path.parent.name.isdigit()]
     for one in (files, *(ExperimentFiles(path) for path in sorted(seeds))):
         stores = [name for name in RunManifest(one).owned() if is_store(name)]
@@ -102,7 +104,7 @@ def forget_predictions(files: ExperimentFiles) -> None:
 
 
 def _is_worth_keeping(name: str) -> bool:
-    return name.startswith(("weights/best-", "weights/last-", "metrics/"))
+    return name.startswith(("weights/best-", "weights/last-", "metrics/")) or is_trial(name)
 
 
 def _move(source: Path, place: Path) -> None:
@@ -112,9 +114,21 @@ def _move(source: Path, place: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
+        if source.is_dir():
+            _copy_folder(source, place)
+            return
         with write_atomically(place) as temporary:
             shutil.copy2(source, temporary)
         source.unlink()
+
+
+def _copy_folder(source: Path, place: Path) -> None:
+    """Copy a folder to another disk, whole, before it is removed."""
+    temporary = place.with_name(f".{place.name}.copy")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary, symlinks=True)
+    temporary.rename(place)
+    shutil.rmtree(source)
 
 
 def _remove_emptied(root: Path, names: Sequence[str]) -> None:

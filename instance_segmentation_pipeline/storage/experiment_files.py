@@ -1,9 +1,17 @@
 """Every file name an experiment has; ``ExperimentFiles`` owns the names."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+TRIAL = re.compile(r"trial(\d{1,6})")
+
+
+def trial_folder(number: int) -> str:
+    """Return the name of the folder of a trial of a search."""
+    return f"trial{number}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,8 @@ class ExperimentFiles:
     config: Path
 
     CONCRETE = "config_concrete.yaml"
+    SCORES = "hyperopt.scores"
+    BEST = "best.params.yaml"
 
     @property
     def root(self) -> Path:
@@ -82,18 +92,46 @@ class ExperimentFiles:
         return self.config.name == self.CONCRETE
 
     @property
+    def trial(self) -> "int | None":
+        """The number of the trial of a search that this is, or is a seed of; ``None`` for all else."""
+        folder = self.root.parent if self.is_of_seed else self.root
+        match = TRIAL.fullmatch(folder.name)
+        return int(match[1]) if match and (folder.parent / self.SCORES).exists() else None
+
+    @property
     def base(self) -> Path:
         """The folder that paths in the YAML are relative to."""
-        return self.root.parent if self.is_of_seed else self.root
+        folder = self.root.parent if self.is_of_seed else self.root
+        return folder if self.trial is None else folder.parent
 
     @property
     def label(self) -> str:
         """What messages call one of several trainings (``seed 1 ``); empty for the only one."""
-        return f"seed {self.root.name} " if self.is_of_seed else ""
+        trial = "" if self.trial is None else f"trial {self.trial} "
+        return f"{trial}seed {self.root.name} " if self.is_of_seed else trial
 
     def of_seed(self, number: int) -> "ExperimentFiles":
         """Return the files of one of the trainings of ``num_seeds``."""
         return ExperimentFiles(self.root / str(number) / self.CONCRETE)
+
+    def of_trial(self, number: int) -> "ExperimentFiles":
+        """Return the files of a trial of a search."""
+        return ExperimentFiles(self.root / trial_folder(number) / "config.yaml")
+
+    def trials(self) -> "list[ExperimentFiles]":
+        """Return the files of the trials of a search that are there, in order."""
+        numbers = [TRIAL.fullmatch(path.parent.name) for path in self.root.glob("trial*/config.yaml")]
+        return [self.of_trial(number) for number in sorted(int(match[1]) for match in numbers if match)]
+
+    @property
+    def scores(self) -> Path:
+        """The trials of a search."""
+        return self.root / self.SCORES
+
+    @property
+    def best_parameters(self) -> Path:
+        """The parameters of the best trial of a search so far."""
+        return self.root / self.BEST
 
     @property
     def summary(self) -> Path:
@@ -146,6 +184,8 @@ class ExperimentFiles:
 
 def folders_of(files: ExperimentFiles, summary: Mapping[str, Any]) -> "list[tuple[str, ExperimentFiles]]":
     """Return label and files of each training that a summary is about."""
+    if "best_trial" in summary:
+        files = files.of_trial(summary["best_trial"])
     if "seeds" not in summary:
         return [("", files)]
     return [(f"seed {number} ", files.of_seed(number)) for number in summary["seeds"]]

@@ -14,7 +14,7 @@ from typing import TypedDict
 
 from ..errors import ConfigError
 from .atomic import write_text
-from .experiment_files import ExperimentFiles
+from .experiment_files import TRIAL, ExperimentFiles
 from .regular_file import open_regular, read_text
 
 NAME = ".musket-run.json"
@@ -36,6 +36,9 @@ _STAGE_NAMES = tuple(re.compile(pattern) for pattern in _OF_STAGE)
 _LOG_OF_RUN = re.compile(rf"logs/\d+\.\d+/{_STAMP}/.+")
 _STORE = re.compile(r"predictions/[^/]+-(?:s\d+)+-(?:f\d+)+(?:-[\w-]+)?\.sqlite")
 REPORTS = ("reports/precision_recall.png", "reports/confusion.png")
+SEARCH_REPORT = "reports/search.png"
+OF_SEARCHES = (ExperimentFiles.SCORES, ExperimentFiles.BEST, SEARCH_REPORT)
+"""What a search writes beside the folders of its trials."""
 _SUMMARY = re.compile(rb"^(?:completed|cfgName|allStages):|\AError\b", re.MULTILINE)
 _ERROR = re.compile(rb"^errors:", re.MULTILINE)
 _SPLIT = re.compile(rb"\A# made from ")
@@ -167,7 +170,15 @@ class RunManifest:
             (self.files.folds_split, _SPLIT),
             (self.files.holdout_split, _SPLIT),
         )
-        return found + [path.name for path, words in told if _holds(path, words)]
+        found += [path.name for path, words in told if _holds(path, words)]
+        return found + [name for name in sorted(self.claimed) if self._is_of_search(name)]
+
+    def _is_of_search(self, name: str) -> bool:
+        """Say whether a name is one of what a search claimed in the experiment's folder itself, and is there."""
+        path = self.files.root / name
+        if is_trial(name):
+            return path.is_dir() and not path.is_symlink()
+        return name in (ExperimentFiles.SCORES, ExperimentFiles.BEST) and path.is_file()
 
     def _is_ours(self, name: str, path: Path, earlier: "set[tuple[int, int]] | None") -> bool:
         if _STORE.fullmatch(name):
@@ -177,7 +188,7 @@ class RunManifest:
             return number in earlier if number is not None else name in REPORTS and bool(earlier)
         if number is not None and _LOG_OF_RUN.fullmatch(name):
             return f"weights/config-{number[0]}.{number[1]}.py" in self.claimed
-        return name in self.claimed and (number is not None or name in REPORTS)
+        return name in self.claimed and (number is not None or name in (*REPORTS, SEARCH_REPORT))
 
     def _earlier_stages(self) -> set[tuple[int, int]]:
         """Return fold and stage of what a version without manifest trained here."""
@@ -198,7 +209,12 @@ def stage_of(name: str) -> "tuple[int, int] | None":
 def is_of_run(files: ExperimentFiles, name: str) -> bool:
     """Say whether a name, relative to the experiment's folder, is one that a run gives to a file."""
     whole = [path.name for path in (files.summary, files.error, files.folds_split, files.holdout_split)]
-    return stage_of(name) is not None or is_store(name) or name in (*whole, *REPORTS)
+    return stage_of(name) is not None or is_store(name) or is_trial(name) or name in (*whole, *REPORTS, *OF_SEARCHES)
+
+
+def is_trial(name: str) -> bool:
+    """Say whether a name, relative to the experiment's folder, is that of the folder of a trial of a search."""
+    return TRIAL.fullmatch(name) is not None
 
 
 def is_store(name: str) -> bool:
