@@ -13,6 +13,14 @@ from .formats.annotated_image import ImageAnnotations
 from .image_file import read_image
 
 
+class CrowdedItem(PredictionItem):
+    """An item with ``crowds = (labels (M,) int64 from 1, M COCO RLE dicts)``, whose objects are not told apart."""
+
+    def __init__(self, path: str, x: Any, y: Any, crowds: Any) -> None:
+        super().__init__(path, x, y)
+        self.crowds = crowds
+
+
 class AnnotatedImages(DataSet):
     """A Musket dataset of annotated images.
 
@@ -51,20 +59,28 @@ class AnnotatedImages(DataSet):
         Raises:
             DatasetError: The image cannot be read, or its annotations do not fit it; the message names both files.
         """
-        annotated = self.images[position]
+        annotated: Any = self.images[position]
         try:
             pixels = read_image(annotated.file).pixels
             labels, masks = annotated.objects(*pixels.shape[:2])
+            crowds = annotated.crowds(*pixels.shape[:2]) if getattr(annotated, "crowd_labels", ()) else None
         except DatasetError as error:
             words = str(error).rstrip(".")
             raise DatasetError(f"{self.source}: image {annotated.name!r} {words}.") from None
-        return PredictionItem(annotated.name, pixels, (labels + 1, swapped(masks.tight_boxes()), masks.to_rles()))
+        y = labels + 1, swapped(masks.tight_boxes()), masks.to_rles()
+        if crowds is None:
+            return PredictionItem(annotated.name, pixels, y)
+        return CrowdedItem(annotated.name, pixels, y, (crowds[0] + 1, crowds[1].to_rles()))
 
     def object_count(self) -> "int | None":
         """Return how many objects there are, ``None`` where only each image's own file tells."""
         counts = [len(labels) for image in self.images if (labels := getattr(image, "labels", None)) is not None]
         counts += [len(masks) for image in self.images if (masks := getattr(image, "masks", None)) is not None]
         return sum(counts) if len(counts) == len(self.images) else None
+
+    def crowd_count(self) -> int:
+        """Return how many regions there are whose objects are not told apart."""
+        return sum(len(getattr(image, "crowd_labels", ())) for image in self.images)
 
     def isPositive(self, position: int) -> bool:
         """Say whether an image has an object."""

@@ -19,6 +19,7 @@ from ..detection.box_forms import (
 )
 from ..detection.instances import any_masks
 from ..errors import DatasetError
+from .dataset_roots import roots_of
 from .item_reader import ItemReader
 from .protocols import Dataset, Item, Samples
 
@@ -71,7 +72,16 @@ def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE) -> Sam
         sampled.notes += boxes.check(reader.bbox_order, wrong)
     if wrong is not None:
         raise wrong
+    sampled.notes += notes_on_crowds(source)
     return sampled
+
+
+def notes_on_crowds(source: Dataset) -> list[str]:
+    """Return a line on regions of a dataset in which objects are not told apart, with their number."""
+    counts = [root.crowd_count() for root in roots_of(source) if hasattr(root, "crowd_count")]
+    if not sum(counts):
+        return []
+    return [f"{sum(counts)} crowds: training does not know them; COCO's metrics do not count what is found on them"]
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class Entries:
         class_names: Names of the classes, in label order.
         base: The folder that all files of the images are in, or in folders below it; ``None`` where there are none.
         folders: How many folders they are in.
+        crowds: How many regions whose objects are not told apart they have; these are left out.
     """
 
     count: int
@@ -66,6 +67,7 @@ class Entries:
     class_names: Sequence[str]
     base: "Path | None" = None
     folders: int = 1
+    crowds: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def dataset_entries(dataset: Dataset, reader: ItemReader, class_names: Sequence[
         found = Detections(objects.height, objects.width, objects.labels, scores, objects.bboxes, masks)
         return Entry(name, found, None, image)
 
-    return Entries(len(dataset), read, class_names, *_folders(files))
+    return Entries(len(dataset), read, class_names, *_folders(files), _crowds(files))
 
 
 def predicted_entries(
@@ -172,6 +174,10 @@ def _folders(files: "Sequence[ImageAnnotations | None]") -> "tuple[Path | None, 
     return (Path(os.path.commonpath(folders)) if folders else None), len(folders)
 
 
+def _crowds(files: "Sequence[ImageAnnotations | None]") -> int:
+    return sum(len(getattr(one, "crowd_labels", ())) for one in files)
+
+
 def annotated_entries(dataset: AnnotatedImages) -> Entries:
     """Return the images of files: of each, the size is read, and no pixel."""
     return Entries(
@@ -179,6 +185,7 @@ def annotated_entries(dataset: AnnotatedImages) -> Entries:
         lambda position: _annotated(dataset.images[position]),
         dataset.class_names,
         *_folders(dataset.images),
+        dataset.crowd_count(),
     )
 
 
@@ -265,7 +272,9 @@ class _Writing:
                     continue
                 done.images += 1
                 done.objects += len(entry.found)
-        done.remarks = writer.remarks
+        done.remarks = list(writer.remarks)
+        if self._entries.crowds:
+            done.remarks.append(f"{self._entries.crowds} crowds, whose objects are not told apart, are left out")
 
     def _place(self, entry: Entry) -> tuple[str, str]:
         """Return an image's own name, and how annotations in the folder name its file."""

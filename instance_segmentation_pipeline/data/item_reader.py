@@ -1,9 +1,10 @@
 """Reading an item of a Musket dataset: its id, its image, and its objects, checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..detection.arrays import UInt8Array
 from ..detection.instances import Instances, check_image, fits_only_swapped, from_musket
+from ..detection.mask_crops import MaskCrops
 from ..errors import DatasetError, UserError, one_line
 from .protocols import Dataset, Item
 from .training_members import train_item
@@ -71,7 +72,7 @@ class ItemReader:
         """
         height, width = item.x.shape[:2]
         try:
-            return from_musket(
+            found = from_musket(
                 item.y,
                 height,
                 width,
@@ -81,6 +82,10 @@ class ItemReader:
                 needs_masks=self.needs_masks,
                 item_id=item.id,
             )
+            crowds = getattr(item, "crowds", None)
+            if crowds is None:
+                return found
+            return replace(found, crowds=(crowds[0] - 1, MaskCrops.from_rles(crowds[1], height, width)))
         except UserError:
             raise
         except Exception as error:  # ragged lists, numbers beyond any type, arrays whose methods raise

@@ -38,9 +38,13 @@ class _Boxes(TypedDict):
 
 
 class Annotation(_Boxes, total=False):
-    """The objects of one image in MMDetection's "middle format"; ``masks`` only where there are masks."""
+    """The objects of one image in MMDetection's "middle format"; ``masks`` only where there are masks.
+
+    ``masks_ignore`` are there where there are crowds.
+    """
 
     masks: list[Rle]
+    masks_ignore: list[Rle]
 
 
 class TruthRecord(TypedDict):

@@ -6,7 +6,7 @@ Neither musket_core nor the command line is imported here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class Instances:
         labels: ``(N,)`` int64, 0..classes-1.
         bboxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in pixels, inside the image, of positive area.
         masks: N masks, or ``None`` for box-only data.
+        crowds: Labels ``(M,)`` from 0 and M masks of regions in which objects are not told apart, ``None`` for none:
+            what is found on them counts neither for nor against.
 
     >>> Instances(60, 80, np.array([0]), np.array([[10, 10, 30, 20]], np.float32), None)
     Instances(height=60, width=80, labels=array([0]), bboxes=array([[10., 10., 30., 20.]], dtype=float32), masks=None)
@@ -40,6 +42,7 @@ class Instances:
     labels: Int64Array
     bboxes: Float32Array
     masks: "MaskCrops | None"
+    crowds: "tuple[Int64Array, MaskCrops] | None" = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)

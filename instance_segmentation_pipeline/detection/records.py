@@ -14,8 +14,8 @@ def to_middle_format(instances: Instances, filename: str) -> TruthRecord:
     """Return one annotation as MMDetection's CustomDataset describes it (its "middle format").
 
     ``filename``, ``width``, ``height`` and ``ann`` with ``bboxes (N, 4) float32 xyxy``, ``labels (N,) int64``
-    from 0, ``bboxes_ignore (0, 4)``, ``labels_ignore (0,)``, and, where there are masks, ``masks``: a list of COCO
-    RLE dicts whose ``counts`` are text.
+    from 0, and, where there are masks, ``masks``: a list of COCO RLE dicts whose ``counts`` are text; of crowds
+    ``bboxes_ignore (M, 4)``, ``labels_ignore (M,)``, and, where there are some, ``masks_ignore``.
 
     >>> one = Instances(60, 80, np.array([0]), np.array([[10, 10, 30, 20]], np.float32), None)
     >>> to_middle_format(one, "a.png")["ann"]["bboxes"]
@@ -29,6 +29,10 @@ def to_middle_format(instances: Instances, filename: str) -> TruthRecord:
     }
     if instances.masks is not None:
         annotation["masks"] = instances.masks.to_rles()
+    if instances.crowds is not None:
+        labels, regions = instances.crowds
+        annotation |= {"bboxes_ignore": regions.tight_boxes(), "labels_ignore": labels}
+        annotation["masks_ignore"] = regions.to_rles()
     return {"filename": filename, "width": instances.width, "height": instances.height, "ann": annotation}
 
 
@@ -42,7 +46,11 @@ def from_middle_format(record: TruthRecord) -> Instances:
     annotation = record["ann"]
     rles = annotation.get("masks")
     masks = None if rles is None else MaskCrops.from_rles(rles, record["height"], record["width"])
-    return Instances(record["height"], record["width"], annotation["labels"], annotation["bboxes"], masks)
+    crowds = None
+    if "masks_ignore" in annotation:
+        regions = MaskCrops.from_rles(annotation["masks_ignore"], record["height"], record["width"])
+        crowds = annotation["labels_ignore"], regions
+    return Instances(record["height"], record["width"], annotation["labels"], annotation["bboxes"], masks, crowds)
 
 
 def to_coco_entry(image_id: int, label: int, bbox: Iterable[float]) -> dict[str, Any]:

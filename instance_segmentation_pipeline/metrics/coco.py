@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from ..detection.arrays import Float64Array, FoundArrays, Rle, TruthRecord
+from ..detection.arrays import Annotation, Float64Array, FoundArrays, Rle, TruthRecord
 from ..detection.records import to_coco_entry
 
 STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
@@ -114,7 +114,7 @@ def coco_evaluation(
     array([ 1., -1.])
     """
     ground = _ground_truth(truths, classes, with_masks)
-    if not ground["annotations"]:
+    if not _objects(ground):
         return {}
     found = _detections(predictions, with_masks)
     return {kind: _evaluate(ground, found, kind) for kind in (("bbox", "segm") if with_masks else ("bbox",))}
@@ -133,12 +133,30 @@ def _ground_truth(truths: Sequence[TruthRecord], classes: int, with_masks: bool)
                 annotation["segmentation"] = ann["masks"][row]
                 annotation["area"] = _rle_area(ann["masks"][row])
             annotations.append(annotation)
+        annotations += _crowds(image_id, ann, len(annotations) + 1, with_masks)
     categories: list[_Entry] = [{"id": number, "name": str(number)} for number in range(1, classes + 1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
+def _crowds(image_id: int, ann: Annotation, first_id: int, with_masks: bool) -> list[_Entry]:
+    """Return the crowds of an image as COCO has them: what is found on them counts neither for nor against."""
+    found = []
+    for row, rle in enumerate(ann.get("masks_ignore", [])):
+        entry = to_coco_entry(image_id, ann["labels_ignore"][row], ann["bboxes_ignore"][row])
+        area = _rle_area(rle) if with_masks else entry["bbox"][2] * entry["bbox"][3]
+        found.append({"id": first_id + row, **entry, "iscrowd": 1, "area": area})
+        if with_masks:
+            found[-1]["segmentation"] = rle
+    return found
+
+
+def _objects(ground: _GroundTruth) -> list[_Entry]:
+    """Return the annotations that are to be found: those that are no crowds."""
+    return [one for one in ground["annotations"] if not one["iscrowd"]]
+
+
 def _most_of_a_class(ground: _GroundTruth) -> int:
-    return max(Counter((one["image_id"], one["category_id"]) for one in ground["annotations"]).values())
+    return max(Counter((one["image_id"], one["category_id"]) for one in _objects(ground)).values())
 
 
 def _rle_area(rle: Rle) -> float:
@@ -184,9 +202,9 @@ def _of_kind(detection: _Entry, kind: str) -> _Entry:
 
 def _nothing_found(ground: _GroundTruth) -> Evaluation:
     """Return 0 where there are objects of the size or the class, -1 where there are none."""
-    areas = np.array([annotation["area"] for annotation in ground["annotations"]])
+    areas = np.array([annotation["area"] for annotation in _objects(ground)])
     sizes = [(0, 32**2), (32**2, 96**2), (96**2, 1e10)]
     by_size = [0.0 if ((areas >= low) & (areas <= high)).any() else -1.0 for low, high in sizes]
-    present = {annotation["category_id"] for annotation in ground["annotations"]}
+    present = {annotation["category_id"] for annotation in _objects(ground)}
     per_class = [0.0 if entry["id"] in present else -1.0 for entry in ground["categories"]]
     return Evaluation([0.0] * 3 + by_size + [0.0] * 3 + by_size, np.array(per_class))

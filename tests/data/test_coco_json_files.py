@@ -1,7 +1,9 @@
 """Datasets that a YAML declares as ``coco_json``: what the format holds is what items give; broken files are told."""
 
+import contextlib
 import copy
 import gzip
+import io
 import json
 import zipfile
 
@@ -9,13 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from instance_segmentation_pipeline.data.annotation_files import coco_json
+from instance_segmentation_pipeline.data.consistency import notes_on_crowds
 from instance_segmentation_pipeline.data.formats.coco_json import to_coco
+from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.data.providers import Declarations, declared_dataset
 from instance_segmentation_pipeline.detection.detections import Detections
 from instance_segmentation_pipeline.detection.instances import from_musket
+from instance_segmentation_pipeline.detection.mask_crops import MaskCrops
+from instance_segmentation_pipeline.detection.records import from_middle_format, to_middle_format
 from instance_segmentation_pipeline.errors import ConfigError, UserError
+from instance_segmentation_pipeline.metrics.coco import coco_metrics
 
 HEIGHT, WIDTH = 30, 40
 SQUARE = [5.0, 5.0, 15.0, 5.0, 15.0, 12.0, 5.0, 12.0]
@@ -87,6 +96,58 @@ def test_all_forms_of_masks_and_ids(folder):
     assert not dataset.isPositive(1)
     empty = from_musket(dataset[1].y, HEIGHT, WIDTH, classes=2)
     assert len(empty) == 0
+
+
+def test_crowds_are_regions_beside_the_objects(folder):
+    dataset = coco_json(written(folder, whole()))
+    assert dataset.crowd_count() == 1
+    found = ItemReader(2, "yxyx", "dataset", needs_masks=True).read(dataset, 0)[2]
+    labels, masks = found.crowds
+    assert labels.tolist() == [1]
+    assert masks.areas().tolist() == [HEIGHT * WIDTH]
+    assert ItemReader(2, "yxyx", "dataset", needs_masks=True).read(dataset, 1)[2].crowds is None
+    assert notes_on_crowds(dataset)[0].startswith("1 crowds: training does not know them")
+    record = to_middle_format(found, "a.png")
+    assert from_middle_format(record).crowds[1].areas().tolist() == [HEIGHT * WIDTH]
+
+
+def test_what_is_found_on_a_crowd_is_not_counted_as_pycocotools_does(folder, tmp_path):
+    content = whole()
+    content["annotations"][3]["segmentation"] = plain(dense(14, 8, 30, 40))
+    dataset = coco_json(written(folder, content))
+    reader = ItemReader(2, "yxyx", "dataset", needs_masks=True)
+    truths = [to_middle_format(reader.read(dataset, row)[2], str(row)) for row in range(2)]
+    masks = [dense(5, 5, 12, 15), dense(2, 20, 9, 30), dense(20, 0, 30, 7), dense(16, 10, 20, 14), dense(0, 0, 3, 3)]
+    labels = np.array([1, 0, 1, 1, 1])
+    found = {
+        "labels": labels,
+        "scores": np.array([0.6, 0.9, 0.8, 0.95, 0.3], np.float32),
+        "bboxes": MaskCrops.from_dense(np.stack(masks)).tight_boxes(),
+        "masks": [compressed(mask) for mask in masks],
+    }
+    nothing = {"labels": labels[:0], "scores": found["scores"][:0], "bboxes": found["bboxes"][:0], "masks": []}
+    ours = coco_metrics(truths, [found, nothing], classes=2, with_masks=True)
+    assert ours["coco_segm_mAP"] == pytest.approx(1)  # with crowds left out, the best one is wrong
+    for image in content["images"]:
+        image.update(height=HEIGHT, width=WIDTH)
+    numbers = {"x": 1, 70000000000: 2}
+    for entry in content["annotations"]:
+        entry.update(image_id=numbers[entry["image_id"]], area=100, bbox=[0, 0, 9, 9], iscrowd=entry.get("iscrowd", 0))
+    for image in content["images"]:
+        image["id"] = numbers[image["id"]]
+    content["annotations"].pop()
+    (tmp_path / "pycocotools.json").write_text(json.dumps(content))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "pycocotools.json"))
+        answers = [
+            {"image_id": 1, "category_id": (3, 9)[label], "score": float(score), "segmentation": mask}
+            for label, score, mask in zip(labels, found["scores"], found["masks"], strict=True)
+        ]
+        evaluation = COCOeval(truth, truth.loadRes(answers), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(ours["coco_segm_mAP"], abs=1e-6)
 
 
 def test_several_polygons_are_one_object(folder):

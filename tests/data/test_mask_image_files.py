@@ -73,6 +73,13 @@ def test_values_that_are_classes_are_cut_into_regions(folder):
     assert (dense(found).sum(0) == (ids_of() > 0)).all()
 
 
+def test_of_one_class_all_values_are(folder):
+    save(folder / "masks/a.png", (ids_of() > 0).astype(np.uint8) * 255)
+    found = read(ids(folder, values="classes", classes=["leaf"]))
+    assert found.masks.areas().tolist() == [42, 100, 6]
+    assert found.labels.tolist() == [0, 0, 0]
+
+
 def test_colours_are_objects_or_classes(folder):
     colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     colours[ids_of() == 7] = 255, 0, 3
@@ -197,8 +204,10 @@ def test_a_bomb_is_not_decoded(folder, monkeypatch):
 
 
 def test_classes_without_a_name_are_told(folder):
-    with pytest.raises(UserError, match="has the class 7 in .*a.png, expected one of 1: correct classes"):
-        ids(folder, values="classes")[0]
+    with pytest.raises(UserError, match="has the class 7 in .*a.png, expected one of 1, 2: correct classes"):
+        ids(folder, values="classes", classes=["a", "b"])[0]
+    with pytest.raises(UserError, match="has the class 7 in .*a.png, expected one of 300: correct classes"):
+        ids(folder, values="classes", colours=[300])[0]
     save(folder / "classes/a.png", np.full((HEIGHT, WIDTH), 255, np.uint8))
     with pytest.raises(UserError, match="gives no class"):
         ids(folder, class_masks=str(folder / "classes"), ignore=[255])[0]

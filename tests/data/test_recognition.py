@@ -157,7 +157,7 @@ def test_two_folders_of_images_and_masks(tmp_path, name, monkeypatch):
     pictures(tmp_path / "photos")
     masks(tmp_path / "masks", values)
     if name == "binary":
-        expected = {**expected, "values": "classes", "colours": [255]}
+        expected = {**expected, "values": "classes"}
     source = only(tmp_path, monkeypatch)
     assert source.declaration() == {"id_masks": {"images": "photos", "masks": "masks", **expected}}
     assert sum(len(source.datasets[""][row].y[0]) for row in range(3)) == (6 if name == "classes" else 3)

@@ -79,35 +79,10 @@ def voc(data):
     }
 
 
-def labelme(data):
-    written(data, "labelme", pictures=".")
-    return {"labelme": "."}
-
-
-def table(data):
-    written(data, "csv")
-    return {"csv_rle": ["annotations.csv", "images"]}
-
-
-def id_masks(data):
-    written(data, "ids")
-    return {"id_masks": {"images": "images", "masks": "masks", "class_masks": "class_masks", "classes": "classes.txt"}}
-
-
-def object_masks(data):
-    for number, image in enumerate((*TRAIN, *VALIDATION)):
-        picture, found = objects(number)
-        folder = data / image[:-4]
-        for part in ("images", "masks"):
-            (folder / part).mkdir(parents=True)
-        Image.fromarray(picture).save(folder / "images/x.png")
-        masks = MaskCrops.from_rles(found.masks, SIDE, SIDE).to_dense()
-        for row, mask in enumerate(masks):
-            Image.fromarray(mask * 255).save(folder / f"masks/{row}.png")
-    return {"object_masks": {"folder": ".", "classes": ["nucleus"]}}
-
-
-WRITTEN = [coco, yolo, voc, labelme, table, id_masks, object_masks]
+def two_folders(data):
+    written(data, "ids", pictures="jpegs")
+    (data / "masks").rename(data / "pngs")
+    return {"id_masks": {"images": "jpegs", "masks": "pngs"}}
 
 
 def experiment(root, dataset, extra=""):
@@ -121,17 +96,34 @@ def experiment(root, dataset, extra=""):
     return folder
 
 
-@pytest.mark.parametrize("write", WRITTEN, ids=lambda write: write.__name__)
-def test_a_dataset_of_files_is_trained_on(tmp_path, write, monkeypatch):
-    from musket_core.projects import Project
-
-    dataset = write(tmp_path / "data")
-    parts = "folds_count: 2\n" if write in (labelme, table, id_masks, object_masks) else ""
-    folder = experiment(tmp_path, dataset, parts)
-    monkeypatch.chdir(tmp_path)
-    assert Project(str(tmp_path)).byName("one").fit() == []
-    names = ("nucleus",) if write is object_masks else ("box", "disc") if write in (labelme, table) else NAMES
+def check_what_was_trained(folder, names, held_out):
     weights = torch.load(next((folder / "weights").glob("best-0.0.*")), weights_only=False)
     assert tuple(weights["meta"]["dataset_meta"]["classes"]) == names
     summary = yaml.safe_load((folder / "summary.yaml").read_text())
-    assert ("holdout" in json.dumps(summary)) == (write is coco)
+    assert ("holdout" in json.dumps(summary)) == held_out
+    assert list((folder / "examples").rglob("*.jpg"))
+
+
+@pytest.mark.parametrize("write", [yolo, voc], ids=lambda write: write.__name__)
+def test_a_dataset_of_files_is_trained_on(tmp_path, write, monkeypatch):
+    from musket_core.projects import Project
+
+    folder = experiment(tmp_path, write(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    assert Project(str(tmp_path)).byName("one").fit() == []
+    check_what_was_trained(folder, NAMES, held_out=False)
+
+
+def test_json_files_of_coco_for_each_part_by_the_command_line(tmp_path, musket):
+    folder = experiment(tmp_path, coco(tmp_path / "data"))
+    done = musket("fit", "--project", tmp_path, "--name", "one")
+    assert done.returncode == 0, done.stderr
+    check_what_was_trained(folder, NAMES, held_out=True)
+
+
+def test_two_folders_by_the_command_line(tmp_path, musket):
+    """The documentation's first scene: JPEG images in one folder, PNG masks in another, four lines of YAML."""
+    folder = experiment(tmp_path, two_folders(tmp_path / "data"), "folds_count: 2\n")
+    done = musket("fit", "--project", tmp_path, "--name", "one", "--folds", "0")
+    assert done.returncode == 0, done.stderr
+    check_what_was_trained(folder, ("object",), held_out=False)

@@ -56,6 +56,8 @@ class AnnotatedImage:
         labels: Class of each object, from 0.
         segmentations: Mask of each object.
         size: Height and width that the annotations are of, ``None`` where they do not tell.
+        crowd_labels: Class of each region whose objects are not told apart, from 0.
+        crowd_segmentations: Mask of each such region.
     """
 
     name: str
@@ -64,6 +66,8 @@ class AnnotatedImage:
     labels: tuple[int, ...]
     segmentations: tuple[Segmentation, ...]
     size: "tuple[int, int] | None" = None
+    crowd_labels: tuple[int, ...] = ()
+    crowd_segmentations: tuple[Segmentation, ...] = ()
 
     def has_objects(self) -> bool:
         """Say whether there is an object."""
@@ -75,20 +79,29 @@ class AnnotatedImage:
         Raises:
             DatasetError: A mask cannot be one of such an image; the message is to stand after the image's name.
         """
+        return self._drawn(self.labels, self.segmentations, height, width)
+
+    def crowds(self, height: int, width: int) -> "tuple[Int64Array, MaskCrops]":
+        """Return labels and masks of the regions whose objects are not told apart, as ``objects``."""
+        return self._drawn(self.crowd_labels, self.crowd_segmentations, height, width)
+
+    def _drawn(
+        self, labels: Sequence[int], segmentations: Sequence[Segmentation], height: int, width: int
+    ) -> "tuple[Int64Array, MaskCrops]":
         if self.size is not None and self.size != (height, width):
             raise DatasetError(
                 f"is annotated at {self.size[0]} x {self.size[1]} (height x width), its file has {height} x {width} "
                 "pixels, turned as the camera says"
             )
         rles = []
-        for number, segmentation in enumerate(self.segmentations):
+        for number, segmentation in enumerate(segmentations):
             try:
                 rles.append(_rle(segmentation, height, width))
             except DatasetError as error:
                 raise DatasetError(f"has object {number}, whose {error}") from None
         masks = MaskCrops.from_rles(rles, height, width)
         there = np.flatnonzero(masks.boxes[:, 2] > masks.boxes[:, 0])
-        return np.array(self.labels, np.int64)[there], masks.take(there)
+        return np.array(labels, np.int64)[there], masks.take(there)
 
 
 def polygons_of(parts: object) -> Polygons:

@@ -161,7 +161,7 @@ def read_coco(
 ) -> "tuple[tuple[str, ...], list[AnnotatedImage]]":
     """Read COCO's JSON: instances as polygons, compressed or plain RLE; ids are any numbers or texts.
 
-    Crowds (``iscrowd: 1``) are left out.
+    Crowds (``iscrowd: 1``) are no objects, but regions that are ignored.
 
     Args:
         path: The JSON.
@@ -189,12 +189,12 @@ def read_coco(
     _check_different(
         path, "annotations", "id", [one.get("id") for one in whole["annotations"] if isinstance(one, dict)]
     )
-    objects: dict[Any, list[tuple[int, Segmentation]]] = {key: [] for key in images}
+    objects: dict[Any, list[tuple[int, Segmentation, bool]]] = {key: [] for key in images}
     for number, entry in enumerate(whole["annotations"]):
         found = _object(f"{path}: annotation {number}", entry, images, label_of)
         if found is not None:
             objects[entry["image_id"]].append(found)
-    drawn = (one for grouped in objects.values() for _, one in grouped if isinstance(one, tuple))
+    drawn = (one for grouped in objects.values() for _, one, _ in grouped if isinstance(one, tuple))
     check_pixels(drawn, str(path))
     kept = are_there(file_names, folder) if skip_missing else [True] * len(images)
     rows = [row for row, there in enumerate(kept) if there]
@@ -207,9 +207,11 @@ def read_coco(
             file_names[row],
             file,
             path,
-            tuple(label for label, _ in grouped[row]),
-            tuple(segmentation for _, segmentation in grouped[row]),
+            tuple(label for label, _, crowd in grouped[row] if not crowd),
+            tuple(segmentation for _, segmentation, crowd in grouped[row] if not crowd),
             sizes[row],
+            tuple(label for label, _, crowd in grouped[row] if crowd),
+            tuple(segmentation for _, segmentation, crowd in grouped[row] if crowd),
         )
         for row, file in zip(rows, files, strict=True)
     ]
@@ -289,8 +291,8 @@ def _size(path: Path, number: int, entry: Entry) -> "tuple[int, int] | None":
 
 def _object(
     where: str, entry: Any, images: "dict[Any, Entry]", label_of: "dict[Any, int | None]"
-) -> "tuple[int, Segmentation] | None":
-    """Return label and mask of an annotation; ``None`` of a crowd, and of a class that is not taken."""
+) -> "tuple[int, Segmentation, bool] | None":
+    """Return label and mask of an annotation, and whether it is a crowd; ``None`` for a class that is not taken."""
     if not isinstance(entry, dict):
         raise DatasetError(f"{where} is {shortened(entry)}, expected a mapping.")
     for key, known, what in (("image_id", images, "images"), ("category_id", label_of, "categories")):
@@ -300,13 +302,13 @@ def _object(
     if crowd not in (0, 1):
         raise DatasetError(f"{where} has iscrowd {shortened(crowd)}, expected 0 or 1.")
     label = label_of[entry["category_id"]]
-    if crowd or label is None:
+    if label is None:
         return None
     given = entry.get("segmentation")
     if given is None:
         raise DatasetError(f"{where} has no segmentation: a mask is expected, a box alone is not enough.")
     try:
-        return label, _rle_of(given) if isinstance(given, dict) else polygons_of(given)
+        return label, _rle_of(given) if isinstance(given, dict) else polygons_of(given), bool(crowd)
     except DatasetError as error:
         raise DatasetError(f"{where}: its segmentation {error}.") from None
 

@@ -33,11 +33,13 @@ class Values:
         background: The value that is no object.
         ignored: Values that are no objects either.
         labels: By value, the class from 0, where values are classes; empty where each is an object of class 0.
+        are_one: All values are the class 0: there is but one, and its value is not told.
     """
 
     background: int = 0
     ignored: frozenset[int] = frozenset()
     labels: Mapping[int, int] = field(default_factory=dict)
+    are_one: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class MaskImage:
         return self._label(int(different[counts.argmax()]), str(self.classes))
 
     def _label(self, value: int, path: str) -> int:
+        if self.values.are_one:
+            return 0
         if value not in self.values.labels:
             known = ", ".join(map(str, list(self.values.labels)[:20]))
             raise DatasetError(
@@ -257,6 +261,8 @@ def meanings(
 ) -> Values:
     """Return what values mean: those of classes count from 1, or are given as ``colours`` in label order.
 
+    Of one class whose colour is not given, all values are but the background and those that are ignored.
+
     Raises:
         DatasetError: Colours are given for another number of classes, or one twice.
     """
@@ -270,4 +276,5 @@ def meanings(
             f"colours has {len(given)} values for {count} classes: expected one a class, all different, and none that "
             "is background or ignore."
         )
-    return Values(nothing, left_out, {value: label for label, value in enumerate(given)})
+    labels = {value: label for label, value in enumerate(given)}
+    return Values(nothing, left_out, labels, are_one=count == 1 and colours is None)

@@ -51,7 +51,7 @@ class MaskValues:
             one = len(self.classes) == 1
             arguments["values"] = "classes"
             arguments["classes"] = ["object"] if one else [f"class {value}" for value in map(self._shown, self.classes)]
-            if self.classes != tuple(range(1, len(self.classes) + 1)):
+            if not one and self.classes != tuple(range(1, len(self.classes) + 1)):
                 arguments["colours"] = [self._shown(value) for value in self.classes]
         return arguments
 
