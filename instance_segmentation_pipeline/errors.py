@@ -30,7 +30,12 @@ def _words(message: str) -> str:
     """Return a message in one line; of one that torch has raised anew for a data worker, its last line's words."""
     if message.startswith("Caught ") and "DataLoader worker" in message[:200]:
         message = message.strip().splitlines()[-1].partition(": ")[2] or message
-    return one_line_of(message)
+    return one_line_of(_with_one_stop(message))
+
+
+def _with_one_stop(message: str) -> str:
+    """Return a sentence with one full stop where it ends with that of what it quotes, and its own."""
+    return message[:-1] if message.endswith("..") and not message.endswith("...") else message
 
 
 class ConfigError(UserError):
@@ -66,12 +71,13 @@ class GroupLost(TrainingError):
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception's kind and words in one line, for a sentence that says what went wrong."""
+    """Return an exception's kind and words in one line, for a sentence that says what went wrong: without a stop."""
     if isinstance(error, SystemExit):
         return f"sys.exit({shortened(error.code)}) was called"
     if isinstance(error, Stopped):
         return f"stopped by {signal.Signals(error.number).name}"
     words = printable(error, 100_000)
+    words = words[:-1] if words.endswith(".") and not words.endswith("..") else words
     return one_line_of(f"{type(error).__name__}: {words}" if words else type(error).__name__)
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "analize": "compare the finished experiments of a project (also: analyze)",
     "lr_find": "look for a learning rate: the loss while it rises",
     "convert": "write a dataset, or predictions, as files of another format",
+    "clean": "remove what runs wrote and can be made again",
     "models": "list the models of MMDetection's zoo",
 }
 ALIASES = {"analyze": "analize"}

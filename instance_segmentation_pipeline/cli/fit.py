@@ -59,10 +59,11 @@ def _train(experiments: Sequence[Any], options: argparse.Namespace, slots: list[
         print("musket fit: nothing to train, all experiments are finished: --name trains one anew.")  # noqa: T201
         return 0
     failed = _fit_all(experiments, options, slots)
+    after = _after_fit(experiments) if leads() and len(failed) < len(experiments) else 0
     if failed:
         count = len(experiments)
         return _say(f"musket fit: {len(failed)} of {count} experiments failed: {', '.join(failed)}.", 1)
-    passed_over = 1 if getattr(options, "passed_over", None) else 0
+    passed_over = 1 if getattr(options, "passed_over", None) else after
     if options.launch_tasks and leads():
         return max(_run_tasks(experiments, options), passed_over)
     return passed_over
@@ -153,6 +154,14 @@ def _report(experiment: Any, seconds: float) -> None:
         print("  not all folds are trained: --allow_resume true without --folds trains the others")  # noqa: T201
     for picture in last_pictures(experiment.files, summary):
         print(f"  picture {printable(picture)}")  # noqa: T201
+
+
+def _after_fit(experiments: Sequence[Any]) -> int:
+    """Run the project's functions marked ``@after_fit``, once."""
+    from ..tasks.after_fit import run_after_fit
+
+    failures = run_after_fit(Path(experiments[0].project.path))
+    return _say("\n".join(failures), 1) if failures else 0
 
 
 def _run_tasks(experiments: Sequence[Any], options: argparse.Namespace) -> int:

@@ -23,7 +23,10 @@ def parser() -> argparse.ArgumentParser:
     add("--output", type=path, required=True, help="folder to write to")
     add("--folds", type=numbers_or_all, default="all", help="folds to ask, such as 0,2 (default all that are trained)")
     add("--stages", type=numbers_or_all, default="last", help="stages to ask: 0,1, last or all (default last)")
-    add("--tta", help="test-time augmentation: Horizontal, Vertical, Horizontal_and_vertical or All")
+    add(
+        "--tta",
+        help="test-time augmentation: Horizontal, Vertical, Horizontal_and_vertical, All, or a function of the project",
+    )
     return predict
 
 

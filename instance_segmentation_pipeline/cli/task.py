@@ -17,7 +17,8 @@ def parser() -> argparse.ArgumentParser:
     task = argparse.ArgumentParser(
         prog="musket task",
         description="Run tasks (functions marked @tasks.task) on the experiments of a project.",
-        epilog="Tasks of every project: export_predictions, draw_dataset, confusion_matrix.",
+        epilog="Tasks of every project: export_predictions, draw_dataset, confusion_matrix, visualize, and the "
+        "names of its visualizers and analyzers.",
     )
     add_common(task, "all that are finished")
     add = task.add_argument

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..detection.fusion import METHODS
+from ..detection.tta import NAMES as FLIPS
 from ..detection.tta import views_of
 from ..errors import ConfigError, nearest, shortened
 from .callbacks import callbacks_of_stage, check_declared, check_declared_extra
@@ -135,8 +136,9 @@ def _stages(value: object) -> list[dict[str, Any]]:
 
 
 def _augmentation(value: Value) -> Value:
-    views_of(value)
-    return value
+    if not isinstance(value, str) or value in FLIPS or not value.isidentifier():
+        views_of(value)
+    return value  # a function of the project's modules, which are looked at when the experiment is
 
 
 AUGMENTERS = "a mapping of imgaug's augmenters to their arguments, or a list of such"
@@ -160,7 +162,7 @@ def _negatives(value: object) -> "str | float":
 
 PER_POSITIVE = Number(0, 1_000_000)
 NEGATIVES = f"none, real, all, or {PER_POSITIVE}"
-TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, or a mapping with flips and scales"
+TTA = "Horizontal, Vertical, Horizontal_and_vertical, All, a function's name, or a mapping with flips and scales"
 
 CHAIN = "a step's name, a mapping of it to its arguments, or a list of these"
 DATASET = "a provider's name, a mapping of it to its arguments, or a list of it and the steps behind it"

@@ -9,6 +9,7 @@ from musket_core.datasets import DataSet, PredictionItem
 
 from ..detection.boxes import swapped
 from ..errors import DatasetError
+from .encoding import EncodesInstances
 from .formats.annotated_image import ImageAnnotations
 from .image_file import read_image
 
@@ -21,7 +22,7 @@ class CrowdedItem(PredictionItem):
         self.crowds = crowds
 
 
-class AnnotatedImages(DataSet):
+class AnnotatedImages(EncodesInstances, DataSet):
     """A Musket dataset of annotated images.
 
     Items have the image's name as id, ``x`` ``(height, width, 3)`` uint8 RGB, turned as the camera says, and
@@ -85,6 +86,10 @@ class AnnotatedImages(DataSet):
     def isPositive(self, position: int) -> bool:
         """Say whether an image has an object."""
         return self.images[position].has_objects()
+
+    def table_classes(self) -> Sequence[str]:
+        """Return the class names."""
+        return self.class_names
 
     def meta(self, item: Any = None) -> dict[str, Any]:
         """Return the class names as ``CLASSES``; they are the same for all items."""

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from musket_core import datasets
-
 from .data_folder import FolderDataSet, inner_of
+from .dataset_walk import within
 from .protocols import Dataset
 
 
@@ -15,13 +14,16 @@ def root_of(dataset: Dataset) -> Dataset:
 
 def roots_of(dataset: Any) -> list[Any]:
     """Return the datasets at the root: of a union, those of all its parts."""
-    root = root_of(dataset)
-    inner: Any
-    inner, folder = inner_of(root) if type(root) is FolderDataSet else (root, None)
-    if type(inner) is not datasets.CompositeDataSet:
-        return [root]
-    parts = [one if folder is None else FolderDataSet(one, folder) for one in inner.components]
-    return [one for part in parts for one in roots_of(part)]
+    found: list[Any] = []
+    for place in reversed([place for place in within(dataset, None) if place.is_leaf]):
+        leaf = place.dataset if place.folder is None else FolderDataSet(place.dataset, place.folder)
+        root = root_of(leaf)
+        found += [leaf] if root is leaf or _inner(root) is place.dataset else roots_of(root)
+    return found
+
+
+def _inner(dataset: Any) -> Any:
+    return inner_of(dataset)[0] if type(dataset) is FolderDataSet else dataset
 
 
 def gives_xyxy(dataset: Any) -> bool:

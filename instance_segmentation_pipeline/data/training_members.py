@@ -4,6 +4,7 @@ These are ``item(i, isTrain)`` and ``get_train_item``, ``isPositive``, and ``sam
 dataset that an item is of, seen through musket_core's parts and unions.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 
 from ..detection.arrays import BoolArray, Float64Array
 from ..errors import DatasetError, UserError, one_line, shortened
-from .data_folder import FolderDataSet, inner_of, read_whole
-from .item_cache import ItemCache, place_of
+from .data_folder import read_whole
+from .dataset_walk import within
+from .item_cache import ItemCache
 
 
 def train_item(dataset: Any, position: int) -> Any:
@@ -45,12 +47,9 @@ def ask_owner(dataset: Any, position: int, ask: Callable[[Any, int], Any]) -> An
         position: Of the item.
         ask: Called with the dataset that the item is of, and its position there.
     """
-    owner, number = place_of(dataset, position)
-    if type(owner) is FolderDataSet:
-        inner, folder = inner_of(owner)
-        with folder.entered():
-            return ask_owner(inner, number, ask)
-    return ask(owner, number)
+    *_, owner = within(dataset, None, position)
+    with contextlib.nullcontext() if owner.folder is None else owner.folder.entered():
+        return ask(owner.dataset, owner.position)
 
 
 class Positives:

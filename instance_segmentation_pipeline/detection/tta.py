@@ -40,9 +40,19 @@ class View:
         turned = np.rot90(image, self.turns)
         return np.ascontiguousarray(turned[:, ::-1] if self.flip else turned)
 
-    def back(self, found: Detections) -> Detections:
-        """Return detections in a view as detections in the image."""
+    def back(self, found: Detections, size: "tuple[int, int] | None" = None) -> Detections:
+        """Return detections in a view as detections in the image.
+
+        Args:
+            found: Detections in the view.
+            size: Height and width of the image; by default they follow from those of the view.
+
+        Raises:
+            ValueError: ``size`` is another one than that which follows.
+        """
         height, width = found.height, found.width
+        if size is not None and tuple(size) != ((width, height) if self.turns % 2 else (height, width)):
+            raise ValueError(f"a view of {height} x {width} pixels of an image of {size}")
         bboxes = found.bboxes.copy()
         if self.flip:
             bboxes[:, [0, 2]] = width - bboxes[:, [2, 0]]

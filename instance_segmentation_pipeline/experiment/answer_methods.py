@@ -14,7 +14,7 @@ from ..data.image_folder import Directory
 from ..data.protocols import Dataset
 from ..detection.arrays import AnyArray, TruthRecord
 from ..detection.detections import MusketPrediction, truth_of
-from ..detection.tta import TestTimeAugmentation, views_of
+from ..detection.tta import TestTimeAugmentation
 from ..errors import ConfigError
 from ..inference.detector import Detector, Ensemble, Fusion, PredictedBatch
 from ..inference.folder_sinks import CallbackSink, CocoSink
@@ -28,6 +28,7 @@ from ..metrics.metric_name import MetricName
 from ..reporting.report_figures import ValidationView
 from ..training.coco_metric import Further
 from .answer_arguments import batch_size_of, flag_of, function_of, limit_of
+from .augmented_views import views_for
 from .evaluator import Evaluator, GroundTruths
 from .metric_selection import MetricSelection, default_primary, known_metrics
 from .summary import StageInfo, info_of, result_of, summary_of
@@ -64,7 +65,7 @@ class AnswerMethods(GenericImageTaskConfig):
     def _asking(self, ttflips: TestTimeAugmentation, batch_size: "int | None") -> Asking:
         augmentation = ttflips or self.testTimeAugmentation
         try:
-            views = tuple(views_of(augmentation))
+            views = views_for(augmentation, self.parts.datasets)
         except ValueError as error:
             raise ConfigError(f"{self.path}: ttflips: {error}: see testTimeAugmentation.") from None
         return Asking(
@@ -77,6 +78,14 @@ class AnswerMethods(GenericImageTaskConfig):
             transform=self.augmenters_of("transforms"),
             bars=self.verbose == 1,
         )
+
+    def predictor_views(self) -> int:
+        """Return in how many views an image is predicted on by default.
+
+        Raises:
+            ConfigError: ``testTimeAugmentation`` names nothing that there is, or a view does not come back.
+        """
+        return len(views_for(self.testTimeAugmentation, self.parts.datasets))
 
     def evaluator(self) -> Evaluator:
         """Return what measures predictions, in the state of the settings now."""

@@ -5,6 +5,7 @@ from typing import Any
 from ..config.refusals import refusal
 from ..config.schema import PROPERTIES, check_property
 from ..errors import ConfigError, nearest, shortened
+from .augmented_views import is_own, views_for
 from .stage import DetectionStage
 
 PROPERTY_NAMES = frozenset(entry.name for entry in PROPERTIES)
@@ -27,7 +28,10 @@ def check_attribute(config: Any, name: str, value: Any) -> Any:
     if name == "stages" and isinstance(value, list):
         value = [one.properties() if isinstance(one, DetectionStage) else one for one in value]
     if name in PROPERTY_NAMES:
-        return check_property(name, value)
+        value = check_property(name, value)
+        if name == "testTimeAugmentation" and is_own(value):
+            views_for(value, config.parts.datasets)
+        return value
     there = getattr(type(config), name, None)
     if isinstance(there, property) and there.fset is None:
         raise ConfigError(f"{name} follows from other attributes of the config, and cannot be set.")

@@ -22,6 +22,7 @@ from mmengine.registry import init_default_scope
 from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections, MusketPrediction, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
+from ..detection.own_views import OwnView
 from ..detection.tta import PLAIN, View
 from ..models.built_model import complete
 from ..models.checkpoints import reading_for
@@ -77,7 +78,7 @@ class Detector:
     pipeline: Pipeline
     with_masks: bool
     storage_threshold: float = 0.0
-    views: Sequence[View] = (PLAIN,)
+    views: "Sequence[View | OwnView]" = (PLAIN,)
     fusion: Fusion = Fusion()
     transforms: "Callable[[UInt8Array], UInt8Array] | None" = None
     batch_size: int = 1
@@ -124,7 +125,8 @@ class Detector:
             chunk = pairs[start : start + self.batch_size]
             shown = [(self.views[way].show(images[number]), self.views[way].scale) for number, way in chunk]
             for (number, way), one in zip(chunk, self._forward(shown), strict=True):
-                found[number, way] = self.views[way].back(one)
+                height, width = images[number].shape[:2]
+                found[number, way] = self.views[way].back(one, (height, width))
         groups = ([found[number, way] for way in range(len(self.views))] for number in range(len(images)))
         fused = (fuse(group, self.fusion.method, self.fusion.iou_threshold) for group in groups)
         return [one.above(self.storage_threshold) for one in fused]

@@ -1,11 +1,25 @@
 """Musket datasets whose items carry predictions: in memory, one after the other, blended."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from musket_core.datasets import CompositeDataSet, PredictionItem, WriteableDataSet
 
+from ..data.class_names import known_class_names
 from ..data.dataset_roots import root_of
+from ..data.encoding import (
+    EncodesInstances,
+    encoder_of,
+    frame_of,
+    objects_of,
+    own_rows,
+    own_table,
+    threshold_of,
+    whole_encoder,
+    write_frame,
+)
+from ..data.formats.instance_table import Row, rows_of
 from ..data.protocols import Dataset
 from ..detection.detections import Detections, from_musket_prediction, is_musket_prediction
 from ..detection.fusion import fuse
@@ -49,6 +63,53 @@ class Predictions(WriteableDataSet):
 
     def _inner_blend(self, ds: Dataset, w: float = 0.5) -> "Blend":
         return Blend([self, ds], [w, 1 - w])
+
+    def encode(self, item: Any, encode_y: bool = False, treshold: float = 0.5) -> Any:
+        """Return an item as rows of a table, a row an object, or a dataset as a ``pandas.DataFrame``.
+
+        The dataset that an item comes from decides what the rows are, where it has an ``encode`` of its own.
+
+        Args:
+            item: An item of these predictions, or a dataset whose items carry predictions.
+            encode_y: Encode what is there in place of what was found.
+            treshold: The lowest score that counts.
+
+        Raises:
+            UserError: An item has no prediction, or the dataset's own ``encode`` fails.
+        """
+        limit = threshold_of(treshold)
+        if isinstance(item, PredictionItem):
+            encoder = encoder_of(self.parent, 0) if len(self.parent) else None
+            if encoder is not None:
+                return own_rows(encoder, item, encode_y, limit)
+            objects = objects_of(item, encode_y, self.bbox_order).above(limit)
+            return rows_of(item.id, objects, known_class_names(self.parent))
+        found = (
+            item if isinstance(item, Predictions) else Answers(item, _found_in(item, self.bbox_order), self.bbox_order)
+        )
+        alone = whole_encoder(found.parent)
+        if alone is not None:
+            return own_table(alone, found, encode_y, limit)
+        return frame_of([row for number in range(len(found)) for row in found.rows(number, encode_y, limit)])
+
+    def rows(self, position: int, encode_y: bool, threshold: float) -> list[Row]:
+        """Return the rows of an item for ``encode``; masks stay run lengths where the dataset has no way of its own."""
+        encoder = encoder_of(self.parent, position)
+        if encoder is not None and not isinstance(encoder, EncodesInstances):
+            return own_rows(encoder, self[position], encode_y, threshold)
+        item = self.parent[position]
+        found = (objects_of(item, True, self.bbox_order) if encode_y else self.detections(position)).above(threshold)
+        return (
+            rows_of(item.id, found, known_class_names(self.parent)) if encoder is None else encoder.rows(item.id, found)
+        )
+
+    def dump(self, path: "str | Path", treshold: float = 0.5, encode_y: bool = False) -> None:
+        """Write a CSV with a row an object; see ``encode``.
+
+        Raises:
+            ConfigError: The file cannot be written.
+        """
+        write_frame(self.encode(self, encode_y, treshold), path)
 
 
 class Answers(Predictions):
@@ -116,6 +177,10 @@ class Blend(Predictions):
 
     def _inner_blend(self, ds: Dataset, w: float = 0.5) -> "Blend":
         return Blend([self, ds], [w, 1 - w], self.method, self.iou_threshold)
+
+
+def _found_in(dataset: Any, bbox_order: str) -> list[Detections]:
+    return [_detections(dataset, number, bbox_order) for number in range(len(dataset))]
 
 
 def _detections(member: Any, position: int, bbox_order: str) -> Detections:

@@ -18,6 +18,7 @@ from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset, Part
 from ..detection.arrays import UInt8Array
 from ..detection.fusion import VERSION, fuse
+from ..detection.own_views import OwnView
 from ..detection.tta import PLAIN, View
 from ..models.finished_config import FinishedConfig
 from ..storage.digests import digest, digest_of_file
@@ -50,7 +51,7 @@ class Asking:
     storage_threshold: float
     fusion: Fusion
     augmentation: Any = None
-    views: tuple[View, ...] = (PLAIN,)
+    views: "tuple[View | OwnView, ...]" = (PLAIN,)
     transforms: Any = None
     transform: "Callable[[UInt8Array], UInt8Array] | None" = field(default=None, compare=False)
     bars: bool = field(default=True, compare=False)

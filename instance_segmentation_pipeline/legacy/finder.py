@@ -19,8 +19,8 @@ from types import CodeType, ModuleType
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib costs 10 ms at start-up
 
 PACKAGES = frozenset({"musket_core", "imgaug"})
-PROGRAMS = {f"musket_core.{name}": f"{name}.py" for name in ("fit", "task", "analize")}
-"""Upstream's command-line modules that are served from ``legacy/programs`` instead."""
+PROGRAMS = {f"musket_core.{name}": f"{name}.py" for name in ("fit", "task", "analize", "fit_callbacks")}
+"""Upstream's command-line modules, and one of its later versions, that are served from ``legacy/programs``."""
 
 
 class RedirectingFinder:

@@ -33,6 +33,17 @@ def derive_blend(upstream: type) -> type:
             blend = self._blend()
             return blend[item] if blend else super().__getitem__(item)
 
+        def encode(self, item: Any, encode_y: bool = False, treshold: float = 0.5) -> Any:
+            blend = self._blend()
+            return blend.encode(item, encode_y, treshold) if blend else super().encode(item, encode_y, treshold)
+
+        def dump(self, path: Any, treshold: float = 0.5, encode_y: bool = False) -> None:
+            blend = self._blend()
+            if blend:
+                blend.dump(path, treshold, encode_y)
+            else:
+                super().dump(path, treshold, encode_y)
+
         def __getattr__(self, name: str) -> Any:
             if name in ("detections", "bbox_order", "root", "parent") and self._blend():
                 return getattr(self._blend(), name)

@@ -109,6 +109,9 @@ def parse_with_dialect(upstream: Parse) -> Parse:
         config.path = str(path)
         if is_search(properties):
             config.answer_with_best()
+        if config.testTimeAugmentation is not None:
+            with _naming(common if "testTimeAugmentation" in taken and common is not None else path):
+                config.predictor_views()
         for key in ("augmentation", "transforms"):
             if getattr(config, key) is None or (key == "augmentation" and config.trained().folds()):
                 continue  # what is trained predicts without its augmentation, whose classes and folders may be gone

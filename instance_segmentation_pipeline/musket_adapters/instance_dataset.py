@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.encoding import EncodesInstances
+from ..data.formats.instance_table import Row, TableColumns
 from ..data.formats.run_length_text import mask_from_text
 from ..detection.arrays import BoolArray, UInt8Array
 from ..detection.mask_crops import MaskCrops
@@ -37,7 +39,7 @@ def derive_instance_segmentation(module: Any) -> type:
     return type(name, (InstanceDataSet, getattr(module, name)), members)
 
 
-class InstanceDataSet(Upstream):
+class InstanceDataSet(EncodesInstances, Upstream):
     """musket_core's ``InstanceSegmentationDataSet``: same CSV, same constructor and ``classes`` with it.
 
     Items have ``y = (labels (N,) int64, bboxes (N, 4) float32 x1, y1, x2, y2, masks)``; masks are N COCO RLE dicts,
@@ -144,6 +146,26 @@ class InstanceDataSet(Upstream):
             parts.append(mask if drawn == (height, width) else mask.resized(height, width))
             indices.append(self.class2Num[name])
         return MaskCrops.joined(parts), indices
+
+    def table_columns(self) -> TableColumns:
+        """Return the columns that the CSV was read by, masks at ``maskShape`` where that was given."""
+        shape: Any = self.maskShape
+        if shape is not None:
+            shape = tuple(int(side) for side in (shape[:2] if self.rMask else shape[1::-1]))
+        return TableColumns(str(self.imColumn), str(self.rleColumn), str(self.clazzColumn), self._relative, shape)
+
+    def table_classes(self) -> Sequence[str]:
+        """Return the names of the classes, in label order."""
+        return list(self.classes)
+
+    def recoded(self, rows: "list[Row]") -> "list[Row]":
+        """Return rows with the parts of a column such as ``ImageId_ClassId`` joined again."""
+        for joined in dict.fromkeys(self.splitColumns.values()):
+            parts = str(joined).split("_")
+            for row in rows:
+                if all(part in row for part in parts):
+                    row[joined] = "_".join(str(row.pop(part)) for part in parts)
+        return rows
 
     def _drawn_on(self, rows: Any, number: int, height: int, width: int) -> "tuple[int, int]":
         """Return height and width of the image that a row's mask was drawn on."""

@@ -89,6 +89,25 @@ def _with_or_without_brackets(upstream: Callable[..., Any]) -> Callable[..., Any
     return dataset_provider
 
 
+def _generic_config(module: Any) -> None:
+    module.ansemblePredictions = _fusing(module.ansemblePredictions)
+
+
+def _fusing(upstream: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``ansemblePredictions`` that fuses predictions of ours; arrays of other pipelines go to upstream's own."""
+
+    @functools.wraps(upstream)
+    def ansemblePredictions(sourceFolder: Any, folders: Any, cb: Any, data: Any, weights: Any = None) -> Any:
+        from ..inference.folder_blend import ansemble_predictions, has_arrays
+
+        if has_arrays(folders):
+            return upstream(sourceFolder, folders, cb, data, weights)
+        return ansemble_predictions(sourceFolder, folders, cb, data, weights)
+
+    ansemblePredictions.__doc__ = "Fuse what several found in the images of a folder; see reference.md, Blending."
+    return ansemblePredictions
+
+
 def _predictions(module: Any) -> None:
     from .blends import derive_prediction
 
@@ -106,6 +125,7 @@ _ADDITIONS: dict[str, Callable[[Any], None]] = {
     "musket_core.datasets": _datasets,
     "musket_core.generic": _generic,
     "musket_core.hyper": _hyper,
+    "musket_core.generic_config": _generic_config,
     "musket_core.experiment": _experiment,
     "musket_core.image_datasets": _image_datasets,
     "musket_core.predictions": _predictions,

@@ -50,7 +50,7 @@ def archive(files: ExperimentFiles, folds: "Sequence[int] | None" = None, first_
         return set_aside(files, names)
     for name in names:
         (files.root / name).unlink(missing_ok=True)
-    _remove_emptied(files.root, names)
+    remove_emptied(files.root, names)
     return None
 
 
@@ -85,7 +85,7 @@ def finish(files: ExperimentFiles) -> None:
             _move(source, place)
     for folder in {(target / name).parent for name in names}:
         sync_folder(folder)
-    _remove_emptied(files.root, names)
+    remove_emptied(files.root, names)
     manifest.claimed -= set(names)
     manifest.moving = None
     manifest.write()
@@ -100,7 +100,7 @@ def forget_predictions(files: ExperimentFiles) -> None:
         stores = [name for name in RunManifest(one).owned() if is_store(name)]
         for name in stores:
             (one.root / name).unlink(missing_ok=True)
-        _remove_emptied(one.root, stores)
+        remove_emptied(one.root, stores)
 
 
 def _is_worth_keeping(name: str) -> bool:
@@ -131,7 +131,7 @@ def _copy_folder(source: Path, place: Path) -> None:
     shutil.rmtree(source)
 
 
-def _remove_emptied(root: Path, names: Sequence[str]) -> None:
+def remove_emptied(root: Path, names: Sequence[str]) -> None:
     """Remove the folders that are empty now that files of these names are gone from them."""
     folders = {parent for name in names for parent in Path(name).parents if parent != Path()}
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):

@@ -1,14 +1,14 @@
 """Tasks: functions marked ``@tasks.task`` in a project's modules, run on an experiment."""
 
+import contextlib
 import importlib
 import inspect
 import os
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from musket_core import context
 from musket_core.datasets import DataSet
 from musket_core.model import FoldsAndStages, Model
@@ -23,6 +23,8 @@ from ..launch.jobs import Job
 from ..launch.scheduler import scheduler_for
 from ..storage.atomic import write_yaml
 from ..text import printable
+from .item_tables import plain
+from .visualizing import is_analyzer, is_filter, is_visualizer, task_of, visualize_task
 
 ALL = "all"
 Task = Callable[..., Any]
@@ -32,22 +34,38 @@ Task = Callable[..., Any]
 def find_tasks(project: Path) -> dict[str, Task]:
     """Return the tasks of a project by name: those of its modules and imports, and those that this package ships.
 
+    Its visualizers and analyzers are tasks too; a task of the same name goes first.
+
     Raises:
         ConfigError: A module cannot be imported.
     """
     from . import builtin as shipped
 
+    found, marked, filters = _tasks_in(shipped), dict[str, Any](), dict[str, Any]()
+    for module in modules_of(project):
+        found.update(_tasks_in(module))
+        members = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+        marked.update({key: one for key, one in members.items() if is_visualizer(one) or is_analyzer(one)})
+        filters.update({key: one for key, one in members.items() if is_filter(one)})
+    shown = {key: task_of(key, one, filters) for key, one in marked.items()}
+    visualizers = {key: one for key, one in marked.items() if is_visualizer(one)}
+    return {**shown, **found, "visualize": visualize_task(visualizers, filters)}
+
+
+def modules_of(project: Path) -> Iterator[Any]:
+    """Give the modules of a project, those that ``common.yaml`` imports first.
+
+    Raises:
+        ConfigError: One cannot be imported.
+    """
     common = project / "common.yaml"
     imports = read_mapping(common).get("imports") or [] if os.path.lexists(common) else []
     imports = [imports] if isinstance(imports, str) else imports
-    found = _tasks_in(shipped)
     for name in dict.fromkeys([*imports, *project_modules(project)]):
         try:
-            module = importlib.import_module(name)
+            yield importlib.import_module(name)
         except (Exception, SystemExit) as error:
             raise ConfigError(f"{project}: the module {name!r} cannot be imported: {one_line(error)}.") from error
-        found.update(_tasks_in(module))
-    return found
 
 
 def choose_tasks(project: Path, names: Sequence[str]) -> dict[str, Task]:
@@ -59,7 +77,7 @@ def choose_tasks(project: Path, names: Sequence[str]) -> dict[str, Task]:
     from . import builtin as shipped
 
     known = find_tasks(project)
-    own = [name for name, function in known.items() if function.__module__ != shipped.__name__]
+    own = [name for name, function in known.items() if is_own(function, shipped.__name__)]
     chosen = dict.fromkeys(name for wanted in names for name in (own if wanted == ALL else [wanted]))
     for name in chosen:
         if name not in known:
@@ -86,23 +104,34 @@ def run_task(name: str, function: Task, experiment: Any, given: Mapping[str, Any
         UserError: An argument is missing, unknown or wrong.
     """
     cfg = experiment.parse_config()
-    folder: Path = experiment.files.root / name
-    folder.mkdir(exist_ok=True)
+    folder: Path = experiment.files.root / getattr(function, "folder", name)
     arguments = _bound(name, function, cfg, given)
-    here = Path.cwd()
+    here, made = Path.cwd(), [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     context.context.projectPath = cfg.get_project_path()
     try:
         os.chdir(folder)
         result = function(**arguments)
+    except BaseException:
+        os.chdir(here)
+        for one in made:
+            with contextlib.suppress(OSError):  # what it wrote stays
+                one.rmdir()
+        raise
     finally:
         os.chdir(here)
     if result is not None:
-        write_yaml(folder / "result.yaml", _plain(result))
+        write_yaml(folder / "result.yaml", plain(result))
     return folder
 
 
 def _tasks_in(module: Any) -> dict[str, Task]:
     return {name: value for name, value in vars(module).items() if getattr(value, "task", None) is True}
+
+
+def is_own(function: Task, shipped: str) -> bool:
+    """Say whether a task is one that a project marked ``@tasks.task``."""
+    return getattr(function, "task", None) is True and function.__module__ != shipped
 
 
 def _bound(name: str, function: Task, cfg: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,16 +210,3 @@ def _run_each(experiment: Any, tasks: Mapping[str, Callable[..., Any]], given: M
             result = folder / "result.yaml"
             tqdm.write(printable(f"{what}: done, {result if result.exists() else folder}"))
     return failures
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that YAML's safe loader reads back."""
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(entry) for entry in value]
-    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

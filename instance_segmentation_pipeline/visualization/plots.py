@@ -17,7 +17,7 @@ from ..storage.atomic import write_atomically, write_text
 from ..storage.experiment_files import StageFiles
 from ..storage.metrics_csv import read_rows
 from ..text import csv_cell
-from .letters import drawable, plain_label, plot_font
+from .letters import drawable, font_file_for, plain_label, plot_font
 
 BACKGROUND = "background"
 MOST_CLASSES = 20
@@ -95,6 +95,23 @@ def confusion_figure(table: Int64Array, class_names: Sequence[str], title: str) 
             color = "white" if shares[row, column] > 0.55 else "black"
             text = "" if row == column == len(names) - 1 else str(table[row, column])
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
+    return figure
+
+
+def bars_figure(sizes: Mapping[str, int], title: str) -> Figure:
+    """Plot how many there are of each, as bars with their numbers."""
+    labels = [plain_label(name if font_file_for(name) else f"{number}.") for number, name in enumerate(sizes, start=1)]
+    places, counts = range(len(labels)), list(sizes.values())
+    figure = Figure(figsize=(7, 1.2 + 0.28 * max(len(labels), 3)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(places, counts, color="#4c78a8")
+    axes.set_yticks(places, labels)
+    for label in axes.get_yticklabels():
+        label.set_fontproperties(plot_font(label.get_text(), 8))
+    axes.invert_yaxis()
+    axes.set(xlabel="items", title=plain_label(title))
+    for place, count in zip(places, counts, strict=True):
+        axes.text(count, place, f" {count}", va="center", fontsize=7)
     return figure
 
 

@@ -39,14 +39,14 @@ def mask_from_text(text: str, height: int, width: int, *, relative: bool = False
     return {"size": [height, width], "counts": _counts(starts, ends, height * width)}
 
 
-def text_of_mask(counts: Int64Array) -> str:
-    """Return the text, starts absolute, of the uncompressed COCO RLE counts ``(runs,)`` of a mask.
+def text_of_mask(counts: Int64Array, *, relative: bool = False) -> str:
+    """Return the text of the uncompressed COCO RLE counts ``(runs,)`` of a mask.
 
-    >>> text_of_mask(np.array([2, 3, 4, 1]))
-    '3 3 10 1'
+    >>> text_of_mask(np.array([2, 3, 4, 1])), text_of_mask(np.array([2, 3, 4, 1]), relative=True)
+    ('3 3 10 1', '2 3 4 1')
     """
-    ends = np.cumsum(counts)
-    pairs = np.stack([ends[0:-1:2] + 1, counts[1::2]], axis=1)
+    starts = counts[0 : len(counts) - len(counts) % 2 : 2] if relative else np.cumsum(counts)[0:-1:2] + 1
+    pairs = np.stack([starts, counts[1::2]], axis=1)
     return " ".join(map(str, pairs[pairs[:, 1] > 0].ravel().tolist()))
 
 

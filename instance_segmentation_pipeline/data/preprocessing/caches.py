@@ -13,6 +13,7 @@ from ...config.step_chain import Step
 from ...detection.arrays import AnyArray
 from ...errors import ConfigError, DatasetError, UserError, nearest, one_line, shortened
 from ..data_folder import FolderDataSet, inner_of
+from ..dataset_walk import within
 from ..protocols import Dataset
 from ..training_members import train_item
 from .disk_store import DiskStore
@@ -112,20 +113,7 @@ def tells_targets(dataset: Any) -> bool:
 
 def kinds_within(dataset: Any) -> list[type]:
     """Return the classes of the datasets that one is made of, seen through steps and musket_core's parts and unions."""
-    waiting, found = [dataset], []
-    while waiting:
-        one = waiting.pop()
-        if type(one) is FolderDataSet:
-            waiting.append(inner_of(one)[0])
-        elif isinstance(one, Preprocessed):
-            waiting.append(one.parent)
-        elif type(one) is SubDataSet:
-            waiting.append(one.ds)
-        elif type(one) is CompositeDataSet:
-            waiting += one.components
-        else:
-            found.append(type(one))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(type(place.dataset) for place in within(dataset) if place.is_leaf))
 
 
 class AnyImages:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from musket_core.datasets import CompositeDataSet, DataSet, PredictionItem, SubDataSet
+from musket_core.datasets import DataSet, PredictionItem
 
 from ...detection.instances import check_image
 from ...errors import DatasetError, UserError, one_line
-from ..data_folder import FolderDataSet, inner_of
+from ..data_folder import FolderDataSet
+from ..dataset_walk import within
 from ..item_cache import place_of
 from ..protocols import Dataset, Item
 from ..training_members import train_item
@@ -37,6 +38,7 @@ class Preprocessed(DataSet):
     """
 
     keeps_targets = True
+    is_step = True
 
     def __init__(self, parent: Dataset, setting: str = "") -> None:
         super().__init__()
@@ -273,18 +275,5 @@ class Finished(Preprocessed):
 
 def transformations(dataset: Any) -> list[str]:
     """Return what tells the transformers that a dataset has gone through: they decide which items there are."""
-    waiting, found = [dataset], []
-    while waiting:
-        one = waiting.pop()
-        if type(one) is FolderDataSet:
-            waiting.append(inner_of(one)[0])
-        elif isinstance(one, Transformed):
-            found.append(one.identity)
-            waiting.append(one.before)
-        elif isinstance(one, Preprocessed):
-            waiting.append(one.parent)
-        elif type(one) is SubDataSet:
-            waiting.append(one.ds)
-        elif type(one) is CompositeDataSet:
-            waiting += one.components
-    return found
+    places = (place.dataset for place in within(dataset, "before"))
+    return [one.identity for one in places if isinstance(one, Transformed) and type(one) is not FolderDataSet]
