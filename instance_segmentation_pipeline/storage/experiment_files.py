@@ -43,6 +43,11 @@ class StageFiles:
         return self.root / "weights" / f"config-{self.fold}.{self.stage}.py"
 
     @property
+    def decided(self) -> Path:
+        """What was decided about the stage's optimisation."""
+        return self.root / "weights" / f"training-{self.fold}.{self.stage}.yaml"
+
+    @property
     def metrics(self) -> Path:
         """One CSV row an epoch."""
         return self.root / "metrics" / f"metrics-{self.fold}.{self.stage}.csv"

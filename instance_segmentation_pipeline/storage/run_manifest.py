@@ -25,6 +25,7 @@ _OF_STAGE = (
     r"weights/(?:best|last)-(?P<fold>\d+)\.(?P<stage>\d+)\.weights",
     r"weights/last-(?P<fold>\d+)\.(?P<stage>\d+)\.previous",
     r"weights/config-(?P<fold>\d+)\.(?P<stage>\d+)\.py",
+    r"weights/training-(?P<fold>\d+)\.(?P<stage>\d+)\.yaml",
     r"metrics/metrics-(?P<fold>\d+)\.(?P<stage>\d+)\.(?:csv|png|all\.csv)",
     r"examples/(?P<fold>\d+)/(?P<stage>\d+)/(?:train_)?\d+\.jpg",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/[^/]+\.py",
@@ -64,6 +65,7 @@ class RunNames:
         number = f"{fold}.{stage}"
         yield from (f"weights/best-{number}.weights", f"weights/last-{number}.weights")
         yield from (f"weights/last-{number}.previous", f"weights/config-{number}.py")
+        yield f"weights/training-{number}.yaml"
         yield from (
             f"metrics/metrics-{number}.csv",
             f"metrics/metrics-{number}.png",

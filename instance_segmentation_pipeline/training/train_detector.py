@@ -21,10 +21,11 @@ from ..errors import TrainingError, UserError, one_line
 from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, reading_for
 from ..models.missing_operators import naming_config
 from ..models.optimization import accumulation_of
-from ..storage.atomic import save_with
+from ..storage.atomic import save_with, write_yaml
 from . import coco_metric, samplers, validation_loop  # noqa: F401 - they register what a prepared config names
 from .callbacks.base import LearningRates, RunningStage
 from .callbacks.hook import STATES_KEY, CallbackDecisions, CallbackMoments, StageCallbacks
+from .decided import HEADER, decided_of
 from .hooks import weight_average  # noqa: F401 - it registers what a prepared config names
 from .hooks.accumulation import WholeEpochs
 from .hooks.batch_log import BatchLog
@@ -64,7 +65,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     if is_main_process():
-        _prepare_files(job)
+        _prepare_files(job, device)
     barrier()
     watch = LossWatch(job.label)
     log = TrainingLog(job.files.metrics, watch)
@@ -134,12 +135,13 @@ def _callbacks(job: TrainingJob, end: StageEnd, progress: ProgressLine) -> tuple
     return StageCallbacks(made, stage, by_project), of_mmengine
 
 
-def _prepare_files(job: TrainingJob) -> None:
-    """Remove the weights of an earlier start of the stage, unless it is resumed, and write its config."""
+def _prepare_files(job: TrainingJob, device: str) -> None:
+    """Remove the weights of an earlier start of the stage, unless it is resumed; write its config, and what it is."""
     if not job.resume:
         for path in (job.files.best_weights, job.files.last_weights, job.files.previous_weights):
             path.unlink(missing_ok=True)
     save_with(job.files.model_config, job.config.dump)
+    write_yaml(job.files.decided, decided_of(job, device), HEADER)
 
 
 def _told(error: Exception, device: str) -> "str | None":

@@ -19,6 +19,8 @@ from instance_segmentation_pipeline.models.precision import bf16_instructions, c
 from instance_segmentation_pipeline.models.reduced_precision import ReducedPrecisionWrapper, let_reduce
 from instance_segmentation_pipeline.models.speed import set_speed
 from instance_segmentation_pipeline.models.weight_average import set_average
+from instance_segmentation_pipeline.storage.digests import digest_of_file
+from instance_segmentation_pipeline.storage.yaml_files import read_yaml
 from instance_segmentation_pipeline.training.hooks.weight_average import WeightAverage
 from tests.support.weights import weights_of
 
@@ -366,6 +368,16 @@ def test_a_cut_training_with_all_of_it_ends_with_the_same_bits_and_the_next_stag
         assert one.metrics.read_text() == two.metrics.read_text()
         assert weights_of(one.last_weights) == weights_of(two.last_weights)
         assert weights_of(one.best_weights) == weights_of(two.best_weights)
+    decided = read_yaml(whole.files.stage(0, 0).decided)
+    assert (decided["ema"]["momentum"], decided["accumulation"], decided["batch"], decided["epochs"]) == (0.2, 2, 3, 2)
+    assert (decided["memory"], decided["optimizer"]["fused"], decided["clipping"]["max_norm"]) == (
+        "channels last",
+        True,
+        0.5,
+    )
+    assert decided["precision"] == ("bfloat16 in the networks" if bf16_instructions("cpu") else "single")
+    start = read_yaml(whole.files.stage(0, 1).decided)["start"]
+    assert start["SHA-256"] == digest_of_file(whole.files.stage(0, 0).best_weights)
     last = read_checkpoint(whole.files.stage(0, 0).last_weights)
     name = "bbox_head.rtm_cls.0.bias"
     assert not torch.equal(last["state_dict"][name], last["ema_state_dict"][f"module.{name}"])
