@@ -148,6 +148,7 @@ REFUSED = {
     "CheckpointHook": _KEPT,
     "DetVisualizationHook": _PICTURES,
     "DistSamplerSeedHook": _ALWAYS,
+    "EMAHook": "give ema",
     "EarlyStoppingHook": "give EarlyStopping, whose state is kept where a run is resumed",
     "History": _ROWS,
     "IterTimerHook": _ALWAYS,
@@ -160,7 +161,7 @@ REFUSED = {
     "ProgbarLogger": _BAR,
     "RemoteMonitor": "name a function of the project's modules in LambdaCallback, which sends what is to be sent",
     "RuntimeInfoHook": _ALWAYS,
-    "SwapEMAWeights": "EMAHook averages weights, and measures with the averaged ones",
+    "SwapEMAWeights": "give ema",
     "TerminateOnNaN": "a loss that is not finite always ends the training, and the message names the iteration",
 }
 """Callbacks of Keras, musket_core and MMEngine, with what does their job here."""

@@ -256,7 +256,10 @@ CHECKED = [
     ({"Count": None}, "there is no callback 'Count' (did you mean 'Counts'?)"),
     ({"Halves": None, "CyclicLR": None}, "callbacks.Halves and callbacks.CyclicLR both set the learning rate"),
     ({"LambdaCallback": {"on_epoch_end": "tel"}}, "'tel' is no function of the project's modules (did you mean 'tell"),
-    ({"EMAHook": {"momento": 1}}, "the model of EMAHook cannot be built"),
+    (
+        {"EmptyCacheHook": {"after": True}},
+        "callbacks.EmptyCacheHook has no argument 'after' (did you mean 'after_iter'?)",
+    ),
     ({"EarlyStopping": {"monitor": "val_accuracy"}}, "monitor 'val_accuracy' is no column of the metrics CSV"),
     ({"EarlyStopping": {"monitor": "val_coco_segm_mAP_holdout"}}, "is no column of the metrics CSV"),
     ({"LRVariator": {"relSize": 3, "toVal": 0.1, "periodSteps": 2}}, "so that its end is never reached"),
