@@ -10,7 +10,7 @@ from ..data.cross_validation import check_length
 from ..data.item_reader import ItemReader
 from ..errors import UserError
 from ..experiment.pipeline_config import PipelineConfig
-from ..models.prepare import detection_limits
+from ..models.detection_count import detection_limits
 from ..training.detection_dataset import MusketDetectionDataset
 from .box_checks import boxes
 from .class_counts import class_counts

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..data.consistency import DETECTIONS_OF_COCO
+from ..data.consistency import DETECTIONS_OF_COCO, what_to_raise
 from .findings import Example, Section
 from .item_scan import ItemScan
 
@@ -23,7 +23,7 @@ def object_counts(scan: ItemScan, limits: Mapping[str, int]) -> Section:
             lost = sum(counts[number] - limit for number in more)
             section.warn(
                 f"{len(more)} items have more than {limit} objects (up to {most}), the most that the model finds in an "
-                f"image: {lost} objects cannot be found: raise {key} by configOptions"
+                f"image: {lost} objects cannot be found: {what_to_raise(key, most)}"
             )
             fullest = counts.index(most)
             section.examples = [Example((fullest,), f"{scan.facts[fullest].name}: {most} objects")]

@@ -272,6 +272,7 @@ PROPERTIES = (
     _numeric("accumulation", COUNTS, None, "batches that make one step of the optimizer"),
     Property("showDataExamples", "true or false", boolean, False, "a picture of what the net is shown is written"),
     _numeric("threshold", SHARES, 0.5, "lowest score that is drawn"),
+    _numeric("maxDetections", COUNTS, None, "objects that are found in an image at most"),
     _numeric("storage_threshold", SHARES, 0.05, "lowest score that is predicted"),
     Property("primary_metric", "a metric's name", text, None, "what the best weights are chosen by"),
     Property("primary_metric_mode", "auto, max or min", one_of("auto", "max", "min"), "auto", "which is better"),

@@ -83,6 +83,7 @@ class ModelSettings(Group):
     lr: "float | None"
     optimizer: "str | dict[str, Any] | None"
     loss: "dict[str, float] | None"
+    max_detections: "int | None"
     freeze_encoder: bool
     clipnorm: "float | None"
     clipvalue: "float | None"

@@ -223,20 +223,27 @@ def notes_on_sizes(dataset: Samples, sampled: Sampled) -> list[str]:
     ]
 
 
-def notes_on_counts(sampled: Sampled, limits: Mapping[str, int]) -> list[str]:
+def what_to_raise(key: str, most: int) -> str:
+    """Return what lets a model find more objects in an image: words behind what is wrong."""
+    way = f"maxDetections: {most}" if key.rpartition(".")[2].startswith("max_per_im") else "configOptions"
+    return f"raise {key} by {way}"
+
+
+def notes_on_counts(sampled: Sampled, limits: Mapping[str, int], most: "int | None" = None) -> list[str]:
     """Return lines on images with more objects than the model gives, or than COCO's metrics count.
 
     Args:
         sampled: What ``check_items`` returned.
         limits: The most detections in an image, by the key of the native config that says so.
+        most: What ``maxDetections`` says.
     """
     notes = [
-        f"item {sampled.crowded!r} has {sampled.most} objects, but the model finds {limit} in an image at most: raise "
-        f"{key} by configOptions"
+        f"item {sampled.crowded!r} has {sampled.most} objects, but the model finds {limit} in an image at most: "
+        f"{what_to_raise(key, sampled.most)}"
         for key, limit in limits.items()
         if limit < sampled.most
     ]
-    if sampled.most_of_class > DETECTIONS_OF_COCO:
+    if most is None and sampled.most_of_class > DETECTIONS_OF_COCO:
         notes.append(
             f"items have up to {sampled.most_of_class} objects of one class, and COCO counts {DETECTIONS_OF_COCO} "
             "detections: here as many count as an image has objects of a class"

@@ -89,7 +89,8 @@ class AnswerMethods(GenericImageTaskConfig):
 
     def evaluator(self) -> Evaluator:
         """Return what measures predictions, in the state of the settings now."""
-        return Evaluator(self.ground_truths, self.metric_selection(), self.class_names(), self.finished().needs_masks)
+        with_masks, most = self.finished().needs_masks, self.maxDetections
+        return Evaluator(self.ground_truths, self.metric_selection(), self.class_names(), with_masks, most)
 
     def metric_selection(self) -> MetricSelection:
         """Return which metrics decide, and which a summary has.

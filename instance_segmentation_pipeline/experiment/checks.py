@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..data.consistency import check_items, notes_on_counts, notes_on_sizes
-from ..models.prepare import detection_limits
+from ..models.detection_count import detection_limits
 from ..training.build_check import check_buildable
 from ..training.callbacks.making import CallbackPlan
 from ..training.detection_dataset import MusketDetectionDataset
@@ -42,7 +42,9 @@ def check_parts(
     if whole:
         notes, val = check_built(parts, range(len(dataset)), starts, callbacks)
         notes = [*sampled.notes, *notes, *notes_on_sizes(val, sampled)]
-        notes += notes_on_counts(sampled, detection_limits(parts.model.prepared.config.model))
+        notes += notes_on_counts(
+            sampled, detection_limits(parts.model.prepared.config.model), parts.settings.model.max_detections
+        )
         announce([f"note: {line}" for line in notes])
 
 

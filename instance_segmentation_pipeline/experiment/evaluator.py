@@ -79,18 +79,24 @@ class Evaluator:
         metrics: What is measured.
         class_names: Names of the classes, in label order.
         with_masks: Whether masks are predicted.
+        most: Detections of a class in an image that COCO's numbers count; ``None`` as ``metrics.coco.counted``.
     """
 
     def __init__(
-        self, truths: GroundTruths, metrics: MetricSelection, class_names: Sequence[str], with_masks: bool
+        self,
+        truths: GroundTruths,
+        metrics: MetricSelection,
+        class_names: Sequence[str],
+        with_masks: bool,
+        most: "int | None" = None,
     ) -> None:
         self.truths, self.metrics = truths, metrics
-        self.class_names, self.with_masks = class_names, with_masks
+        self.class_names, self.with_masks, self.most = class_names, with_masks, most
 
     def evaluate(self, predictions: Predictions, model: Model) -> dict[str, float]:
         """Return the final metrics of predictions."""
         found = [predictions.detections(number) for number in range(len(predictions))]
-        values = final_metrics(self.truths.of(predictions), found, self.class_names, self.with_masks)
+        values = final_metrics(self.truths.of(predictions), found, self.class_names, self.with_masks, self.most)
         if not self.metrics.every:
             values = {name: value for name, value in values.items() if name in self.metrics.wanted}
         for name in self.metrics.wanted:
@@ -119,7 +125,9 @@ class Evaluator:
         def measure(truths: list[TruthRecord], arrays: list[FoundArrays]) -> dict[str, float]:
             pairs = zip(truths, arrays, strict=True)
             found: list[Detections] = [from_arrays(one, truth["height"], truth["width"]) for truth, one in pairs]
-            values = final_metrics(truths, found, self.class_names, self.with_masks) if built_in else {}
+            values = {}
+            if built_in:
+                values = final_metrics(truths, found, self.class_names, self.with_masks, self.most)
             values = {name: values[name] for name in built_in}
             for name, function in functions.items():
                 values.update(user_values(name, function, model(), Answers(source, found, bbox_order)))

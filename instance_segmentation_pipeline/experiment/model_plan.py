@@ -154,6 +154,7 @@ class ModelPlan:
             trust_weights=settings.trust_weights,
             options=settings.config_options,
             loss=settings.loss or {},
+            max_detections=settings.max_detections,
             amp=settings.amp,
             device=self._device,
             world_size=self.run.gpus_per_net,

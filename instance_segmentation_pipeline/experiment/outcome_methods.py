@@ -66,6 +66,7 @@ class OutcomeMethods(AnswerMethods):
             self.known_metrics(),
             func,
             lambda: FoldsAndStages(self, fold, stage),
+            self.maxDetections,
         )
         with self.ground_truths.kept():
             return search.of(self.predictions(ds, fold, stage))

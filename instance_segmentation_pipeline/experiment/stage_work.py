@@ -136,6 +136,7 @@ class StageWork:
             settings=self.settings,
             callbacks=self.config.callback_plan(self.number),
             shows_data=parts.settings.items.show_data_examples,
+            max_detections=self._most,
             verbose=parts.settings.showing.verbose,
             logs_batches=parts.settings.logs_batches(self.number),
             expired=stop,
@@ -183,6 +184,7 @@ class StageWork:
             **parts.training.settings_of(parts.folds.of(parts.datasets.main()), self.request.fold),
             **({} if weights is None else {"sample_weight": weights}),
             **{"training items": len(self._train)},
+            **({} if self._most is None else {"maxDetections": self._most}),
         )
 
     def _learning(self, number: int) -> dict[str, Any]:
@@ -197,6 +199,10 @@ class StageWork:
     @property
     def _label(self) -> str:
         return f"{self.config.files.label}fold {self.request.fold} stage {self.number}"
+
+    @property
+    def _most(self) -> "int | None":
+        return self.parts.settings.model.max_detections
 
     @property
     def _seed(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..metrics.coco import counted
 from ..reporting.report_figures import write_reports
 from ..storage.atomic import write_yaml
 from ..storage.yaml_files import read_yaml
@@ -29,12 +30,14 @@ def write_summaries(experiment: TrainableExperiment, folds: Sequence[int], subsa
             metrics: dict[str, Any] = {"seeds": [one.seed for one in seeds], **of_seeds}
         else:
             metrics = experiment.createSummary(folds, subsample)
+        view, most = experiment.validation_view(folds), experiment.parts.settings.model.max_detections
         summary = {
             "completed": set(folds) >= set(range(fold_count(experiment))) and is_ended(experiment, folds),
             "cfgName": experiment.files.config.name,
             "subsample": subsample,
             "folds": list(folds),
+            "maxDetections": most or counted(truth.labels for truth in view.truths),
             **metrics,
         }
-        write_reports(experiment.validation_view(folds), experiment.files)
+        write_reports(view, experiment.files)
         write_yaml(experiment.files.summary, summary)

@@ -30,6 +30,7 @@ class ThresholdSearch:
         function: ``None`` for F1 at IoU .5; the name of a metric; or a function of truths and detections, lists of
             ``Detections``, one an image.
         model: Makes the ``FoldsAndStages`` that a metric of the project is given.
+        most: Detections of a class in an image that COCO's numbers count.
     """
 
     truths: GroundTruths
@@ -38,6 +39,7 @@ class ThresholdSearch:
     known: Sequence[str]
     function: Any
     model: Callable[[], Any]
+    most: "int | None" = None
 
     def __post_init__(self) -> None:
         if self.function is None or callable(self.function):
@@ -83,7 +85,7 @@ class ThresholdSearch:
 
         def measure(_: Sequence[Detections], sure: Sequence[Detections]) -> float:
             if metric is None:
-                return final_metrics(records, sure, self.class_names, self.with_masks).get(name, math.nan)
+                return final_metrics(records, sure, self.class_names, self.with_masks, self.most).get(name, math.nan)
             answers = Answers(predictions.parent, sure, predictions.bbox_order)
             values = user_values(name, metric, self.model(), answers)
             return _number(values.get(name, next(iter(values.values()), None)), name)

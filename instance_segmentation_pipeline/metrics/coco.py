@@ -7,13 +7,13 @@ import contextlib
 import io
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
 
-from ..detection.arrays import Annotation, Float64Array, FoundArrays, Rle, TruthRecord
+from ..detection.arrays import Annotation, AnyArray, Float64Array, FoundArrays, Rle, TruthRecord
 from ..detection.records import to_coco_entry
 
 STATISTICS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
@@ -37,7 +37,11 @@ def metric_names(with_masks: bool) -> list[str]:
 
 
 def coco_metrics(
-    truths: Sequence[TruthRecord], predictions: Sequence[FoundArrays], classes: int, with_masks: bool
+    truths: Sequence[TruthRecord],
+    predictions: Sequence[FoundArrays],
+    classes: int,
+    with_masks: bool,
+    most: "int | None" = None,
 ) -> dict[str, float]:
     """Evaluate predictions as COCO does.
 
@@ -47,6 +51,7 @@ def coco_metrics(
             ``bboxes (N, 4)`` ``x1, y1, x2, y2``, and, with masks, ``masks``: N COCO RLE dicts.
         classes: Number of classes.
         with_masks: Whether masks are evaluated too.
+        most: Detections of a class in an image that count, COCO's maxDets; by default ``counted``.
 
     Returns:
         ``coco_bbox_mAP``, ``…_50``, ``…_75``, ``…_s``, ``…_m``, ``…_l`` and, with masks, the same for ``coco_segm``:
@@ -59,7 +64,7 @@ def coco_metrics(
     1.0
     """
     results = dict.fromkeys(metric_names(with_masks), math.nan)
-    for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks).items():
+    for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks, most).items():
         results.update(named(kind, STATISTICS, evaluation.statistics[:6]))
     return results
 
@@ -101,7 +106,11 @@ def named(kind: str, names: Sequence[str], values: Sequence[float]) -> dict[str,
 
 
 def coco_evaluation(
-    truths: Sequence[TruthRecord], predictions: Sequence[FoundArrays], classes: int, with_masks: bool
+    truths: Sequence[TruthRecord],
+    predictions: Sequence[FoundArrays],
+    classes: int,
+    with_masks: bool,
+    most: "int | None" = None,
 ) -> dict[str, Evaluation]:
     """Return COCO's whole evaluation for ``bbox`` and, with masks, ``segm``; empty where there is nothing to find.
 
@@ -117,7 +126,8 @@ def coco_evaluation(
     if not _objects(ground):
         return {}
     found = _detections(predictions, with_masks)
-    return {kind: _evaluate(ground, found, kind) for kind in (("bbox", "segm") if with_masks else ("bbox",))}
+    most = counted(record["ann"]["labels"] for record in truths) if most is None else most
+    return {kind: _evaluate(ground, found, kind, most) for kind in (("bbox", "segm") if with_masks else ("bbox",))}
 
 
 def _ground_truth(truths: Sequence[TruthRecord], classes: int, with_masks: bool) -> _GroundTruth:
@@ -155,8 +165,17 @@ def _objects(ground: _GroundTruth) -> list[_Entry]:
     return [one for one in ground["annotations"] if not one["iscrowd"]]
 
 
-def _most_of_a_class(ground: _GroundTruth) -> int:
-    return max(Counter((one["image_id"], one["category_id"]) for one in _objects(ground)).values())
+def counted(labels: Iterable[AnyArray]) -> int:
+    """Return how many detections of a class in an image count: COCO's 100, or as many as an image has objects of one.
+
+    Args:
+        labels: Those of the objects in each image, ``(N,)``.
+
+    >>> counted([np.zeros(120, int), np.zeros(3, int)])
+    120
+    """
+    of_classes = [count for one in labels for count in Counter(np.asarray(one).tolist()).values()]
+    return max([MAX_DETECTIONS[2], *of_classes])
 
 
 def _rle_area(rle: Rle) -> float:
@@ -177,7 +196,7 @@ def _detections(predictions: Sequence[FoundArrays], with_masks: bool) -> list[_E
     return found
 
 
-def _evaluate(ground: _GroundTruth, found: list[_Entry], kind: str) -> Evaluation:
+def _evaluate(ground: _GroundTruth, found: list[_Entry], kind: str, most: int) -> Evaluation:
     from faster_coco_eval import COCO, COCOeval_faster
 
     if not found:
@@ -186,7 +205,7 @@ def _evaluate(ground: _GroundTruth, found: list[_Entry], kind: str) -> Evaluatio
         truth = COCO(ground)
         detections = truth.loadRes([_of_kind(detection, kind) for detection in found])
         evaluation = COCOeval_faster(truth, detections, iouType=kind, print_function=lambda *_: None)
-        evaluation.params.maxDets = [*MAX_DETECTIONS[:2], max(MAX_DETECTIONS[2], _most_of_a_class(ground))]
+        evaluation.params.maxDets = [min(count, most) for count in (*MAX_DETECTIONS[:2], most)]
         evaluation.run()
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, class
     defined = (precision > -1).any(axis=(0, 1))

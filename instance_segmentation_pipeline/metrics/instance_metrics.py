@@ -32,7 +32,11 @@ def final_metric_names(with_masks: bool) -> list[str]:
 
 
 def final_metrics(
-    truths: Sequence[TruthRecord], found: Sequence[Detections], class_names: Sequence[str], with_masks: bool
+    truths: Sequence[TruthRecord],
+    found: Sequence[Detections],
+    class_names: Sequence[str],
+    with_masks: bool,
+    most: "int | None" = None,
 ) -> dict[str, float]:
     """Evaluate predictions on a whole dataset.
 
@@ -41,6 +45,7 @@ def final_metrics(
         found: What was found in each, in the same order.
         class_names: Names of the classes, in label order.
         with_masks: Whether masks are evaluated too.
+        most: Detections of a class in an image that COCO's numbers count; by default ``coco.counted``.
 
     Returns:
         COCO's AP and AR, and per-class AP (``coco_segm_mAP_class_<name>``); ``segm_F1`` and ``bbox_F1``, the best F1 at
@@ -58,7 +63,7 @@ def final_metrics(
     classes = len(class_names)
     values = dict.fromkeys(final_metric_names(with_masks), math.nan)
     predictions = [as_arrays(one) for one in found]
-    for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks).items():
+    for kind, evaluation in coco_evaluation(truths, predictions, classes, with_masks, most).items():
         values.update(named(kind, (*STATISTICS, *RECALLS), evaluation.statistics))
         per_class = [f"mAP_class_{name}" for name in class_names]
         values.update(named(kind, per_class, evaluation.per_class.tolist()))

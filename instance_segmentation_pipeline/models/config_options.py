@@ -85,6 +85,10 @@ OVERWRITTEN = {
     "clip_grad": "clipnorm or clipvalue",
     "loss_weight": "loss",
     "accumulative_counts": "accumulation",
+    "max_per_img": "maxDetections",
+    "max_per_image": "maxDetections",
+    "nms_pre": "maxDetections",
+    "top_k": "maxDetections",
 }
 """The property that overwrites a key, by any part of its path."""
 

@@ -16,8 +16,9 @@ from ..errors import ConfigError
 from .class_count import set_class_count
 from .config_file import locate, read_native
 from .config_options import apply_options, check_kept, loader_options
-from .config_tree import Node, Pipeline, is_pretrained, walk
+from .config_tree import Pipeline, is_pretrained, walk
 from .cpu_mask_heads import make_cpu_safe
+from .detection_count import set_detection_count
 from .finished_config import FinishedConfig
 from .learning_parts import set_loss_weights
 from .optimization import OptimizerRequest, set_optimizer
@@ -49,6 +50,7 @@ class ModelRequest:
     trust_weights: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, float] = field(default_factory=dict)
+    max_detections: "int | None" = None
     amp: "bool | str" = False
     device: str = "cpu"
     world_size: int = 1
@@ -71,6 +73,8 @@ def prepare(request: ModelRequest) -> FinishedConfig:
     line = set_loss_weights(config.model, request.loss, "loss")
     if line is not None:
         decisions.append(line)
+    if request.max_detections is not None:
+        decisions.append(set_detection_count(config.model, request.max_detections))
     _set_norms(config, request, decisions)
     train, val = _set_pipelines(config, request, decisions)
     _set_dataloaders(config, request)
@@ -88,23 +92,6 @@ def needs_masks(config: Config) -> bool:
     return any(
         node.get("mask_head") is not None or isinstance(node.get("loss_mask"), dict) for _, node in walk(config.model)
     )
-
-
-def detection_limits(model: Node) -> dict[str, int]:
-    """Return how many detections a model gives for an image at most, by the keys of its config that say so."""
-    limits = {}
-    for path, node in walk(model):
-        keys: tuple[str, ...] = ()
-        if "test_cfg" in path.split(".") and path.split(".")[-1] != "rpn":
-            keys = ("max_per_img", "max_per_image")
-        elif "test_cfg" not in path:
-            keys = ("num_queries", "num_proposals")
-        limits.update({f"model.{path}.{key}".replace("..", "."): node[key] for key in keys if _is_count(node.get(key))})
-    return limits
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _set_classes(config: Config, request: ModelRequest, decisions: list[str]) -> None:

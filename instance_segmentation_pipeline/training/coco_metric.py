@@ -18,15 +18,18 @@ Further = Callable[[list[TruthRecord], list[FoundArrays]], dict[str, float]]
 class InstanceMetric(BaseMetric):
     """MMEngine metric that evaluates with ``coco_metrics`` on the truth that each sample carries.
 
-    ``further`` is asked, with the same truths and predictions, for metrics beyond those.
+    ``further`` is asked, with the same truths and predictions, for metrics beyond those; ``most`` is COCO's maxDets.
     """
 
     default_prefix = None
 
-    def __init__(self, with_masks: bool = True, further: "Further | None" = None, **options: Any) -> None:
+    def __init__(
+        self, with_masks: bool = True, further: "Further | None" = None, most: "int | None" = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.with_masks = with_masks
         self.further = further
+        self.most = most
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep truth and prediction of each sample, masks as RLE."""
@@ -36,7 +39,7 @@ class InstanceMetric(BaseMetric):
     def compute_metrics(self, results: list[tuple[TruthRecord, FoundArrays]]) -> dict[str, float]:
         """Return ``coco_metrics`` of all that was collected."""
         truths, predictions = [truth for truth, _ in results], [prediction for _, prediction in results]
-        metrics = coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks)
+        metrics = coco_metrics(truths, predictions, len(self.dataset_meta["classes"]), self.with_masks, self.most)
         if self.further is not None:
             metrics.update(self.further(truths, predictions))
         return metrics

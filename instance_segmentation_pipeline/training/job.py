@@ -38,6 +38,7 @@ class TrainingJob:
         longer: The resumed stage was begun with fewer epochs: its schedule is built for all of them.
         settings: What decides how the stage learns (``stage_settings``), kept in its checkpoints.
         expired: Asked after each epoch; true ends the training there, to be resumed later.
+        max_detections: Detections of a class in an image that the metrics count; ``None`` as ``metrics.coco.counted``.
         further: Computes metrics beyond ``metrics.coco_metrics`` from each epoch's truths and predictions.
         callbacks: What is done and decided while it trains.
         verbose: What ``terminal`` shows of the course: 0 nothing, 1 a bar and each epoch's line, 2 the lines.
@@ -62,6 +63,7 @@ class TrainingJob:
     settings: dict[str, Any] = field(default_factory=dict)
     expired: "Callable[[], bool] | None" = None
     further: "Further | None" = None
+    max_detections: "int | None" = None
     callbacks: CallbackPlan = field(default_factory=CallbackPlan)
     shows_data: bool = False
     verbose: int = 1

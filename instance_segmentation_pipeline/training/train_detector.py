@@ -220,6 +220,7 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
             **config.val_evaluator,
             "with_masks": job.with_masks,
             "further": job.further,
+            "most": job.max_detections,
             "collect_dir": str(job.files.logs / "collect"),
         },
         default_hooks=config.default_hooks,

@@ -89,6 +89,7 @@ ACTS = {
     "pretrain_transform": ("none", lambda cfg: cfg.kfold()),
     "extra_train_data": ({"get_shapes": [5, 64]}, lambda cfg: len(cfg.kfold().ds)),
     "dataset_augmenter": ("none", lambda cfg: cfg.kfold()),
+    "maxDetections": (30, lambda cfg: (native(cfg, "model.test_cfg.max_per_img"), cfg.evaluator().most)),
     "metrics": (["segm_F1"], lambda cfg: cfg.metric_selection().each_epoch),
     "verbose": (2, lambda cfg: cfg._asking(None, None).bars),
     "logAll": (True, lambda cfg: settings_of(cfg).logs_batches(0)),
