@@ -13,6 +13,7 @@ from .class_names import checked_names
 from .formats.annotated_image import AnnotatedImage
 from .formats.annotation_text import read_annotation_text
 from .formats.coco_json import read_coco
+from .formats.cvat_xml import read_cvat
 from .formats.image_lookup import images_by_name_or_stem
 from .formats.image_pairs import by_stem, check_pairs, chosen, folder_entries, listed_names
 from .formats.labelme_json import NO_CLASSES, read_labelme
@@ -314,6 +315,38 @@ def csv_rle(
     return AnnotatedImages(path, told.class_names, found)
 
 
+def cvat(
+    file: str,
+    images: "str | None" = None,
+    classes: "Names | None" = None,
+    ignore: Sequence[str] = (),
+    missing: str = "error",
+) -> AnnotatedImages:
+    """Return the images and objects of CVAT's XML for images.
+
+    Args:
+        file: The XML.
+        images: The folder of its images; by default ``images`` beside the XML, where it is there, else the XML's own.
+        classes: Labels in label order, or a file with one a line; by default those that the file declares.
+        ignore: Labels whose shapes are left out.
+        missing: ``error``, or ``skip`` to leave out images whose files are not there.
+
+    Raises:
+        DatasetError: The file is wrong; the message says where.
+        ConfigError: An argument is.
+    """
+    path = _path(file, "file of cvat")
+    beside = path.parent / "images"
+    folder = _path(images, "images of cvat") if images is not None else beside if beside.is_dir() else path.parent
+    if not isinstance(ignore, (list, tuple)) or not all(isinstance(label, str) for label in ignore):
+        raise ConfigError(f"ignore of cvat is {shortened(ignore)}, expected a list of labels.")
+    if missing not in ("error", "skip"):
+        raise ConfigError(f"missing of cvat is {shortened(missing)}, expected error or skip.")
+    wanted = None if classes is None else _class_names(classes, "classes of cvat")
+    names, found = read_cvat(path, folder, wanted, tuple(ignore), skip_missing=missing == "skip")
+    return AnnotatedImages(path, checked_names(names), found)
+
+
 PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {
     "coco_json": coco_json,
     "id_masks": id_masks,
@@ -322,6 +355,7 @@ PROVIDERS: "dict[str, Callable[..., AnnotatedImages]]" = {
     "labelme": labelme,
     "yolo_seg": yolo_seg,
     "csv_rle": csv_rle,
+    "cvat": cvat,
 }
 """By the names that ``dataset`` has for them."""
 

@@ -79,7 +79,27 @@ def tables(root: Path, tree: Sequence[Listing]) -> Iterator[Candidate]:
                 yield Candidate("csv_rle", {"": arguments}, f"{file.name} has run lengths in the column {column}")
 
 
-FINDERS = (yolo, coco, labelme, tables)
+def cvat(root: Path, tree: Sequence[Listing]) -> Iterator[Candidate]:
+    """Find CVAT's XML for images."""
+    for one in tree:
+        for file in one.of(".xml")[:_LOOKED_AT]:
+            try:
+                with file.open("rb") as opened:
+                    head = opened.read(_HEAD // 16)
+            except OSError:
+                continue
+            if b"<annotations>" in head and b"<image " in head:
+                arguments = {"file": str(file)}
+                names = [
+                    name.decode(errors="replace") for name in re.findall(rb'<image [^>]*?name="([^"]+)"', head)[:3]
+                ]
+                folder = _folder_with(names, [file.parent / "images", file.parent, *_near(file, root, tree)])
+                if folder is not None and folder not in (file.parent / "images", file.parent):
+                    arguments["images"] = str(folder)
+                yield Candidate("cvat", {"": arguments}, f"{file.name} has annotations of images, as CVAT's XML")
+
+
+FINDERS = (yolo, coco, labelme, tables, cvat)
 
 
 def json_kind(file: Path) -> "str | None":

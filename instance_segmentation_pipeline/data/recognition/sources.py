@@ -12,6 +12,7 @@ from .folder_tree import Listing, tree_of
 
 PATHS = frozenset(
     {"annotations", "images", "masks", "class_masks", "root", "folder", "labels", "data", "table", "classes", "only"}
+    | {"file"}
 )
 """Arguments of providers that are paths where they are texts."""
 Finder = Callable[[Path, Sequence[Listing]], Iterator["Candidate"]]
