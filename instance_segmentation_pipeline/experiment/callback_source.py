@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from ..config.settings import ExperimentSettings
 from ..data.catalog import DatasetCatalog
 from ..errors import ConfigError
-from ..metrics.metric_name import MetricName
+from ..metrics.coco import metric_names
 from ..training.callbacks.making import CallbackPlan, plan_of
+from ..training.callbacks.monitor import Measured
+from .metric_selection import MetricSelection
+from .user_metrics import user_metric
 
 
 class CallbackSource:
@@ -20,13 +23,14 @@ class CallbackSource:
     def __init__(self, settings: ExperimentSettings, datasets: DatasetCatalog) -> None:
         self.settings, self.datasets = settings, datasets
 
-    def of(self, number: int, measured: Sequence[str], primary: MetricName) -> CallbackPlan:
+    def of(self, number: int, selection: MetricSelection, with_masks: bool, known: Sequence[str]) -> CallbackPlan:
         """Return the plan of a stage's callbacks.
 
         Args:
             number: The stage.
-            measured: Names of the metrics that are computed after each epoch, without ``val_``.
-            primary: The metric that chooses the best weights.
+            selection: Which metrics are computed after each epoch, and which chooses the best weights.
+            with_masks: Whether masks are predicted.
+            known: Names of the built-in metrics.
 
         Raises:
             ConfigError: There is no such callback, argument, function or monitor, or two set the learning rate.
@@ -34,9 +38,11 @@ class CallbackSource:
         declared = self.settings.callbacks_of(number).callbacks
         if not declared:
             return CallbackPlan()
+        of_project = [name for name in selection.each_epoch if user_metric(name) is not None]
+        measured = Measured([*metric_names(with_masks), *selection.each_epoch], known, bool(of_project))
         functions = self.datasets.functions()
         try:
-            plan = plan_of(declared, functions.get, list(functions), measured, primary)
+            plan = plan_of(declared, functions.get, list(functions), measured, selection.primary)
         except ConfigError as error:
             raise ConfigError(f"{self.datasets.paths.config}: {error}") from None
         self._check_schedule(plan)

@@ -23,7 +23,6 @@ from ..inference.predictor import KeptNet
 from ..inference.trained_folds import TrainedFolds
 from ..launch.executors import Executor
 from ..launch.torchrun import torchrun_executor
-from ..metrics.coco import metric_names
 from ..models.finished_config import FinishedConfig
 from ..models.transfer import HeadPolicy
 from ..storage.experiment_files import ExperimentFiles
@@ -319,9 +318,7 @@ class PipelineConfig(OutcomeMethods):
     def callback_plan(self, stage: int) -> CallbackPlan:
         """Return the callbacks of a stage, looked up and checked; see ``CallbackSource.of``."""
         source = CallbackSource(self.parts.settings, self.parts.datasets)
-        selection = self.metric_selection()
-        measured = [*metric_names(self.finished().needs_masks), *selection.each_epoch]
-        return source.of(stage, measured, selection.primary)
+        return source.of(stage, self.metric_selection(), self.finished().needs_masks, self.known_metrics())
 
     def callback_plans(self) -> list[CallbackPlan]:
         """Return the callbacks of each stage."""

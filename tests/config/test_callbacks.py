@@ -10,6 +10,7 @@ from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.metrics.coco import metric_names
 from instance_segmentation_pipeline.metrics.metric_name import MetricName
 from instance_segmentation_pipeline.training.callbacks.making import plan_of
+from instance_segmentation_pipeline.training.callbacks.monitor import Measured
 from tests.support.project import REPOSITORY
 
 LEAST = {"configPath": "a.py", "stages": [{"epochs": 1}]}
@@ -225,8 +226,9 @@ PROJECT = {"Mean": Mean, "told": told, "with_model": with_model, "maker": maker}
 PRIMARY = MetricName("val_coco_segm_mAP")
 
 
-def plan(value):
-    return plan_of(declared_callbacks(value), PROJECT.get, list(PROJECT), metric_names(True), PRIMARY)
+def plan(value, and_more=False):
+    measured = Measured(metric_names(True), ["precision"], and_more)
+    return plan_of(declared_callbacks(value), PROJECT.get, list(PROJECT), measured, PRIMARY)
 
 
 UNKNOWN = [
@@ -288,6 +290,16 @@ def test_a_monitor_that_there_is_not_lists_those_that_there_are(name, chain):
         plan(value)
     assert f"ReduceLROnPlateau: monitor {name!r} is no column of the metrics CSV" in str(caught.value)
     assert "loss, val_loss, lr, val_coco_bbox_mAP" in str(caught.value)
+
+
+def test_a_monitor_of_another_metric():
+    """One that ``metrics`` could have computed is told so; a function of the project may give columns of any name."""
+    with pytest.raises(ConfigError, match="'val_precision' is not computed after each epoch: list precision in metri"):
+        plan({"EarlyStopping": {"monitor": "val_precision"}})
+    (one,) = plan({"EarlyStopping": {"monitor": "val_of_mine"}}, and_more=True).callbacks
+    assert [str(column) for column in one.columns.values()] == ["val_of_mine"]
+    with pytest.raises(ConfigError, match="'of_mine' is no column"):
+        plan({"EarlyStopping": {"monitor": "of_mine"}}, and_more=True)
 
 
 def test_the_one_that_sets_the_rate_and_what_lr_counts():

@@ -14,6 +14,7 @@ from instance_segmentation_pipeline.errors import TrainingError
 from instance_segmentation_pipeline.metrics.metric_name import MetricName
 from instance_segmentation_pipeline.training.callbacks.base import LearningRates, RunningStage
 from instance_segmentation_pipeline.training.callbacks.making import plan_of
+from instance_segmentation_pipeline.training.callbacks.monitor import Measured
 from instance_segmentation_pipeline.training.hooks.stage_end import StageEnd
 
 PRIMARY = MetricName("val_coco_segm_mAP")
@@ -32,7 +33,7 @@ class Run:
         self.callback = self.make()
 
     def make(self):
-        plan = plan_of(declared_callbacks(self.declared), {}.get, [], ["coco_segm_mAP"], PRIMARY)
+        plan = plan_of(declared_callbacks(self.declared), {}.get, [], Measured(["coco_segm_mAP"]), PRIMARY)
         ((callback,), _) = plan.make(None)
         stage = RunningStage("fold 0 stage 0", 100, self.rates, self.end, self.said.append, iterations=4)
         callback.on_train_begin(stage)

@@ -13,6 +13,9 @@ from .base import RunningStage, StageCallback, State
 STATES_KEY = "callbacks"
 """Where the ``meta`` of a last checkpoint has the states of callbacks, by their names."""
 
+RATE = "learning rate"
+"""Where the states have the rate that a callback of the project has set; names of callbacks have a number behind."""
+
 
 class StageCallbacks:
     """The callbacks of a stage, in this process.
@@ -37,7 +40,8 @@ class StageCallbacks:
 
     def states(self) -> dict[str, State]:
         """Return what a resumed run needs."""
-        return {key: one.state() for key, one in zip(self._keys, self.called, strict=True)}
+        rate = {RATE: {"now": self.stage.rates.now}} if self.sets_rate else {}
+        return {**{key: one.state() for key, one in zip(self._keys, self.called, strict=True)}, **rate}
 
     def keep(self, states: dict[str, State]) -> None:
         """Take the states of the checkpoint that the run goes on from."""
@@ -45,6 +49,8 @@ class StageCallbacks:
 
     def restore(self) -> None:
         """Give them to the callbacks."""
+        if self.sets_rate and RATE in self._states:
+            self.stage.rates.set(self._states[RATE]["now"])
         for key, one in zip(self._keys, self.called, strict=True):
             if key in self._states:
                 one.restore(self._states[key])

@@ -19,7 +19,7 @@ from ...storage.experiment_files import StageFiles
 from .base import StageCallback
 from .curves import curve_of
 from .early_stopping import EarlyStopping
-from .monitor import monitored
+from .monitor import Measured, monitored
 from .project import SETS_RATE, Functions, KerasBridge, check_arguments, check_methods, is_keras_class
 from .rate import Plateau, RateSchedule
 from .tensorboard import TensorBoard
@@ -109,7 +109,7 @@ def plan_of(
     declared: Sequence[Callback],
     find: Find,
     known: Sequence[str],
-    measured: Sequence[str],
+    measured: Measured,
     primary: MetricName,
 ) -> CallbackPlan:
     """Return the plan of a stage's callbacks; no net is made.
@@ -118,7 +118,7 @@ def plan_of(
         declared: What the YAML declares.
         find: Looks a name up in the project's modules.
         known: Names of the classes and functions there, for messages.
-        measured: Names of the metrics that are computed after each epoch, without ``val_``.
+        measured: What is computed after each epoch.
         primary: The metric that chooses the best weights.
 
     Raises:
@@ -132,7 +132,7 @@ def plan_of(
 
 
 def _planned(
-    declared: Callback, find: Find, known: Sequence[str], measured: Sequence[str], primary: MetricName
+    declared: Callback, find: Find, known: Sequence[str], measured: Measured, primary: MetricName
 ) -> PlannedCallback:
     columns = {
         link.where: monitored(link.arguments["monitor"], link.arguments["mode"], measured, link.where)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...errors import ConfigError, TrainingError, nearest
 from ...metrics.metric_name import VALIDATION, MetricName
@@ -9,6 +10,21 @@ from ...storage.metrics_csv import Row, as_written
 
 ALWAYS = ("loss", "val_loss", "lr")
 """Columns that every metrics CSV has."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is computed after each epoch.
+
+    Attributes:
+        names: Names of metrics, without ``val_``.
+        others: Names of those that ``metrics`` could have computed, too.
+        and_more: A function of the project is among them, whose answer may be a mapping of several.
+    """
+
+    names: Sequence[str]
+    others: Sequence[str] = ()
+    and_more: bool = False
 
 
 class Monitor:
@@ -45,24 +61,29 @@ class Monitor:
         return value + self.min_delta < on if self.column.lower_is_better else value - self.min_delta > on
 
 
-def monitored(name: str, mode: str, measured: Sequence[str], where: str) -> MetricName:
+def monitored(name: str, mode: str, measured: Measured, where: str) -> MetricName:
     """Return the column that a monitor names, with its direction.
 
     Args:
         name: A column, or the metric in it without ``val_``; a part of the loss, which the net alone knows, is looked
             for after the first epoch.
         mode: ``auto``, ``min`` or ``max``.
-        measured: Names of the metrics that are computed after each epoch, without ``val_``.
+        measured: What is computed after each epoch.
         where: The callback, for messages.
 
     Raises:
         ConfigError: No metrics CSV has it.
     """
-    columns = [*ALWAYS, *(f"{VALIDATION}{metric}" for metric in measured)]
+    columns = [*ALWAYS, *(f"{VALIDATION}{metric}" for metric in measured.names)]
     for column in (name, f"{VALIDATION}{name}"):
         if column in columns or (MetricName(column).is_loss and column == name):
             return MetricName(column, mode)
+    plain = name.removeprefix(VALIDATION)
+    if plain in measured.others:
+        raise ConfigError(f"{where}: monitor {name!r} is not computed after each epoch: list {plain} in metrics.")
+    if measured.and_more and plain not in ("", name):
+        return MetricName(name, mode)
     raise ConfigError(
-        f"{where}: monitor {name!r} is no column of the metrics CSV{nearest(name, [*columns, *measured])}: use one of "
-        f"{', '.join(columns[:60])}, or a part of the loss such as val_loss_cls."
+        f"{where}: monitor {name!r} is no column of the metrics CSV{nearest(name, [*columns, *measured.names])}: use "
+        f"one of {', '.join(columns[:60])}, a part of the loss such as val_loss_cls, or one that is listed in metrics."
     )
