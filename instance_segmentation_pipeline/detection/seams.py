@@ -1,0 +1,257 @@
+"""One set of detections of a large image from those of its cells.
+
+Pure functions. Cells that predict overlap; an object in several of them is found in each, whole or cut by its edge, and
+what is found is one object where the masks agree in what both cells show.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import BoolArray, Float64Array, Int64Array, UInt8Array
+from .detections import Detections, none_found
+from .mask_crops import MaskCrops
+from .tiles import Cell
+
+SAME = 0.5
+"""IoU, in what two cells both show, from which two detections of a class are one object."""
+COVERED = 0.75
+"""Share of a cut object from which another detection of its class is the same object."""
+WHOLE = 0.7
+"""Share of what all cells found of an object from which a detection that no edge cuts stands for it."""
+NEAR_EDGE = 0.01
+"""How far from the edge of a cell an object ends that the edge cuts, as a share of the cell's side, beside 2 pixels."""
+VERSION = 1
+"""Changes whenever the same cells would be joined to something else; stored predictions are then made anew."""
+
+
+def join(found: Sequence[Detections], cells: Sequence[Cell], height: int, width: int) -> Detections:
+    """Return what was found in the cells of an image as detections of the image, the highest score first.
+
+    Args:
+        found: The detections of each cell, in its coordinates.
+        cells: The cells.
+        height: Height of the image.
+        width: Width of the image.
+
+    >>> box = np.array([[2, 2, 10, 8]], np.float32)
+    >>> left = Detections(10, 10, np.array([0]), np.array([0.9], np.float32), box, None)
+    >>> right = Detections(10, 10, np.array([0]), np.array([0.7], np.float32), box - [[2, 0, 5, 0]], None)
+    >>> joined = join([left, right], [Cell(0, 0, 10, 10), Cell(5, 0, 15, 10)], 10, 15)
+    >>> joined.bboxes, joined.scores
+    (array([[ 2.,  2., 10.,  8.]], dtype=float32), array([0.9], dtype=float32))
+    """
+    with_masks = all(one.masks is not None for one in found)
+    if not sum(map(len, found)):
+        return none_found(height, width, with_masks)
+    pieces = _Pieces.of(found, cells, height, width, with_masks)
+    groups = _grouped(pieces, _agreeing(pieces, cells))
+    joined = [_one_of(pieces, group) for group in groups]
+    kept = _without_fragments(pieces, groups, joined)
+    order = sorted(kept, key=lambda number: -joined[number].score)
+    masks = [mask for number in order if (mask := joined[number].mask) is not None]
+    return Detections(
+        height,
+        width,
+        np.array([pieces.labels[groups[number][0]] for number in order], np.int64),
+        np.array([joined[number].score for number in order], np.float32),
+        np.array([joined[number].bbox for number in order], np.float32).reshape(-1, 4),
+        MaskCrops.joined(masks).to_rles() if with_masks else None,
+    )
+
+
+class _Joined(NamedTuple):
+    score: float
+    bbox: Float64Array
+    mask: "MaskCrops | None"
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """What was found in all cells, in coordinates of the image.
+
+    ``boxes`` are those of the masks where there are masks, ``is_cut`` says which end at an edge inside the image.
+    """
+
+    owners: Int64Array
+    labels: Int64Array
+    scores: Float64Array
+    bboxes: Float64Array
+    boxes: Float64Array
+    masks: "MaskCrops | None"
+    is_cut: BoolArray
+
+    @classmethod
+    def of(
+        cls, found: Sequence[Detections], cells: Sequence[Cell], height: int, width: int, with_masks: bool
+    ) -> "_Pieces":
+        bboxes, masks, cuts = [], [], []
+        for one, cell in zip(found, cells, strict=True):
+            bboxes.append(one.bboxes.astype(np.float64) + [cell.left, cell.top] * 2)
+            own = bboxes[-1]
+            if with_masks:
+                crops = MaskCrops.from_rles(one.masks or [], cell.height, cell.width)
+                masks.append(crops.placed(height, width, cell.left, cell.top))
+                own = masks[-1].boxes.astype(np.float64)
+            near = 2 + NEAR_EDGE * max(cell.height, cell.width)
+            low, high = own[:, :2] - [cell.left, cell.top], [cell.right, cell.bottom] - own[:, 2:]
+            inner_low, inner_high = (
+                np.array([cell.left, cell.top]) > 0,
+                np.array([cell.right, cell.bottom]) < [width, height],
+            )
+            cuts.append((((low <= near) & inner_low) | ((high <= near) & inner_high)).any(axis=1))
+        joined = MaskCrops.joined(masks) if with_masks else None
+        all_boxes = np.concatenate(bboxes)
+        return cls(
+            np.repeat(np.arange(len(cells)), [len(one) for one in found]),
+            np.concatenate([one.labels for one in found]),
+            np.concatenate([one.scores for one in found]).astype(np.float64),
+            all_boxes,
+            all_boxes if joined is None else joined.boxes.astype(np.float64),
+            joined,
+            np.concatenate(cuts),
+        )
+
+    def area(self, row: int, window: Sequence[float]) -> float:
+        """Return how much of an object lies in a window ``x1, y1, x2, y2``."""
+        return self.common(row, row, window)
+
+    def common(self, one: int, other: int, window: Sequence[float]) -> float:
+        """Return how much of both objects lies in a window."""
+        x1, y1 = np.maximum(np.maximum(self.boxes[one, :2], self.boxes[other, :2]), window[:2])
+        x2, y2 = np.minimum(np.minimum(self.boxes[one, 2:], self.boxes[other, 2:]), window[2:])
+        if x2 <= x1 or y2 <= y1:
+            return 0.0
+        if self.masks is None:
+            return float((x2 - x1) * (y2 - y1))
+        parts = []
+        for row in (one, other):
+            left, top = self.masks.boxes[row, :2]
+            parts.append(self.masks.crops[row][int(y1) - top : int(y2) - top, int(x1) - left : int(x2) - left])
+        return float(np.count_nonzero(parts[0] & parts[1]))
+
+
+def _agreeing(pieces: _Pieces, cells: Sequence[Cell]) -> list[tuple[float, int, int]]:
+    """Return the pairs that are one object, with how sure that is."""
+    pairs = []
+    for first, one in enumerate(cells):
+        for second in range(first + 1, len(cells)):
+            other = cells[second]
+            window = (
+                max(one.left, other.left),
+                max(one.top, other.top),
+                min(one.right, other.right),
+                min(one.bottom, other.bottom),
+            )
+            if window[2] > window[0] and window[3] > window[1]:
+                pairs += _agreeing_in(pieces, first, second, window)
+    return sorted(pairs, reverse=True)
+
+
+def _agreeing_in(pieces: _Pieces, first: int, second: int, window: Sequence[float]) -> list[tuple[float, int, int]]:
+    low, high = np.array(window[:2]), np.array(window[2:])
+    inside = ((pieces.boxes[:, :2] < high) & (pieces.boxes[:, 2:] > low)).all(axis=1)
+    ones, others = (np.flatnonzero(inside & (pieces.owners == owner)) for owner in (first, second))
+    pairs = []
+    areas = {int(row): pieces.area(int(row), window) for row in (*ones, *others)}
+    for row in ones.tolist():
+        boxes = pieces.boxes[others]
+        meets = (boxes[:, :2] < pieces.boxes[row, 2:]).all(axis=1) & (boxes[:, 2:] > pieces.boxes[row, :2]).all(axis=1)
+        for other in others[meets & (pieces.labels[others] == pieces.labels[row])].tolist():
+            common = pieces.common(row, other, window)
+            if not common:
+                continue
+            iou = common / (areas[row] + areas[other] - common)
+            small = row if areas[row] <= areas[other] else other
+            inner = areas[small] >= 0.9 * pieces.area(small, (-np.inf, -np.inf, np.inf, np.inf))
+            covers = bool(pieces.is_cut[small]) and inner and common / areas[small] >= COVERED
+            if iou >= SAME or covers:
+                pairs.append((iou, row, other))
+    return pairs
+
+
+def _grouped(pieces: _Pieces, pairs: Sequence[tuple[float, int, int]]) -> list[list[int]]:
+    """Return groups of rows that are one object each, with one row of a cell at most."""
+    group_of = list(range(len(pieces.labels)))
+    groups = {row: [row] for row in group_of}
+    for _, one, other in pairs:
+        first, second = group_of[one], group_of[other]
+        if first == second or {pieces.owners[row] for row in groups[first]} & {
+            pieces.owners[row] for row in groups[second]
+        }:
+            continue
+        for row in groups[second]:
+            group_of[row] = first
+        groups[first] += groups.pop(second)
+    return [sorted(rows) for rows in groups.values()]
+
+
+def _one_of(pieces: _Pieces, group: Sequence[int]) -> _Joined:
+    """Return the object that a group is: the surest that no edge cuts, else all of what was found of it."""
+    everywhere = (-np.inf, -np.inf, np.inf, np.inf)
+    score = float(pieces.scores[list(group)].max())
+    union = _union(pieces, group) if len(group) > 1 else None
+    whole = sorted((row for row in group if not pieces.is_cut[row]), key=lambda row: -pieces.scores[row])
+    if union is None or (whole and pieces.area(whole[0], everywhere) >= WHOLE * _area(union)):
+        chosen = whole[0] if whole else group[0]
+        mask = None if pieces.masks is None else pieces.masks.take([chosen])
+        return _Joined(score, pieces.bboxes[chosen], mask)
+    return _Joined(score, union.bbox, union.mask)
+
+
+def _union(pieces: _Pieces, group: Sequence[int]) -> _Joined:
+    boxes = pieces.boxes[list(group)]
+    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    if not len(boxes):
+        return _Joined(0, pieces.bboxes[group[0]], None if pieces.masks is None else pieces.masks.take([group[0]]))
+    hull = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+    if pieces.masks is None:
+        return _Joined(0, hull, None)
+    left, top, right, bottom = hull.astype(np.int64).tolist()
+    canvas: UInt8Array = (
+        pieces.masks.take(list(group)).placed(bottom - top, right - left, -left, -top).to_dense().max(axis=0)
+    )
+    height, width = pieces.masks.height, pieces.masks.width
+    return _Joined(0, hull, MaskCrops(height, width, np.array([[left, top, right, bottom]]), (canvas,)))
+
+
+def _area(joined: _Joined) -> float:
+    if joined.mask is not None:
+        return float(joined.mask.areas()[0])
+    return float((joined.bbox[2:] - joined.bbox[:2]).prod())
+
+
+def _without_fragments(pieces: _Pieces, groups: Sequence[Sequence[int]], joined: Sequence[_Joined]) -> list[int]:
+    """Return the numbers of the objects that are no cut piece of another one of their class."""
+    boxes = np.array([one.bbox if one.mask is None else one.mask.boxes[0] for one in joined], np.float64)
+    labels = np.array([pieces.labels[group[0]] for group in groups])
+    kept = []
+    for number, group in enumerate(groups):
+        if not all(pieces.is_cut[row] for row in group):
+            kept.append(number)
+            continue
+        meets = (boxes[:, :2] < boxes[number, 2:]).all(axis=1) & (boxes[:, 2:] > boxes[number, :2]).all(axis=1)
+        area = _area(joined[number])
+        rivals = [
+            int(other)
+            for other in np.flatnonzero(meets & (labels == labels[number]))
+            if other != number
+            and not {pieces.owners[row] for row in groups[other]} & {pieces.owners[row] for row in group}
+        ]
+        if not any(
+            _area(joined[rival]) > area and _shared(joined[rival], joined[number]) >= COVERED * area for rival in rivals
+        ):
+            kept.append(number)
+    return kept
+
+
+def _shared(one: _Joined, other: _Joined) -> float:
+    both = MaskCrops.joined([one.mask, other.mask]) if one.mask is not None and other.mask is not None else None
+    boxes = np.array([one.bbox, other.bbox]) if both is None else both.boxes.astype(np.float64)
+    nothing = np.zeros(2)
+    pair = _Pieces(
+        nothing.astype(np.int64), nothing.astype(np.int64), nothing, boxes, boxes, both, nothing.astype(bool)
+    )
+    return pair.common(0, 1, (-np.inf, -np.inf, np.inf, np.inf))
