@@ -19,7 +19,6 @@ ROOT = {
     "compressPredictionsAsInts": "predictions are kept as run-length codes, without loss: remove it",
     "compressScale": "predictions are kept as run-length codes, without loss: remove it",
     "copyWeights": "it fills a fourth channel of the first layer, and images have three channels here: remove it",
-    "crops": "give the cells as items of the dataset",
     "dropout": _NETWORK,
     "dropSemanticHead": "a head that learns from semantic maps is left out by configOptions",
     "dumpPredictionsToCSV": "musket task --task export_predictions writes COCO JSON",

@@ -22,6 +22,7 @@ from .refusals import refusal
 from .search_space import space_of
 from .search_templates import with_first_values
 from .step_chain import check_declarations, steps_of
+from .tiles import CROPS, TILES, check_cells, check_tiles
 from .values import (
     CLIPS,
     COUNTS,
@@ -228,6 +229,8 @@ PROPERTIES = (
     _numeric("imagesPerGpu", COUNTS, None, "batch size on each device"),
     _numeric("batch", COUNTS, None, "batch size of all devices that train a net"),
     _numeric("workersPerGpu", Integer(0, 1000), None, "processes that load data"),
+    _numeric("crops", CROPS, None, "cells along each side that images are cut into"),
+    Property("tiles", TILES, check_tiles, None, "cells that large images are cut into"),
     _numeric("inference_batch", COUNTS, None, "batch size of evaluation"),
     Property("amp", "true, false, fp16, bf16 or auto", precision, False, "precision that the nets are trained in"),
     Property("channelsLast", "true or false", boolean, None, "training keeps channels last in memory"),
@@ -313,6 +316,7 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"{idle[0]} does nothing without hyperparameters: give them, or remove {idle[0]}.")
     check_clipping(checked["clipnorm"], checked["clipvalue"])
     check_starts(checked["weightsPath"], checked["stages"])
+    check_cells(checked["crops"], checked["tiles"])
     _check_shapes(checked)
     _check_chains(checked)
     for number, stage in enumerate(checked["stages"]):

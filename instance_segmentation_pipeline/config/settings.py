@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from ..detection.tiles import Grid
 from .callbacks import StageDeclarations, callbacks_of_stage
 from .optimization import frozen_encoders
 from .schema import PROPERTIES
+from .tiles import grid_of
 
 
 def field_of(name: str) -> str:
@@ -147,6 +149,23 @@ class CallbackSettings(Group):
 
 
 @dataclass(frozen=True)
+class TileSettings(Group):
+    """How large images are cut into cells, to train and to predict on."""
+
+    crops: "int | None"
+    tiles: "dict[str, Any] | None"
+
+    @property
+    def grid(self) -> "Grid | None":
+        """Return how images are cut, ``None`` where they are not."""
+        return grid_of(self.crops, self.tiles)
+
+    def given(self) -> dict[str, Any]:
+        """Return what is given, by the names of the properties."""
+        return {name: str(value) for name, value in (("crops", self.crops), ("tiles", self.tiles)) if value is not None}
+
+
+@dataclass(frozen=True)
 class SeedSettings(Group):
     """Which trainings there are."""
 
@@ -197,6 +216,7 @@ class ExperimentSettings:
     split: SplitSettings
     items: ItemSettings
     callbacks: CallbackSettings
+    tiles: TileSettings
     seeds: SeedSettings
     metrics: MetricSettings
     inference: InferenceSettings
@@ -236,6 +256,7 @@ class ExperimentSettings:
             split=SplitSettings.of(values, holdout=holdout),
             items=ItemSettings.of(values),
             callbacks=CallbackSettings.of(values),
+            tiles=TileSettings.of(values),
             seeds=SeedSettings.of(values),
             metrics=MetricSettings.of(values),
             inference=InferenceSettings.of(values),

@@ -47,13 +47,31 @@ class Annotation(_Boxes, total=False):
     masks_ignore: list[Rle]
 
 
-class TruthRecord(TypedDict):
-    """One image in MMDetection's "middle format"; see ``records.to_middle_format``."""
-
+class _Record(TypedDict):
     filename: str
     width: int
     height: int
     ann: Annotation
+
+
+class TruthRecord(_Record, total=False):
+    """One image in MMDetection's "middle format"; see ``records.to_middle_format``. ``place``: it is a part of one."""
+
+    place: "CellOfImage"
+
+
+class CellOfImage(TypedDict):
+    """Where a cell lies.
+
+    ``image`` is the position of its image, ``cell`` has ``left, top, right, bottom`` in it, ``height`` and ``width``
+    are the image's, and ``whole`` is the truth of all of it, in its first cell alone.
+    """
+
+    image: int
+    cell: tuple[int, int, int, int]
+    height: int
+    width: int
+    whole: "TruthRecord | None"
 
 
 class _FoundBoxes(TypedDict):

@@ -78,6 +78,13 @@ class Detections:
         masks = None if self.masks is None else MaskCrops.from_rles(self.masks, self.height, self.width)
         return Instances(self.height, self.width, self.labels, self.bboxes, masks)
 
+    def arrays(self) -> FoundArrays:
+        """Return them as the mapping that ``from_arrays`` takes."""
+        found: FoundArrays = {"labels": self.labels, "scores": self.scores, "bboxes": self.bboxes}
+        if self.masks is not None:
+            found["masks"] = self.masks
+        return found
+
     def to_musket(self, bbox_order: str = "yxyx") -> MusketPrediction:
         """Return Musket's prediction tuple, in the labels and the box order of the dataset.
 

@@ -10,7 +10,11 @@ from .instances import Instances
 
 
 class Cell(NamedTuple):
-    """A part of an image, in pixels; right and bottom are exclusive."""
+    """A part of an image, in pixels; right and bottom are exclusive.
+
+    >>> Cell(10, 20, 40, 30).width, Cell(10, 20, 40, 30).height
+    (30, 10)
+    """
 
     left: int
     top: int

@@ -77,6 +77,7 @@ class AnswerMethods(GenericImageTaskConfig):
             transforms=self.transforms,
             transform=self.augmenters_of("transforms"),
             bars=self.verbose == 1,
+            grid=self.parts.settings.tiles.grid,
         )
 
     def predictor_views(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from ..config.schema import PROPERTIES, check_properties
 from ..config.settings import DataSettings, ExperimentSettings
 from ..data.catalog import DatasetCatalog, ProjectPaths
+from ..data.cells import CellCatalog
 from ..data.cross_validation import CrossValidation
 from ..data.split_functions import SplitFunctions
 from ..data.training_folds import TrainingFolds
@@ -47,6 +48,7 @@ class ExperimentParts:
         folds: Holdout and folds.
         training: What the training parts of folds have beside.
         trained: What is trained, seeds included.
+        cells: Tells the cells of images; ``None`` where images are not cut.
     """
 
     settings: ExperimentSettings
@@ -59,6 +61,7 @@ class ExperimentParts:
     folds: CrossValidation
     training: TrainingFolds
     trained: TrainedFolds
+    cells: "CellCatalog | None"
 
 
 def assemble(
@@ -112,7 +115,19 @@ def assemble(
         training = before.training
     else:
         training = TrainingFolds(settings.items, settings.split.random_state, datasets)
-    return ExperimentParts(settings, files, run, datasets, classes, model, augmentation, folds, training, trained)
+    if (
+        before is not None
+        and same
+        and before.settings.tiles == settings.tiles
+        and before.settings.model == settings.model
+    ):
+        cells = before.cells
+    else:
+        grid = settings.tiles.grid
+        cells = None if grid is None else CellCatalog(grid, lambda: classes.reader(model.prepared.needs_masks))
+    return ExperimentParts(
+        settings, files, run, datasets, classes, model, augmentation, folds, training, trained, cells
+    )
 
 
 class Assembly:

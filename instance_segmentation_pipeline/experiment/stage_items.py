@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..data.cells import CellCatalog, Cells
 from ..data.epoch_items import ALL, EpochItems, Negatives, epoch_items, validation_items
 from ..data.item_cache import ItemCache
 from ..data.splits import class_balanced
 from ..data.training_members import Positives, sample_weights
+from ..detection.arrays import BoolArray
 from ..models.finished_config import FinishedConfig
 from ..storage.digests import digest
 
@@ -51,16 +53,21 @@ class StageItems:
         validation: Indices to validate on after each epoch.
         epoch: What an epoch draws from ``train``; ``None`` where it shows all of them.
         notes: Lines on what was decided.
+        train_cells: The cells of the images in ``train``, where images are cut: ``epoch`` draws from them.
+        validation_cells: Those of the images in ``validation``.
     """
 
     train: list[int]
     validation: list[int]
     epoch: "EpochItems | None"
     notes: list[str]
+    train_cells: "Cells | None" = None
+    validation_cells: "Cells | None" = None
 
     def per_epoch(self) -> int:
         """Return how many items an epoch shows."""
-        return len(self.train if self.epoch is None else self.epoch)
+        shown = self.train if self.train_cells is None else self.train_cells
+        return len(shown if self.epoch is None else self.epoch)
 
 
 def stage_items(
@@ -71,6 +78,7 @@ def stage_items(
     train: Sequence[int],
     labels: "ItemCache[set[int]]",
     positives: Positives,
+    cells: "CellCatalog | None" = None,
 ) -> StageItems:
     """Return the items of a stage.
 
@@ -82,6 +90,7 @@ def stage_items(
         train: Indices of its training items.
         labels: The labels in each item, read once.
         positives: Which items have objects.
+        cells: Tells the cells of images, where these are the items that are trained on.
 
     Raises:
         DatasetError: None is left.
@@ -91,18 +100,28 @@ def stage_items(
     if model.oversample_threshold is not None:
         indices = class_balanced(indices, labels.of(kf.ds, indices), model.oversample_threshold)
     weights = sample_weights(kf.ds, indices)
+    parts = None if cells is None else cells.of(kf.ds, indices, training=True)
+    if parts is not None:
+        notes.append(f"schedule of items: {len(parts)} cells of {len(indices)} images")
+        if weights is not None:
+            each = dict(zip(indices, weights, strict=True))
+            weights = np.array([each[index] for index in parts.indices])
+    shown: list[int] = indices if parts is None else list(range(len(parts)))
     most = None if request.most is None else request.most * request.batch
     selects = request.negatives not in (None, *ALL)
     epoch = None
-    if selects or weights is not None or (most is not None and most < len(indices)):
-        positive = positives.of(kf.ds, indices) if selects else np.ones(len(indices), bool)
+    if selects or weights is not None or (most is not None and most < len(shown)):
+        positive: BoolArray = np.ones(len(shown), bool)
+        if selects:
+            positive = positives.of(kf.ds, indices) if parts is None else parts.positive
         epoch = epoch_items(positive, request.negatives, weights, most)
         notes.append(_line(epoch, selects))
         if selects and not epoch.drawn_negatives:  # so that none takes the place of an image that a pipeline rejects
-            indices = [indices[position] for position in epoch.positives]
+            shown = [shown[position] for position in epoch.positives]
+            parts = None if parts is None else parts.take(shown)
             weights = None if weights is None else weights[epoch.positives]
-            fewer = most is not None and most < len(indices)
-            everything = np.ones(len(indices), bool)
+            fewer = most is not None and most < len(shown)
+            everything = np.ones(len(shown), bool)
             epoch = epoch_items(everything, None, weights, most) if fewer or weights is not None else None
     validation = [int(index) for index in kf.indexes(fold, False)]
     kept = request.negatives if request.validation_negatives is None else request.validation_negatives
@@ -111,7 +130,8 @@ def stage_items(
         validation = validation_items(validation, positives.of(kf.validated, validation), kept, (request.seed, fold))
         if len(validation) < given:
             notes.append(f"schedule of items: validation after each epoch on {len(validation)} of {given} items")
-    return StageItems(indices, validation, epoch, notes)
+    seen = None if cells is None else cells.of(kf.validated, validation, training=False)
+    return StageItems(shown if parts is None else indices, validation, epoch, notes, parts, seen)
 
 
 def weights_mark(kf: Any, train: Sequence[int]) -> "str | None":

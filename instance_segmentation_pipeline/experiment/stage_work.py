@@ -165,6 +165,7 @@ class StageWork:
             primary_metric=f"{primary} ({primary.mode})",
             **shape_settings(parts.settings.model),
             **asdict(parts.settings.augmentation),
+            **parts.settings.tiles.given(),
             **dataset_settings(_declared(parts.settings.data) if parts.datasets.is_declared else None),
             preprocessing=preprocessing_of(parts.settings.data.preprocessing, parts.settings.data.declarations),
             **{"steps of dataset": dataset_steps_of(parts.settings.data)},
@@ -274,6 +275,7 @@ class StageWork:
                 self._train,
                 datasets.labels,
                 datasets.positives,
+                parts.cells,
             )
             for number in range(self.number, len(self._stages))
         ]
@@ -303,6 +305,7 @@ class StageWork:
             training=training,
             augmenters=parts.augmentation.both(),
             epoch_items=items.epoch if training else None,
+            cells=items.train_cells if training else items.validation_cells,
         )
 
     def _start(self) -> StageStart:

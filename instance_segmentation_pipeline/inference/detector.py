@@ -22,7 +22,12 @@ from mmengine.registry import init_default_scope
 from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections, MusketPrediction, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
+<<<<<<< HEAD
 from ..detection.own_views import OwnView
+=======
+from ..detection.seams import join
+from ..detection.tiles import Grid
+>>>>>>> ecbb7c9 (crops and tiles: images cut into cells to train and to predict on)
 from ..detection.tta import PLAIN, View
 from ..models.built_model import complete
 from ..models.checkpoints import reading_for
@@ -70,6 +75,7 @@ class Detector:
         transforms: What an image, as ``detect`` takes it, goes through before all else.
         batch_size: Images, or views of images, that the net is given at a time: it bounds the memory that answers take,
             however many images and views there are.
+        grid: How images are cut into cells, each of which the net looks at; ``None`` shows it whole images.
         visits: The device that the net is put on while it answers, where it waits in the machine's memory meanwhile;
             ``None`` where it stays where it is.
     """
@@ -83,6 +89,7 @@ class Detector:
     transforms: "Callable[[UInt8Array], UInt8Array] | None" = None
     batch_size: int = 1
     visits: "str | None" = None
+    grid: "Grid | None" = None
     _built: dict[float, tuple[Compose, "tuple[int, int] | None"]] = field(default_factory=dict)
 
     def detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
@@ -97,9 +104,21 @@ class Detector:
         Raises:
             PredictionError: The memory of the device ran out.
         """
-        blocks = (images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size))
         with self._on_device():
-            return [found for block in blocks for found in self._detect(block)]
+            if self.grid is None:
+                return self._in_batches(images)
+            return [self._joined(image, self.grid) for image in images]
+
+    def _in_batches(self, images: Sequence[UInt8Array]) -> list[Detections]:
+        blocks = (images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size))
+        return [found for block in blocks for found in self._detect(block)]
+
+    def _joined(self, image: UInt8Array, grid: Grid) -> Detections:
+        """Find objects in the cells of an image, and make those one that lie in several."""
+        height, width = image.shape[:2]
+        cells = grid.prediction(height, width)
+        views = [image[cell.top : cell.bottom, cell.left : cell.right] for cell in cells]
+        return join(self._in_batches(views), cells, height, width)
 
     @contextlib.contextmanager
     def _on_device(self) -> Iterator[None]:

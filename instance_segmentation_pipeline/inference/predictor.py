@@ -18,7 +18,12 @@ from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset, Part
 from ..detection.arrays import UInt8Array
 from ..detection.fusion import VERSION, fuse
+<<<<<<< HEAD
 from ..detection.own_views import OwnView
+=======
+from ..detection.seams import VERSION as SEAMS_VERSION
+from ..detection.tiles import Grid
+>>>>>>> ecbb7c9 (crops and tiles: images cut into cells to train and to predict on)
 from ..detection.tta import PLAIN, View
 from ..models.finished_config import FinishedConfig
 from ..storage.digests import digest, digest_of_file
@@ -45,6 +50,7 @@ class Asking:
         transforms: The property of that name.
         transform: What it does to an image.
         bars: Whether a terminal shows bars of what is predicted.
+        grid: How images are cut into cells; ``None`` where they are not.
     """
 
     batch_size: int
@@ -54,6 +60,7 @@ class Asking:
     views: "tuple[View | OwnView, ...]" = (PLAIN,)
     transforms: Any = None
     transform: "Callable[[UInt8Array], UInt8Array] | None" = field(default=None, compare=False)
+    grid: "Grid | None" = None
     bars: bool = field(default=True, compare=False)
 
     @property
@@ -156,6 +163,7 @@ class Predictor:
             asking.fusion,
             asking.transform,
             asking.batch_size,
+            grid=asking.grid,
         )
 
     def _kept_net(self, choice: Choice, keep: bool) -> "Detector | Ensemble":
@@ -301,6 +309,7 @@ class Predictor:
             "fusion": self._fusion_mark if len(asking.views) > 1 else None,
             "storage_threshold": asking.storage_threshold,
             **({} if asking.transforms is None else {"transforms": asking.transforms}),
+            **({} if asking.grid is None else {"cells": str(asking.grid), "joined by": SEAMS_VERSION}),
             "dataset": mark,
         }
         store = self._store(source, files, Choice((fold,), (stage,)), made_from, path)

@@ -14,6 +14,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 
 from ..data.augmentation.properties import NOTHING, ItemAugmenters
+from ..data.cells import Cells, ReadCell
 from ..data.epoch_items import EpochItems
 from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset
@@ -44,6 +45,7 @@ class MusketDetectionDataset:
             ground truth as ``truth`` (``records.to_middle_format``) for the metric.
         augmenters: What items go through before the pipeline.
         epoch_items: What each epoch draws from the items; ``None`` shows all of them.
+        cells: What is shown in place of whole items, which ``indices`` then need not name.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class MusketDetectionDataset:
         training: bool,
         augmenters: ItemAugmenters = NOTHING,
         epoch_items: "EpochItems | None" = None,
+        cells: "Cells | None" = None,
     ) -> None:
         self.source = source
-        self.indices = [int(index) for index in indices]
+        self.cells = cells
+        self.indices = [int(index) for index in (indices if cells is None else cells.indices)]
         self.reader = reader
         self.training = training
         self.augmenters = augmenters
@@ -100,9 +104,16 @@ class MusketDetectionDataset:
             "objects, and the pipeline's filters."
         )
 
+    def read(self, position: int) -> ReadCell:
+        """Return one item as it is before augmentation and pipeline: a whole image, or a cell of one."""
+        if self.cells is not None:
+            return self.cells.read(self.source, self.reader, position)
+        item_id, image, instances = self.reader.read(self.source, self.indices[position], training=self.training)
+        return ReadCell(item_id, image, instances, None)
+
     def results(self, position: int) -> Results:
         """Return one item as MMDetection's loading transforms would have left it."""
-        item_id, image, instances = self.reader.read(self.source, self.indices[position], training=self.training)
+        item_id, image, instances, place = self.read(position)
         if self.training:
             image, instances = self.augmenters.training_item(image, instances, item_id)
         else:
@@ -120,6 +131,8 @@ class MusketDetectionDataset:
             results["instances"] = to_records(instances)
         if not self.training:
             results["truth"] = to_middle_format(instances, item_id)
+            if place is not None:
+                results["truth"]["place"] = place
         return results
 
     def update_skip_type_keys(self, skip_type_keys: Sequence[str]) -> None:

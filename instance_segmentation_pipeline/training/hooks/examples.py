@@ -49,7 +49,7 @@ class SamplePictures(Hook):
 
         rows = []
         for position, (truth, prediction) in sorted(self._found.items()):
-            _, image, _ = self.dataset.reader.read(self.dataset.source, self.dataset.indices[position])
+            image = self.dataset.read(position).image
             shown, scores = confident(prediction, truth, self.threshold)
             rows.append((image, from_middle_format(truth), shown, scores))
         if rows:
