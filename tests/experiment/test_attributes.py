@@ -95,6 +95,8 @@ ACTS = {
     "logAll": (True, lambda cfg: settings_of(cfg).logs_batches(0)),
     "showDataExamples": (True, lambda cfg: cfg.parts.settings.items.show_data_examples),
     "maxEpochSize": (1, items_of_an_epoch),
+    "crops": (2, items_of_an_epoch),
+    "tiles": ({"size": 32}, items_of_an_epoch),
     "steps_per_epoch": (1, items_of_an_epoch),
     "num_seeds": (2, lambda cfg: len(cfg.members())),
     "weightsPath": ("none.pth", lambda cfg: str(cfg.initial_weights()[0])),

@@ -148,7 +148,7 @@ def _question(cfg, found):
     from instance_segmentation_pipeline.inference.predictor import Question
     from instance_segmentation_pipeline.inference.trained_folds import Choice
 
-    return Question(found.parent, Choice((0,), (0,)), cfg.files.folder / "other.sqlite")
+    return Question(found.parent, Choice((0,), (0,)), cfg.files.config.parent / "other.sqlite")
 
 
 @slow
