@@ -22,12 +22,9 @@ from mmengine.registry import init_default_scope
 from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections, MusketPrediction, from_arrays
 from ..detection.fusion import DEFAULT_IOU, fuse
-<<<<<<< HEAD
 from ..detection.own_views import OwnView
-=======
 from ..detection.seams import join
 from ..detection.tiles import Grid
->>>>>>> ecbb7c9 (crops and tiles: images cut into cells to train and to predict on)
 from ..detection.tta import PLAIN, View
 from ..models.built_model import complete
 from ..models.checkpoints import reading_for

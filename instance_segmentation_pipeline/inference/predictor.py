@@ -18,12 +18,9 @@ from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset, Part
 from ..detection.arrays import UInt8Array
 from ..detection.fusion import VERSION, fuse
-<<<<<<< HEAD
 from ..detection.own_views import OwnView
-=======
 from ..detection.seams import VERSION as SEAMS_VERSION
 from ..detection.tiles import Grid
->>>>>>> ecbb7c9 (crops and tiles: images cut into cells to train and to predict on)
 from ..detection.tta import PLAIN, View
 from ..models.finished_config import FinishedConfig
 from ..storage.digests import digest, digest_of_file
