@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from ..mixed_environments import foreign_packages, refusal
 
 COMMANDS = {
+    "new": "make a project with a first experiment of annotated images",
     "check": "tell what can be known of an experiment before it is trained",
     "fit": "train the experiments of a project",
     "task": "run tasks on experiments",

@@ -16,6 +16,11 @@ def gpu_count() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def gpu_memory() -> int:
+    """Return the bytes of memory of the first CUDA device; it begins to use CUDA, and must not fork afterwards."""
+    return int(torch.cuda.get_device_properties(0).total_memory)
+
+
 def devices_for(gpus_per_net: int, first: int = 0) -> list[str]:
     """Return the devices of a net: ``cuda:<n>`` from number ``first`` on, or ``cpu`` as often as there is no GPU.
 

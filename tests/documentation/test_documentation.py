@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from instance_segmentation_pipeline.cli import analize, check, convert, fit, lr_find, models, predict, task
+from instance_segmentation_pipeline.cli import analize, check, convert, fit, lr_find, models, new, predict, task
 from instance_segmentation_pipeline.config.holdout_part import HOLDOUT
 from instance_segmentation_pipeline.config.schema import PROPERTIES, Integer, Number
 from tests.support.project import FAST, REPOSITORY, SMALL_CONFIG
@@ -226,7 +226,8 @@ def test_every_flag_is_in_the_reference():
         ("analyze", analize, "lr_find script arguments"),
         ("lr_find", lr_find, "convert script arguments"),
         ("convert", convert, "models script arguments"),
-        ("models", models, "check script arguments"),
+        ("models", models, "new script arguments"),
+        ("new", new, "check script arguments"),
         ("check", check, "Models"),
     ):
         documented = sections(f"{script} script arguments", until)
