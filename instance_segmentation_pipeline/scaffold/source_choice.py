@@ -55,7 +55,7 @@ def _only(path: Path, found: Recognition) -> Source:
     if found.problems:
         more = f" (and {len(found.problems) - 1} more)" if found.problems[1:] else ""
         raise DatasetError(f"the annotations in {shown} cannot be read{more}: {found.problems[0]}")
-    known = ", ".join(FORMATS.values())
+    known = ", ".join(FORMATS.get(name, name) for name in PROVIDERS)
     if not found.images:
         raise DatasetError(f"{shown} has no images and no annotations: give a folder with both: {known}.")
     raise DatasetError(
