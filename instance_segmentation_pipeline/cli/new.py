@@ -51,7 +51,7 @@ def _make(options: argparse.Namespace) -> None:
     from ..scaffold.choice import plan
     from ..scaffold.config_text import config_text
     from ..scaffold.machine import Machine
-    from ..scaffold.model_choice import limits_of, model_of
+    from ..scaffold.model_choice import model_of, most_detections
     from ..scaffold.source_choice import format_of, source_of
     from ..scaffold.survey import survey
     from ..scaffold.writing import check_project, write_experiment
@@ -71,7 +71,7 @@ def _make(options: argparse.Namespace) -> None:
     machine = Machine.this()
     chosen = plan(found, machine, model, options.folds)
     data = _data_path(source, project, options.name)
-    text = config_text(chosen, found, source.declaration(), data, limits_of(chosen))
+    text = config_text(chosen, found, source.declaration(), data, most_detections(chosen))
     written = write_experiment(project, options.name, text)
     minutes = "" if machine.gpus else f", {_about(chosen.minutes)} a net"
     for line in (

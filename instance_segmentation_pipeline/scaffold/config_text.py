@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from ..config.loader import HEADER
-from ..config.schema import PROPERTIES
 from ..errors import ConfigError
 from .choice import TINY_WEIGHTS, Plan
 from .survey import Survey
@@ -16,10 +15,9 @@ WIDE = 44
 """Column that comments begin in, where the key leaves room."""
 READ_FOR_CLASSES = 2000
 """Images up to which the split goes by classes, for which each is read once."""
-LIMIT_KEY = "maxDetections"
 
 
-def config_text(plan: Plan, found: Survey, declaration: Mapping[str, Any], data: Path, limits: "list[str]") -> str:
+def config_text(plan: Plan, found: Survey, declaration: Mapping[str, Any], data: Path, most: "int | None") -> str:
     """Return the text of ``config.yaml``.
 
     Args:
@@ -27,12 +25,12 @@ def config_text(plan: Plan, found: Survey, declaration: Mapping[str, Any], data:
         found: What the data are.
         declaration: ``dataset``.
         data: ``datasets_path``.
-        limits: Keys of the native config that say how many objects an image are found at most.
+        most: ``maxDetections``, where it is needed.
 
     Raises:
         ConfigError: A path or name has characters that YAML cannot hold.
     """
-    text = "\n".join([HEADER, *_model(plan, limits), "", *_data(plan, found, declaration, data), "", *_training(plan)])
+    text = "\n".join([HEADER, *_model(plan, most), "", *_data(plan, found, declaration, data), "", *_training(plan)])
     try:
         text.encode("utf-8")
         yaml.safe_load(text)
@@ -41,7 +39,7 @@ def config_text(plan: Plan, found: Survey, declaration: Mapping[str, Any], data:
     return f"{text}\n"
 
 
-def _model(plan: Plan, limits: "list[str]") -> Iterator[str]:
+def _model(plan: Plan, most: "int | None") -> Iterator[str]:
     yield _line("configPath", plan.model, "the model: musket models lists others")
     if plan.weights is not None:
         yield _line("weightsPath", plan.weights, "its published weights, to start from: fetched once")
@@ -51,15 +49,8 @@ def _model(plan: Plan, limits: "list[str]") -> Iterator[str]:
         yield "#   in place of pretrained: weights trained on COCO (a download of some 60 MB), which learn faster"
     yield _line("shape", [plan.side, plan.side], "height and width that images are fitted into")
     yield _line("imagesPerGpu", plan.batch, "images of one step; less if the memory is not enough")
-    if plan.detections is None:
-        return
-    why = f"objects found in an image at most: up to {plan.detections} are there"
-    most = _round_up(plan.detections)
-    if any(entry.name == LIMIT_KEY for entry in PROPERTIES):
-        yield _line(LIMIT_KEY, most, why)
-    elif limits:
-        yield f"configOptions:                              # {why}"
-        yield from (f"  {key}: {most}" for key in limits)
+    if most is not None:
+        yield _line("maxDetections", most, f"objects found in an image at most: up to {plan.detections} are there")
 
 
 def _data(plan: Plan, found: Survey, declaration: Mapping[str, Any], data: Path) -> Iterator[str]:
@@ -104,8 +95,3 @@ def _dumped(value: "dict[str, Any]") -> str:
 def _one_line(text: str, most: int = 70) -> str:
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
-
-
-def _round_up(count: int) -> int:
-    """Return a number some tenths larger: images that were not looked at may be fuller."""
-    return 100 * -(-round(count * 1.3) // 100)

@@ -1,12 +1,17 @@
-"""A model that was asked for by the name that ``musket models`` lists, and its limits."""
+"""A model that was asked for by the name that ``musket models`` lists, and how many objects it finds."""
 
+import contextlib
+import math
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..models.config_file import ZOO_SCOPE, locate, read_native
-from ..models.prepare import detection_limits
+from ..models.detection_count import set_detection_count
 from ..zoo.own_configs import SCOPE
 from .choice import Plan
+
+MORE = 1.3
+"""Images that were not looked at may be fuller by so much."""
 
 
 def model_of(name: str) -> str:
@@ -33,9 +38,15 @@ def model_of(name: str) -> str:
     return scoped
 
 
-def limits_of(plan: Plan) -> list[str]:
-    """Return the keys of the model's config that say how many objects an image are found at most."""
+def most_detections(plan: Plan) -> "int | None":
+    """Return ``maxDetections``: somewhat more than were seen in an image, ``None`` where the model's own is kept.
+
+    A model of queries finds one object with each, and has no more of them.
+    """
     if plan.detections is None:
-        return []
-    limits = detection_limits(read_native(locate(plan.model, Path.cwd())).model)
-    return [key for key, count in limits.items() if count < plan.detections]
+        return None
+    count = 100 * math.ceil(plan.detections * MORE / 100)
+    with contextlib.suppress(ConfigError):
+        set_detection_count(read_native(locate(plan.model, Path.cwd())).model, count)
+        return count
+    return None

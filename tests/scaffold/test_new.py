@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from instance_segmentation_pipeline.cli import main
-from instance_segmentation_pipeline.config.schema import PROPERTIES, check_properties
+from instance_segmentation_pipeline.config.schema import check_properties
 from instance_segmentation_pipeline.scaffold import survey
 from instance_segmentation_pipeline.scaffold.choice import LARGE_MODEL, SMALL_MODEL, plan
 from instance_segmentation_pipeline.scaffold.machine import Machine
@@ -337,7 +337,7 @@ def test_a_limit_of_objects_is_raised_by_a_key_that_is_there(tmp_path, capsys, m
     monkeypatch.setattr(survey.Survey, "most", 240)
     assert new(capsys, tmp_path / "p", "--from", coco(tmp_path / "data"))[0] == 0
     _, experiment = yaml_of(tmp_path / "p")
-    if any(entry.name == "maxDetections" for entry in PROPERTIES):
-        assert experiment["maxDetections"] == 400
-    else:
-        assert experiment["configOptions"] == {"model.test_cfg.max_per_img": 400}
+    assert experiment["maxDetections"] == 400
+    queries = ("--model", "mask2former/mask2former_r50_8xb2-lsj-50e_coco")
+    assert new(capsys, tmp_path / "q", "--from", tmp_path / "data", *queries)[0] == 0
+    assert "maxDetections" not in yaml_of(tmp_path / "q")[1]
