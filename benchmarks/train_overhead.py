@@ -42,7 +42,20 @@ MODELS = {
     "rtmdet-ins": (CONFIG, {}, 0.001),
     "mask-rcnn": (
         "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",
-        {"model.backbone.depth": 18, "model.neck.in_channels": [64, 128, 256, 512]},
+        {
+            "model.backbone.depth": 18,
+            "model.neck.in_channels": [64, 128, 256, 512],
+            "model.neck.out_channels": 64,
+            "model.rpn_head.in_channels": 64,
+            "model.rpn_head.feat_channels": 64,
+            "model.roi_head.bbox_roi_extractor.out_channels": 64,
+            "model.roi_head.mask_roi_extractor.out_channels": 64,
+            "model.roi_head.bbox_head.in_channels": 64,
+            "model.roi_head.bbox_head.fc_out_channels": 256,
+            "model.roi_head.mask_head.in_channels": 64,
+            "model.roi_head.mask_head.conv_out_channels": 64,
+            "model.train_cfg.rcnn.sampler.num": 128,
+        },
         0.005,
     ),
 }
@@ -170,6 +183,7 @@ def plain(dataset, coco, folder, options, name):
     )  # the net with its classes set, and nothing else of ours
     same.use_dataset(dataset)
     model = same.finished().config.model
+    scheduled = same.parts.model.scheduled(same.parts.settings.stages[0], options.images)
     config = Config.fromfile(path)
     config.optim_wrapper.optimizer.lr = lr
     loader = config.train_dataloader.dataset
@@ -201,6 +215,7 @@ def plain(dataset, coco, folder, options, name):
         },
         train_cfg={"type": "EpochBasedTrainLoop", "max_epochs": options.epochs},
         optim_wrapper=config.optim_wrapper,
+        param_scheduler=scheduled.config.param_scheduler,
         custom_hooks=[{"type": "EpochTimer"}],
         default_scope="mmdet",
         randomness={"seed": 33},
