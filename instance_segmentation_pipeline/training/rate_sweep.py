@@ -22,11 +22,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
 from ..errors import TrainingError
-from ..models.built_model import complete
 from ..models.checkpoints import reading_for
-from ..models.learning_parts import FROZEN_KEY, freeze
 from ..models.mmdet_compat import MODELS
 from ..models.optimization import accumulation_of
+from ..models.training_model import ready_to_train
 from . import rng_state
 from .hooks.frozen_encoder import FrozenEncoder
 from .hooks.item_seeds import ItemSeeds
@@ -131,10 +130,7 @@ def _without_traces() -> Iterator[None]:
 
 def _model(config: Config) -> torch.nn.Module:
     model: torch.nn.Module = MODELS.build(copy.deepcopy(config.model))
-    if config.get(FROZEN_KEY):
-        freeze(model)
-    completed: torch.nn.Module = complete(model)
-    return completed
+    return ready_to_train(model, config)
 
 
 def _swept(job: TrainingJob, bench: _Bench, wrapper: OptimWrapper, rates: RateRange) -> Sweep:

@@ -19,12 +19,10 @@ from mmengine.utils import ManagerMixin
 from mmengine.visualization import Visualizer
 
 from ..errors import WeightsError
-from ..models.built_model import complete
 from ..models.checkpoints import Checkpoint, read_checkpoint
-from ..models.learning_parts import FROZEN_KEY, freeze
-from ..models.memory_format import CHANNELS_LAST_KEY, lay_channels_last, settle_state
-from ..models.reduced_precision import WRAPPER, let_reduce
+from ..models.memory_format import settle_state
 from ..models.trained_weights import check_trained
+from ..models.training_model import ready_to_train
 from .kept_features import keeping_features
 
 
@@ -64,15 +62,9 @@ class StageRunner(Runner):
                     scheduler.step()
 
     def build_model(self, model: Any) -> torch.nn.Module:
-        """Return the built model, completed."""
+        """Return the built model, ready to train."""
         built: torch.nn.Module = super().build_model(keeping_features(model))
-        if self.cfg.get(FROZEN_KEY):
-            freeze(built)  # before it is wrapped for several devices, and before the optimizer is built
-        if self.cfg.get(CHANNELS_LAST_KEY):
-            lay_channels_last(built)
-        if self.cfg.optim_wrapper.get("type") == WRAPPER:
-            let_reduce(built)
-        return complete(built)
+        return ready_to_train(built, self.cfg)
 
     def wrap_model(self, model_wrapper_cfg: Any, model: torch.nn.Module) -> torch.nn.Module:
         """Return the model ready to train; what synchronises normalisation between devices does so on GPUs only."""

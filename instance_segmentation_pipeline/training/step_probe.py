@@ -17,10 +17,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from ..models.built_model import complete
 from ..models.checkpoints import reading_for
 from ..models.finished_config import FinishedConfig
 from ..models.mmdet_compat import MODELS
+from ..models.training_model import ready_to_train
 from ..models.transfer import HeadPolicy, load_into
 from .detection_dataset import MusketDetectionDataset
 
@@ -100,7 +100,7 @@ def measure_step(trial: Trial, device: str) -> StepCost:
     with _silence(), reading_for(config):
         init_default_scope(config.default_scope)
         torch.manual_seed(trial.seed)
-        model = complete(MODELS.build(copy.deepcopy(config.model)))
+        model = ready_to_train(MODELS.build(copy.deepcopy(config.model)), config)
         model.init_weights()
         if trial.start is not None:
             load_into(model, trial.start, trial.policy)

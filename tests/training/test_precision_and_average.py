@@ -16,12 +16,14 @@ from instance_segmentation_pipeline.models.checkpoints import read_checkpoint
 from instance_segmentation_pipeline.models.memory_format import lay_channels_last, settle_state
 from instance_segmentation_pipeline.models.operator_inputs import REDUCING, GuardedOperator, in_single
 from instance_segmentation_pipeline.models.precision import bf16_instructions, check_trainable, decide
-from instance_segmentation_pipeline.models.reduced_precision import ReducedPrecisionWrapper, let_reduce
+from instance_segmentation_pipeline.models.reduced_precision import ReducedPart, ReducedPrecisionWrapper, let_reduce
 from instance_segmentation_pipeline.models.speed import set_speed
+from instance_segmentation_pipeline.models.training_model import ready_to_train
 from instance_segmentation_pipeline.models.weight_average import set_average
 from instance_segmentation_pipeline.storage.digests import digest_of_file
 from instance_segmentation_pipeline.storage.yaml_files import read_yaml
 from instance_segmentation_pipeline.training.hooks.weight_average import WeightAverage
+from tests.support.project import SMALL_CONFIG
 from tests.support.weights import weights_of
 
 LEAST = {"configPath": "a.py", "stages": [{"epochs": 1}]}
@@ -393,3 +395,26 @@ def test_a_cut_training_with_all_of_it_ends_with_the_same_bits_and_the_next_stag
     resumed.accumulation = 4
     with pytest.raises(UserError, match="accumulative_counts 2 there, 4 now"):
         resumed.fit()
+
+
+def test_a_model_is_made_ready_wherever_it_is_trained():
+    """A Runner, the search for a learning rate and a trial step begin with the same model."""
+    from mmdet.registry import MODELS
+
+    small = Config.fromfile(str(SMALL_CONFIG)).model
+    small.backbone.init_cfg = None
+    config = Config(
+        {
+            "model": small,
+            "freezes_encoder": True,
+            "channels_last": True,
+            "optim_wrapper": {"type": "ReducedPrecisionWrapper"},
+        }
+    )
+    with torch.device("meta"):
+        model = ready_to_train(MODELS.build(small), config)
+    assert not any(one.requires_grad for one in model.backbone.parameters())
+    assert isinstance(model.backbone, ReducedPart)
+    assert isinstance(model.bbox_head, ReducedPart)
+    weight = model.backbone.stem[1].conv.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
