@@ -59,6 +59,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         print(f"musket analize: --output: {printable(not_writable(output.parent, error))}", file=sys.stderr)  # noqa: T201
         return 2
     print(table(table_rows(analysis, main_metrics(analysis), ".3f")))  # noqa: T201
+    for search in analysis.searches:
+        print(f"\n{printable(search.title)}\n{table(search.rows())}\n")  # noqa: T201
     print(printable(f"{len(analysis.experiments)} experiments, sorted by {analysis.sorted_by}: {output}"))  # noqa: T201
     if options.html:
         page = output.with_suffix(".html")

@@ -149,11 +149,21 @@ def _report(experiment: Any, seconds: float) -> None:
     result = cfg.result_of(summary)
     print(experiment_table(experiment.files, summary, cfg.primary()))  # noqa: T201
     print(f"{printable(experiment.name())}: done in {duration(seconds)}, result {result:.4f}")  # noqa: T201
+    if "best_trial" in summary:
+        print(f"  best: trial {summary['best_trial']}, {printable(_parameters(experiment.files))}")  # noqa: T201
     print(f"  summary {printable(experiment.files.summary)}")  # noqa: T201
     if not is_completed:
         print("  not all folds are trained: --allow_resume true without --folds trains the others")  # noqa: T201
     for picture in last_pictures(experiment.files, summary):
         print(f"  picture {printable(picture)}")  # noqa: T201
+
+
+def _parameters(files: Any) -> str:
+    """Return the parameters of the best trial of a search in one line."""
+    from ..storage.yaml_files import read_yaml
+    from ..text import short
+
+    return ", ".join(f"{name} {short(value, 60)}" for name, value in read_yaml(files.best_parameters).items())
 
 
 def _after_fit(experiments: Sequence[Any]) -> int:

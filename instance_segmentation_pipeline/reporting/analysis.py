@@ -19,6 +19,7 @@ from ..storage.experiment_search import config_files
 from ..storage.metrics_csv import Row, read_rows
 from ..storage.summary_file import read_summary
 from ..text import csv_cell
+from .searches import SearchReport
 
 IGNORED = ("epoch", "lr")
 """Columns of the metrics CSV that are no metrics."""
@@ -52,11 +53,15 @@ class Finished:
 
 @dataclass
 class Analysis:
-    """Experiments, best first by ``sorted_by``; the parameters that differ; what was skipped, a sentence each."""
+    """Experiments, best first by ``sorted_by``; the parameters that differ; what was skipped, a sentence each.
+
+    Of a search over hyperparameters the trials are experiments, and the search itself is one of ``searches``.
+    """
 
     experiments: list[Finished]
     skipped: list[str] = field(default_factory=list)
     sorted_by: str = ""
+    searches: list[SearchReport] = field(default_factory=list)
 
     @property
     def parameters(self) -> list[str]:
@@ -90,12 +95,16 @@ def analyse(folder: Path, sort_by: str = "", only: str = "") -> Analysis:
         raise ConfigError(f"--inputFolder {folder} is no folder: give the root of a project.")
     found: list[Finished] = []
     skipped: list[str] = []
+    searches: list[SearchReport] = []
     unfinished = 0
     for path in config_files(folder):
         if not is_ours(path):
             continue
         files = ExperimentFiles(path.absolute())
         try:
+            if files.scores.exists():
+                searches.append(SearchReport.of(_name_of(files, folder.absolute()), files))
+                continue
             summary = read_summary(files.summary) if files.summary.exists() else {}
             if not summary.get("completed"):
                 unfinished += 1
@@ -108,7 +117,7 @@ def analyse(folder: Path, sort_by: str = "", only: str = "") -> Analysis:
         raise ConfigError(
             f"{folder} has no finished experiment ({unfinished} are not finished{hints}): train one first."
         )
-    analysis = Analysis(found, skipped)
+    analysis = Analysis(found, skipped, searches=searches)
     analysis.sorted_by = _sort(analysis, only or sort_by, "--onlyMetric" if only else "--sortBy")
     if only:
         analysis.experiments = [_with_only(one, analysis.sorted_by) for one in analysis.experiments]
@@ -131,10 +140,14 @@ def _read(files: ExperimentFiles, summary: dict[str, Any], folder: Path, skipped
     trained = [(one, fold) for _, one in members for fold in folds]
     primary = MetricName(parameters.get("primary_metric", ""), parameters.get("primary_metric_mode", "auto"))
     metrics.update(_of_epochs(trained, stages, skipped, primary))
+    return Finished(_name_of(files, folder), files, folds, parameters, metrics, stages, members)
+
+
+def _name_of(files: ExperimentFiles, folder: Path) -> str:
+    """Return the folder of an experiment below ``experiments``, or below the one that was searched."""
     parts = files.root.parts
     below = parts[len(parts) - parts[::-1].index("experiments") :] if "experiments" in parts else ()
-    name = "/".join(below) or files.root.relative_to(folder).as_posix()
-    return Finished(name, files, folds, parameters, metrics, stages, members)
+    return "/".join(below) or files.root.relative_to(folder).as_posix()
 
 
 def _of_epochs(

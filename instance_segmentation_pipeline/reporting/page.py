@@ -24,6 +24,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1180px; 
 h1 { font-size: 1.6rem; }
 details { border-top: 1px solid var(--line); margin-top: 1rem; padding-top: 1rem; }
 summary { cursor: pointer; font-size: 1.3rem; font-weight: 600; } summary small { font-weight: 400; opacity: .8; }
+h2 { font-size: 1.3rem; margin-top: 2rem; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -104,6 +105,10 @@ def _parts(
     )
     yield from (f"<p class=note>{shown_text(line)}</p>" for line in analysis.skipped)
     yield sortable_table(table_rows(analysis, main_metrics(analysis), ".4f"))
+    for search in analysis.searches:
+        yield f"<h2>{shown_text(search.title)}</h2>{sortable_table(search.rows())}"
+        picture = base64.b64encode(search.picture()).decode()
+        yield f'<figure><img alt="scores of {shown_text(search.name)}" src="data:image/png;base64,{picture}"></figure>'
     for number, one in enumerate(experiments):
         score = one.metrics.get(analysis.sorted_by, math.nan)
         told = "" if math.isnan(score) else f" <small>{shown_text(analysis.sorted_by)} {score:.4f}</small>"

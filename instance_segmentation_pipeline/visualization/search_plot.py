@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ..storage.search_record import DONE, FAILED, PRUNED, TrialRecord
 from ..text import printable
@@ -67,6 +68,7 @@ def _parameter(axes: Any, done: Sequence[TrialRecord], name: str, metric: str) -
         numbers = [float(value) for value in values if isinstance(value, (int, float))]
         if numbers and min(numbers) > 0 and max(numbers) > 20 * min(numbers):
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         labels = [printable(str(value))[:24] for value in values]
         places = list(dict.fromkeys(labels))

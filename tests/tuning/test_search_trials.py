@@ -48,7 +48,11 @@ class Play:
         return summary["allStages"]["score"]
 
     def value(self, epoch):
-        return -abs(math.log10(self.properties["lr"]) + 3) + 0.1 * epoch + 0.3 * (self.properties["optimizer"] == "SGD")
+        return (
+            -abs(math.log10(self.properties.get("lr", 1.0)) + 3)
+            + 0.1 * epoch
+            + 0.3 * (self.properties.get("optimizer") == "SGD")
+        )
 
     def fit(self, dataset, subsample, folds):
         number = self.files.trial
@@ -93,7 +97,7 @@ def played(monkeypatch):
 def search(add_experiment):
     def make(name="s", extra="max_evals: 8\n"):
         text = SPACE + extra
-        return add_experiment(name, text, replace=[("epochs: 1", f"epochs: {EPOCHS}")])
+        return add_experiment(name, text, replace=[("- epochs: 1", f"- epochs: {EPOCHS}")])
 
     return make
 
@@ -292,7 +296,7 @@ CHANGES = [
     ("lr: rate\n", "lr: rate\nclipnorm: 5\n", "trial 0 was begun with clipnorm None"),
     (
         "  opt: {enum: [SGD, AdamW]}\n",
-        "  opt: {enum: [SGD, AdamW]}\n  more: [0, 1]\n",
+        "  opt: {enum: [SGD, AdamW]}\n  more: [0.1, 0.9]\n",
         "has the hyperparameters opt, rate",
     ),
 ]
@@ -306,6 +310,7 @@ def test_search_of_another_config_is_not_gone_on_with(search, old, new, words):
     text = path.read_text()
     assert old in text
     text = text.replace(old, new) + ("threshold: more\n" if "more:" in new else "")
+    text = text.replace("max_evals: 4\nthreshold", "max_evals: 4\nvalidationSplit: 0.2\nthreshold")
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         fitted(path, resume=True)
