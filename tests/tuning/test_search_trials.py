@@ -22,6 +22,7 @@ from instance_segmentation_pipeline.tuning.search_config import SearchConfig
 SPACE = "hyperparameters:\n  rate: {loguniform: [0.0001, 0.1]}\n  opt: {enum: [SGD, AdamW]}\nlr: rate\noptimizer: opt\n"
 EPOCHS = 3
 METRIC = "val_coco_segm_mAP"
+REAL = SearchConfig.trial_config
 
 
 class Play:
@@ -433,10 +434,12 @@ def test_musket_cores_own_optimize_searches_too(search):
     assert best == load(Path(path.parent) / "best.params.yaml")
 
 
-def test_split_changed_by_a_parameter_is_refused(add_experiment):
+def test_split_changed_by_a_parameter_is_refused(add_experiment, monkeypatch):
+    monkeypatch.setattr(Play, "kfold", lambda play: REAL(play.search, play.files, play.properties).kfold())
     path = add_experiment(
-        "s", "hyperparameters: {n: {enum: [12, 13]}}\nmax_evals: 4\n", replace=[("count: 12", "count: n")]
+        "s", "hyperparameters: {n: {enum: [12, 13]}}\nmax_evals: 10\n", replace=[("count: 12", "count: n")]
     )
     fitted(path)
     trials = told(path)
     assert {trial.parameters["n"] for trial in trials if trial.state == "done"} == {12}
+    assert all("other items" in trial.error for trial in trials if trial.parameters["n"] == 13)
