@@ -23,6 +23,7 @@ from .search_space import space_of
 from .search_templates import with_first_values
 from .step_chain import check_declarations, steps_of
 from .tiles import CROPS, TILES, check_cells, check_tiles
+from .trackers import TAGS, TRACKERS, check_tags, check_trackers
 from .values import (
     CLIPS,
     COUNTS,
@@ -284,6 +285,9 @@ PROPERTIES = (
     Property("fusion", "weighted, wbf, nms or soft_nms", one_of(*METHODS), "weighted", "how predictions blend"),
     _numeric("fusionIou", INSIDE, 0.55, "IoU"),
     Property("testTimeAugmentation", TTA, _augmentation, None, "views of an image that are predicted and fused"),
+    Property("trackers", TRACKERS, check_trackers, [], "who is told of the training"),
+    Property("description", "text", text, None, "what the experiment is about"),
+    Property("tags", TAGS, check_tags, [], "words to find the experiment by"),
     _numeric("verbose", VERBOSITY, 1, "what the terminal shows of a training"),
     Property("logAll", "true or false", boolean, False, "a CSV has the losses of each batch"),
     Property("experiment_result", "a metric's name", text, None, "what stands for the whole experiment"),

@@ -186,6 +186,15 @@ class MetricSettings(Group):
 
 
 @dataclass(frozen=True)
+class TrackingSettings(Group):
+    """Who is told of a training, and how the experiment is called there."""
+
+    trackers: "list[dict[str, dict[str, Any]]]"
+    description: "str | None"
+    tags: "list[str] | dict[str, str]"
+
+
+@dataclass(frozen=True)
 class ShowingSettings(Group):
     """What is shown and kept of a training's course."""
 
@@ -221,6 +230,7 @@ class ExperimentSettings:
     metrics: MetricSettings
     inference: InferenceSettings
     showing: ShowingSettings
+    tracking: TrackingSettings
 
     @property
     def frozen_encoders(self) -> list[bool]:
@@ -261,4 +271,5 @@ class ExperimentSettings:
             metrics=MetricSettings.of(values),
             inference=InferenceSettings.of(values),
             showing=ShowingSettings.of(values),
+            tracking=TrackingSettings.of(values),
         )

@@ -31,6 +31,7 @@ from ..training.step_probe import Trial
 from .run_arguments import FoldRequest
 from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
 from .stage_starts import StageStart, marks_of_starts, stage_start
+from .tracking import tracked_run
 from .trainable import Trainable
 
 NO_ARGUMENTS = "without arguments"
@@ -137,6 +138,7 @@ class StageWork:
             callbacks=self.config.callback_plan(self.number),
             shows_data=parts.settings.items.show_data_examples,
             max_detections=self._most,
+            tracked=tracked_run(self.config, self.request.fold, self.number),
             verbose=parts.settings.showing.verbose,
             logs_batches=parts.settings.logs_batches(self.number),
             expired=stop,

@@ -10,6 +10,7 @@ from ..storage.yaml_files import read_yaml
 from .resuming import is_ended
 from .run_preparation import fold_count
 from .seeds import summary_of_seeds
+from .tracking import tell_summary
 from .trainable import TrainableExperiment
 
 
@@ -41,3 +42,5 @@ def write_summaries(experiment: TrainableExperiment, folds: Sequence[int], subsa
         }
         write_reports(view, experiment.files)
         write_yaml(experiment.files.summary, summary)
+        if not seeds:
+            tell_summary(experiment, folds, summary)

@@ -34,6 +34,10 @@ class Trainable(Protocol):
         """Raise a ``UserError`` for whatever can be known before training."""
         ...
 
+    def properties(self) -> dict[str, Any]:
+        """Return the value of each property, as it is now."""
+        ...
+
     def kfold(self) -> DetectionFolds:
         """Return its folds, fixed on disk."""
         ...

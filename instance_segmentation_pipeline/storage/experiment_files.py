@@ -58,6 +58,16 @@ class StageFiles:
         return self.root / "metrics" / f"metrics-{self.fold}.{self.stage}.all.csv"
 
     @property
+    def event_files(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.root / "tensorboard" / f"{self.fold}.{self.stage}"
+
+    @property
+    def tracked(self) -> Path:
+        """What trackers were told, and by which ids they know the run."""
+        return self.root / "trackers" / f"{self.fold}.{self.stage}.json"
+
+    @property
     def learning_curves(self) -> Path:
         """Losses and metrics by epoch, as a picture."""
         return self.metrics.with_suffix(".png")

@@ -28,6 +28,8 @@ _OF_STAGE = (
     r"weights/training-(?P<fold>\d+)\.(?P<stage>\d+)\.yaml",
     r"metrics/metrics-(?P<fold>\d+)\.(?P<stage>\d+)\.(?:csv|png|all\.csv)",
     r"examples/(?P<fold>\d+)/(?P<stage>\d+)/(?:train_)?\d+\.jpg",
+    r"trackers/(?P<fold>\d+)\.(?P<stage>\d+)\.json",
+    r"tensorboard/(?P<fold>\d+)\.(?P<stage>\d+)/events\.out\.tfevents\.[^/]+",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/[^/]+\.py",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/tensorboard/(?:batches/)?events\.out\.tfevents\.[^/]+",
     rf"logs/(?P<fold>\d+)\.(?P<stage>\d+)/{_STAMP}/{_STAMP}[^/]*\.(?:log|json|py)",
@@ -36,6 +38,9 @@ _OF_STAGE = (
 _STAGE_NAMES = tuple(re.compile(pattern) for pattern in _OF_STAGE)
 _LOG_OF_RUN = re.compile(rf"logs/\d+\.\d+/{_STAMP}/.+")
 _STORE = re.compile(r"predictions/[^/]+-(?:s\d+)+-(?:f\d+)+(?:-[\w-]+)?\.sqlite")
+TOLD = ("trackers", "tensorboard")
+"""Folders of what trackers were told."""
+
 REPORTS = ("reports/precision_recall.png", "reports/confusion.png")
 SEARCH_REPORT = "reports/search.png"
 OF_SEARCHES = (ExperimentFiles.SCORES, ExperimentFiles.BEST, SEARCH_REPORT)
@@ -161,7 +166,7 @@ class RunManifest:
         """Return the names, relative to the experiment's folder, of what runs wrote and what is there."""
         earlier = None if self.exists else self._earlier_stages()
         found = []
-        for folder in ("weights", "metrics", "examples", "logs", "predictions", "reports"):
+        for folder in ("weights", "metrics", "examples", "logs", "predictions", "reports", *TOLD):
             for path in sorted((self.files.root / folder).rglob("*")):
                 name = path.relative_to(self.files.root).as_posix()
                 if (path.is_file() or path.is_symlink()) and self._is_ours(name, path, earlier):
@@ -188,7 +193,7 @@ class RunManifest:
         number = stage_of(name)
         if earlier is not None:
             return number in earlier if number is not None else name in REPORTS and bool(earlier)
-        if number is not None and _LOG_OF_RUN.fullmatch(name):
+        if number is not None and (_LOG_OF_RUN.fullmatch(name) or name.startswith(TOLD)):
             return f"weights/config-{number[0]}.{number[1]}.py" in self.claimed
         return name in self.claimed and (number is not None or name in (*REPORTS, SEARCH_REPORT))
 

@@ -15,6 +15,7 @@ from ..visualization.terminal import Terminal
 from .callbacks.making import CallbackPlan
 from .coco_metric import Further
 from .detection_dataset import MusketDetectionDataset
+from .trackers.base import TrackedRun
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class TrainingJob:
         callbacks: What is done and decided while it trains.
         verbose: What ``terminal`` shows of the course: 0 nothing, 1 a bar and each epoch's line, 2 the lines.
         logs_batches: A CSV has a row for each batch.
+        tracked: Who is told of the stage.
         shows_data: A picture of what the net is shown is written in the first epoch.
         terminal: Where the training shows how far it is.
     """
@@ -68,6 +70,7 @@ class TrainingJob:
     shows_data: bool = False
     verbose: int = 1
     logs_batches: bool = False
+    tracked: "TrackedRun | None" = None
     terminal: Terminal = field(default_factory=Terminal)
 
 

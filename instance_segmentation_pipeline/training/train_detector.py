@@ -40,6 +40,7 @@ from .hooks.rng import RandomStates
 from .hooks.stage_end import StageEnd
 from .hooks.start_weights import StartWeights
 from .hooks.time_limit import StopAfter
+from .hooks.tracking import Tracking
 from .hooks.training_pictures import TrainingPictures
 from .job import TrainingJob, TrainingResult
 from .runner import StageRunner, experiment_name, forget_afterwards
@@ -79,7 +80,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     callbacks, of_mmengine = _callbacks(job, end, progress)
     hooks: list[Hook] = [watch, log, keeper, SamplePictures(job.files, job.val_dataset, job.threshold), stop, progress]
     hooks += [CallbackMoments(callbacks), CallbackDecisions(callbacks, log), end, *of_mmengine]
-    hooks += _asked_for(job)
+    hooks += _asked_for(job, log)
     with forget_afterwards(name), warnings.catch_warnings(), reading_for(job.config):
         for known in (
             "torch.meshgrid",
@@ -113,11 +114,13 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
     return TrainingResult(log.rows, stop.stopped)
 
 
-def _asked_for(job: TrainingJob) -> list[Hook]:
+def _asked_for(job: TrainingJob, log: TrainingLog) -> list[Hook]:
     """Return the hooks that write what properties of the YAML ask for."""
     hooks: list[Hook] = []
     if job.logs_batches:
         hooks.append(BatchLog(job.files.batches, job.label, job.terminal))
+    if job.tracked is not None:
+        hooks.append(Tracking(job.tracked, log, job.files))
     if job.shows_data:
         hooks.append(TrainingPictures(job.files.training_example(0), job.train_dataset.metainfo["classes"]))
     return hooks
