@@ -114,7 +114,8 @@ def encoder_of(dataset: Any, position: int) -> Any:
 
 def whole_encoder(dataset: Any) -> Any:
     """Return the dataset that encodes all items in a way of its own; ``None`` where there is none, or not for all."""
-    each = [encoder_of(dataset, position) for position in range(len(dataset))]
+    first = {id(place_of(dataset, position)[0]): position for position in range(len(dataset))}
+    each = [encoder_of(dataset, position) for position in first.values()]
     alone = all(one is not None and _same(one, each[0]) for one in each)
     return each[0] if each and alone and not isinstance(each[0], EncodesInstances) else None
 

@@ -34,8 +34,8 @@ def views_for(augmentation: Any, datasets: DatasetCatalog) -> "tuple[View | OwnV
         if "is no function" not in str(error):
             raise
         raise ConfigError(
-            f"testTimeAugmentation {shortened(augmentation)} is none of {', '.join(NAMES)}, nor a function of the "
-            f"project's modules{nearest(augmentation, NAMES)}."
+            f"testTimeAugmentation {shortened(augmentation)} is not known{nearest(augmentation, NAMES)}: expected "
+            f"{', '.join(NAMES)}, or the name of a function of the project's modules."
         ) from None
     return (PLAIN, *_of_function(function, augmentation))
 

@@ -90,18 +90,17 @@ class Predictions(WriteableDataSet):
         alone = whole_encoder(found.parent)
         if alone is not None:
             return own_table(alone, found, encode_y, limit)
-        return frame_of([row for number in range(len(found)) for row in found.rows(number, encode_y, limit)])
+        names = known_class_names(found.parent)
+        return frame_of([row for number in range(len(found)) for row in found.rows(number, encode_y, limit, names)])
 
-    def rows(self, position: int, encode_y: bool, threshold: float) -> list[Row]:
+    def rows(self, position: int, encode_y: bool, threshold: float, class_names: "Sequence[str] | None") -> list[Row]:
         """Return the rows of an item for ``encode``; masks stay run lengths where the dataset has no way of its own."""
         encoder = encoder_of(self.parent, position)
         if encoder is not None and not isinstance(encoder, EncodesInstances):
             return own_rows(encoder, self[position], encode_y, threshold)
         item = self.parent[position]
         found = (objects_of(item, True, self.bbox_order) if encode_y else self.detections(position)).above(threshold)
-        return (
-            rows_of(item.id, found, known_class_names(self.parent)) if encoder is None else encoder.rows(item.id, found)
-        )
+        return rows_of(item.id, found, class_names) if encoder is None else encoder.rows(item.id, found)
 
     def dump(self, path: "str | Path", treshold: float = 0.5, encode_y: bool = False) -> None:
         """Write a CSV with a row an object; see ``encode``.

@@ -1,16 +1,26 @@
 """What comes out of a trained experiment: thresholds, arrays of masks, evaluation by hand. One experiment, trained once."""
 
+import csv
+import io
 import json
 import shutil
+import sys
 
 import cv2
 import numpy as np
 import pytest
 from musket_core import generic
+from musket_core.generic_config import ansemblePredictions
 from pycocotools import mask as coco_mask
 
-from instance_segmentation_pipeline.detection.detections import truth_of
+from instance_segmentation_pipeline.cli.predict import main as predict
+from instance_segmentation_pipeline.data.formats.run_length_text import mask_from_text
+from instance_segmentation_pipeline.detection.detections import Detections, truth_of
+from instance_segmentation_pipeline.detection.fusion import fuse
+from instance_segmentation_pipeline.detection.mask_crops import MaskCrops
+from instance_segmentation_pipeline.detection.masks import decode_masks, encode_masks
 from instance_segmentation_pipeline.detection.matching import curve, match
+from instance_segmentation_pipeline.detection.tta import View
 from instance_segmentation_pipeline.errors import ConfigError
 from instance_segmentation_pipeline.metrics.score_threshold import best_f1
 from tests.support.datasets import shapes
@@ -24,7 +34,31 @@ lr: 0.004
 storage_threshold: 0.001
 """
 METRIC = """
+import numpy as np
 from musket_core import metrics
+
+PAD = 8
+
+def mirrored_and_padded():
+    return [(np.fliplr, np.fliplr), (padded, cut)]
+
+def padded(image):
+    return np.pad(image, ((PAD, PAD), (PAD, PAD), (0, 0)))
+
+def cut(array):
+    return array[PAD:-PAD, PAD:-PAD]
+
+def lost():
+    return [(np.fliplr, lambda array: array)]
+
+def nothing():
+    return None
+
+def fails():
+    raise RuntimeError("no views")
+
+def wants(image):
+    return []
 
 @metrics.final_metric
 def two_an_image(m, predictions):
@@ -148,6 +182,94 @@ def test_negatives_of_evaluation_by_hand(trained):
     assert set(ids[::3]) < set(one)
 
 
+def test_views_of_the_project_are_fused(cfg):
+    """What is found is what the image, and each view brought back by hand, give, fused."""
+    image = cfg.holdout()[0].x
+    plain = cfg.load_model(0, 0)
+    height, width = image.shape[:2]
+    (flipped,) = plain.detect([np.ascontiguousarray(image[:, ::-1])])
+    (larger,) = plain.detect([np.pad(image, ((8, 8), (8, 8), (0, 0)))])
+    moved = View(flip=True).back(flipped)
+    boxes = (larger.bboxes - 8).clip(0, [width, height] * 2)
+    inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    masks = decode_masks(larger.masks, height + 16, width + 16)[:, 8:-8, 8:-8]
+    kept = [number for number in inside if masks[number].any()]
+    back = Detections(height, width, larger.labels, larger.scores, boxes, encode_masks(masks))[np.array(kept, int)]
+    by_hand = fuse([*plain.detect([image]), moved, back]).above(0.001)
+    (batch,) = cfg.predict_on_dataset("holdout", 0, 0, limit=1, ttflips="mirrored_and_padded")
+    for one, two in zip(batch.results[0], by_hand.to_musket(), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_stored_predictions_know_the_code_of_the_views(cfg, trained):
+    module = trained.parents[2] / "modules" / "measures.py"
+    store = cfg.predict_all_to_dataset("holdout", 0, 0, ttflips="mirrored_and_padded")
+    assert store.path != cfg.predict_all_to_dataset("holdout", 0, 0).path
+    assert "mirrored_and_padded" in store.fingerprint
+    text = module.read_text()
+    try:
+        module.write_text(text.replace("PAD = 8", "PAD = 12"))
+        sys.modules.pop("measures")
+        again = generic.parse(str(trained)).predict_all_to_dataset("holdout", 0, 0, ttflips="mirrored_and_padded")
+        assert again.path == store.path
+        assert again.fingerprint != store.fingerprint
+    finally:
+        module.write_text(text)
+        sys.modules.pop("measures")
+
+
+def test_the_property_and_the_flag_take_the_function(trained, images, tmp_path):
+    text = trained.read_text()
+    try:
+        trained.write_text(text + "testTimeAugmentation: mirrored_and_padded\n")
+        assert len(generic.parse(str(trained)).load_model(0).views) == 3
+        for name, words in (
+            ("lost", "does not come back: a mark"),
+            ("mirrored", "is not known: expected Horizontal, .* or the name of a function"),
+        ):
+            trained.write_text(text + f"testTimeAugmentation: {name}\n")
+            with pytest.raises(ConfigError, match=words):
+                generic.parse(str(trained))
+    finally:
+        trained.write_text(text)
+    flags = ["--project", str(trained.parents[2]), "--name", "exp01", "--input", str(images), "--output"]
+    assert predict([*flags, str(tmp_path / "a"), "--tta", "mirrored_and_padded"]) == 0
+    assert predict([*flags, str(tmp_path / "b"), "--tta", "lost"]) == 2
+
+
+def test_predictions_are_dumped(cfg, tmp_path):
+    found = cfg.predictions("holdout", 0, 0)
+    found.dump(tmp_path / "found.csv", 0.002)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "found.csv").read_text())))
+    sure = [found.detections(number).above(0.002) for number in range(len(found))]
+    assert len([row for row in rows if row["ClassId"]]) == sum(map(len, sure))
+    first = [row for row in rows if row["ImageId"] == found[0].id and row["ClassId"]]
+    names = cfg.class_names()
+    assert [(row["ClassId"], float(row["Score"])) for row in first] == [
+        (names[label], pytest.approx(float(score), abs=1e-6))
+        for label, score in zip(sure[0].labels, sure[0].scores, strict=True)
+    ]
+    for row, mask in zip(first, decode_masks(sure[0].masks, sure[0].height, sure[0].width), strict=True):
+        plain = mask_from_text(row["EncodedPixels"], sure[0].height, sure[0].width)
+        (read,) = MaskCrops.from_rles([plain], sure[0].height, sure[0].width).to_dense()
+        np.testing.assert_array_equal(read, mask)
+    cfg.predictions("validation").dump(tmp_path / "there.csv", encode_y=True)
+    assert len((tmp_path / "there.csv").read_text().splitlines()) > 12
+
+
+def test_two_experiments_are_fused_from_their_folders(cfg, images, tmp_path):
+    for fold in (0, 1):
+        cfg.predict_to_directory(str(images), str(tmp_path / str(fold)), fold, 0, binaryArray=True)
+    seen = {}
+    folders = [str(tmp_path / "0"), str(tmp_path / "1")]
+    assert ansemblePredictions(str(images), folders, lambda name, one, data: seen.update({name: one}), None) == []
+    cfg.predict_in_directory(str(images), [0, 1], 0, lambda name, one, data: data.update({name: one}), both := {})
+    for name, (labels, scores, _, masks) in both.items():
+        assert list(seen[name][0]) == list(labels)
+        np.testing.assert_allclose(seen[name][1], scores, atol=1e-5)
+        np.testing.assert_array_equal(seen[name][3], masks)
+
+
 BAD = [
     ("a func that is none", lambda cfg: cfg.find_treshold("holdout", 0, 3), "func is 3, expected a function"),
     ("a metric that is none", lambda cfg: cfg.find_treshold("holdout", 0, "segm_F2"), "is no metric .did you mean 'segm_F1'"),
@@ -175,6 +297,14 @@ BAD = [
     ("a limit of 1.5", lambda cfg: cfg.predict_in_dataset("holdout", 0, 0, print, None, limit=1.5), "limit is 1.5"),
     ("no function", lambda cfg: cfg.predict_in_dataset("holdout", 0, 0, None, None), "cb is None, expected a function"),
     ("no function for folders", lambda cfg: cfg.predict_in_directory("a", 0, 0, 3, None), "cb is 3, expected a function"),
+    ("a view that is lost", lambda cfg: cfg.predict_on_dataset("holdout", ttflips="lost"), "does not come back: a mark"),
+    ("no views", lambda cfg: cfg.predict_on_dataset("holdout", ttflips="nothing"), "gave None, expected a list"),
+    ("views that fail", lambda cfg: cfg.predict_on_dataset("holdout", ttflips="fails"), "the function fails fails, called"),
+    ("views of an image", lambda cfg: cfg.predict_on_dataset("holdout", ttflips="wants"), "called without arguments"),
+    ("no such function", lambda cfg: cfg.predict_on_dataset("holdout", ttflips="Horizontall"), "did you mean 'Horizontal'"),
+    ("views of numbers", lambda cfg: cfg.predict_on_dataset("holdout", ttflips=3), "3 is no test-time augmentation"),
+    ("a threshold of words", lambda cfg: cfg.predictions("holdout", 0, 0).dump("x.csv", "low"), "treshold is 'low'"),
+    ("an attribute of views", lambda cfg: setattr(cfg, "testTimeAugmentation", "lost"), "does not come back"),
     ("info of what is not there", lambda cfg: cfg.info("val_segm"), "no metrics CSV has 'val_segm'"),
 ]  # fmt: skip
 
