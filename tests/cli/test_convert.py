@@ -179,7 +179,8 @@ def test_datasets_and_predictions_of_an_experiment(trained, tmp_path, musket):
     assert len(truth) == 2
     assert set(truth.class_names) == {"disc", "square", "triangle"}
     assert truth[0].x.shape == (64, 64, 3)
-    assert len(truth[0].y[0]) > 0
+    objects = sum(len(truth[row].y[0]) for row in range(2))
+    assert f"2 images, {objects} objects" in done.stdout
     done = musket(*base, "--format", "coco", "--output", tmp_path / "found", "--predictions", "true")
     assert done.returncode == 0, done.stderr
     whole = json.loads((tmp_path / "found/annotations.json").read_text())
