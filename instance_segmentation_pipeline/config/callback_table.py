@@ -31,10 +31,6 @@ def _frequency(value: object) -> "str | int":
     return str(value) if value in ("epoch", "batch") else LENGTHS(value)
 
 
-def _function(value: Any) -> Any:
-    return value if callable(value) else text(value)
-
-
 def _false(value: object) -> bool:
     if value is not False and value != 0:
         raise ValueError
@@ -122,7 +118,7 @@ BUILT_IN: Mapping[str, Mapping[str, Argument]] = {
         "write_grads": Argument("false", _false, False),
         "write_images": Argument("false", _false, False),
     },
-    LAMBDA: {moment: Argument("the name of a function of the project's modules", _function) for moment in MOMENTS},
+    LAMBDA: {moment: Argument("the name of a function of the project's modules", text) for moment in MOMENTS},
 }
 """Arguments of each callback, by name."""
 

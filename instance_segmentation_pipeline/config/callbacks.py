@@ -57,11 +57,8 @@ class Callback:
 
     def plain(self) -> dict[str, Any]:
         """Return what it does, as text and numbers, to compare runs by; what only shows is left out."""
-        given = {
-            key: value if isinstance(value, (bool, int, float, str, list, dict)) else getattr(value, "__name__", "?")
-            for key, value in self.arguments.items()
-            if value is not None and key not in ("verbose", "then")
-        }
+        shows = ("verbose",) if self.is_built_in else ()
+        given = {key: value for key, value in self.arguments.items() if value is not None and key not in shows}
         return {self.name: {**given, **({} if self.then is None else {"then": self.then.plain()})} or "by default"}
 
 

@@ -184,6 +184,7 @@ BAD = [
     ({"TensorBoard": {"write_graph": True}}, "write_graph is True, but it must be false"),
     ({"TensorBoard": {"log_dir": 5}}, "log_dir is 5, but it must be a path"),
     ({"LambdaCallback": None}, "names no function: give on_epoch_end"),
+    ({"LambdaCallback": {"on_epoch_end": len}}, "but it must be the name of a function of the project's modules"),
     ({"LambdaCallback": {"on_epoch_end": 5}}, "on_epoch_end is 5, but it must be the name of a function"),
     ({"LambdaCallback": {"on_batch_end": "a", "on_train_batch_end": "b"}}, "is another name of on_batch_end"),
 ]

@@ -187,8 +187,8 @@ def _check_project(made: Any, declared: Callback) -> None:
     check_arguments(made, declared.arguments, declared.where)
 
 
-def _function(given: Any, find: Find, known: Sequence[str], where: str) -> Callable[..., Any]:
-    found: Any = given if callable(given) else find(given)
+def _function(given: str, find: Find, known: Sequence[str], where: str) -> Callable[..., Any]:
+    found: Any = find(given)
     if not callable(found):
         raise ConfigError(
             f"{where} {given!r} is no function of the project's modules{nearest(given, known)}: define it there, or "
