@@ -168,19 +168,27 @@ class DatasetCatalog:
         Raises:
             ConfigError: There is none.
         """
-        modules = self._imported()
-        for module in modules:
-            if callable(vars(module).get(name)):
-                return vars(module)[name]
-        known = _own_functions(modules)
-        raise ConfigError(
-            f"{self.paths.config}: {key} {name!r} is no function of the project's modules{nearest(name, known)}: "
-            "define it there, or name its module in imports."
-        )
+        found = self.find_function(name)
+        if found is None:
+            raise ConfigError(
+                f"{self.paths.config}: {key} {name!r} is no function of the project's modules"
+                f"{nearest(name, self.function_names())}: define it there, or name its module in imports."
+            )
+        return found
 
-    def functions(self) -> dict[str, Any]:
-        """Return the functions and classes that the project's modules define, by name; of equal names the first."""
-        return _own_functions(self._imported())
+    def find_function(self, name: str) -> Any:
+        """Return the function or class of this name in the project's modules; ``None`` where there is none."""
+        found = (vars(module).get(name) for module in self._imported())
+        return next((one for one in found if callable(one)), None)
+
+    def function_names(self) -> list[str]:
+        """Return the names of the functions and classes that the project's modules define themselves."""
+        return [
+            name
+            for module in self._imported()
+            for name, one in vars(module).items()
+            if callable(one) and getattr(one, "__module__", None) == module.__name__
+        ]
 
     def _imported(self) -> "list[ModuleType]":
         with self.paths.data_folder().entered():
@@ -269,12 +277,3 @@ class DatasetCatalog:
 def _resolved(declaration: object, others: Mapping[str, object]) -> object:
     """Return a declaration in place of the name of an entry of ``datasets``."""
     return others[declaration] if isinstance(declaration, str) and declaration in others else declaration
-
-
-def _own_functions(modules: "Sequence[ModuleType]") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for module in modules:
-        for name, one in vars(module).items():
-            if callable(one) and getattr(one, "__module__", None) == module.__name__:
-                found.setdefault(name, one)
-    return found

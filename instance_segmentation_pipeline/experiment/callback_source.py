@@ -40,9 +40,10 @@ class CallbackSource:
             return CallbackPlan()
         of_project = [name for name in selection.each_epoch if user_metric(name) is not None]
         measured = Measured([*metric_names(with_masks), *selection.each_epoch], known, bool(of_project))
-        functions = self.datasets.functions()
         try:
-            plan = plan_of(declared, functions.get, list(functions), measured, selection.primary)
+            plan = plan_of(
+                declared, self.datasets.find_function, self.datasets.function_names(), measured, selection.primary
+            )
         except ConfigError as error:
             raise ConfigError(f"{self.datasets.paths.config}: {error}") from None
         self._check_schedule(plan)
