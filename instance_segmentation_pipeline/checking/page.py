@@ -33,6 +33,9 @@ def check_output(path: Path) -> None:
     """
     if path.is_dir():
         raise ConfigError(f"--output {path} is a folder: give the name of a file, such as {path / 'check.html'}.")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise ConfigError(f"--output {path} cannot be made, {there} is no folder: give another name.")
     if not path.exists():
         return
     try:
