@@ -15,6 +15,7 @@ from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections
 from ..errors import ConfigError, DatasetError, sentence
 from ..storage.atomic import host_name, not_writable
+from ..storage.leftovers import remove_left_folders
 from ..text import one_line_of, printable
 from .annotated_images import AnnotatedImages
 from .data_folder import FolderDataSet, inner_of
@@ -202,6 +203,7 @@ def convert(entries: Entries, target: Target, positions: "Iterable[int] | None" 
         DatasetError: No image could be read.
     """
     check_target(entries, target)
+    remove_left_folders(target.folder)
     hidden = f".{target.folder.name[:80]}.{host_name()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
     staging, done = target.folder.with_name(hidden), Conversion()
     try:

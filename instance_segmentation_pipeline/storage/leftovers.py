@@ -2,9 +2,10 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
-from .atomic import host_name
+from .atomic import host_name, writer_of
 from .experiment_files import ExperimentFiles
 from .run_manifest import NAME, is_of_run
 
@@ -25,6 +26,15 @@ def remove_leftovers(files: ExperimentFiles) -> None:
         for path in sorted(found):
             if path.is_file() and not path.is_symlink() and _is_left(files, path):
                 path.unlink(missing_ok=True)
+
+
+def remove_left_folders(place: Path) -> None:
+    """Delete the temporary folders that were to become ``place``, whose writers on this machine are gone."""
+    for path in place.parent.glob(".*.tmp"):
+        writer = writer_of(path)
+        mine = path.name.startswith(f".{place.name[:80]}.") and path.is_dir() and not path.is_symlink()
+        if mine and writer is not None and writer[0] == host_name() and not _lives(writer[1]):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_left(files: ExperimentFiles, path: Path) -> bool:

@@ -1,8 +1,10 @@
 """``musket convert``: what is written loads the same, nothing is overwritten unasked, what is left out is told."""
 
 import json
+import os
 import re
 import sqlite3
+import subprocess
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.data.annotation_files import PROVIDERS
 from instance_segmentation_pipeline.data.formats.saving import WRITTEN
 from instance_segmentation_pipeline.data.recognition.sources import recognise
+from instance_segmentation_pipeline.storage.atomic import host_name
 from tests.data.test_recognition import pictures, written
 from tests.data.test_saved_formats import HEIGHT, WIDTH
 
@@ -97,6 +100,18 @@ def test_nothing_is_overwritten_unless_it_is_asked_for(tmp_path, capsys):
     assert (out / "mine.txt").read_text() == "mine"
     assert len(json.loads((out / "annotations.json").read_text())["images"]) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_what_a_killed_conversion_left_is_removed(tmp_path):
+    written(tmp_path / "in", "coco")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for pid in (gone.pid, os.getpid()):
+        (tmp_path / f".out.{host_name()}-{pid}-{'0' * 16}.tmp").mkdir()
+    (tmp_path / f".other.{host_name()}-{gone.pid}-{'0' * 16}.tmp").mkdir()
+    assert convert("--input", tmp_path / "in", "--format", "csv", "--output", tmp_path / "out") == 0
+    left = sorted(path.name.split(".")[1] for path in tmp_path.glob(".*.tmp"))
+    assert left == ["other", "out"]  # another's, and that of a process that lives
 
 
 def test_what_cannot_be_read_is_left_out_and_told(tmp_path, capsys):
