@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ..errors import shortened
+from ..errors import nearest, shortened
+from ..inference.output_formats import FORMATS
 
 MOST_DIGITS = 9
 MOST = 4096
@@ -78,6 +79,17 @@ def fold_numbers(text: str) -> list[int]:
 def numbers_or_all(text: str) -> "list[int] | str":
     """Return the numbers of a list such as ``0,2``; ``all`` and ``last`` as they are."""
     return text if text in ("all", "last") else fold_numbers(text)
+
+
+def formats_of(text: str) -> list[str]:
+    """Return the names of a list of formats such as ``yolo,png``."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(
+                f"{shortened(name)} is no format{nearest(name, FORMATS)}: it is one of {', '.join(FORMATS)}"
+            )
+    return names
 
 
 def project_around(folder: Path) -> tuple["Path | None", list[str]]:

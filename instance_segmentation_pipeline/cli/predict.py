@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ..data.image_folder import NAMED
 from ..errors import ConfigError, UserError
+from ..inference.output_formats import FORMATS
 from ..text import printable
-from .argument_types import numbers_or_all, path
+from .argument_types import formats_of, numbers_or_all, path
 from .project_lookup import add_common, chosen, prepare_experiment
 
 
@@ -27,6 +28,15 @@ def parser() -> argparse.ArgumentParser:
         "--tta",
         help="test-time augmentation: Horizontal, Vertical, Horizontal_and_vertical, All, or a function of the project",
     )
+    add("--recursive", action="store_true", help="look into the folders below, too")
+    add(
+        "--format",
+        type=formats_of,
+        default=(),
+        metavar="NAMES",
+        help=f"further formats, such as yolo,png: of {', '.join(FORMATS)}; each in a folder of its name",
+    )
+    add("--html", action="store_true", help="write index.html, a page of the pictures")
     return predict
 
 
@@ -41,7 +51,15 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         prepare_experiment(experiments[0], options)
         cfg = experiments[0].parse_config()
         folders = str(options.input.absolute()), str(options.output.absolute())
-        skipped = cfg.predict_to_directory(*folders, options.folds, options.stages, ttflips=options.tta)
+        skipped = cfg.predict_to_directory(
+            *folders,
+            options.folds,
+            options.stages,
+            ttflips=options.tta,
+            recursive=options.recursive,
+            formats=options.format,
+            page=options.html,
+        )
     except UserError as error:
         print(f"musket predict: {error}", file=sys.stderr)  # noqa: T201
         return 2

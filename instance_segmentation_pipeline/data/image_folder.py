@@ -1,5 +1,6 @@
 """Images of a folder, read one by one; entries that are no readable image are named, counted and left out."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,11 @@ class Directory:
         path: The folder.
         without: An entry that is none of the images.
         steps: What images go through before a net sees them, by name and pixels; nothing by default.
+        recursive: Take the images of all folders below, too; links to folders are not followed. Names are paths below
+            ``path``, with slashes.
 
     Attributes:
+        names: Name of each entry.
         skipped: Names of the entries that could not be used, so far.
         reasons: What is wrong with each of them, by name.
         first_pages: Names of the files of several pages, of which the first is looked at, so far.
@@ -38,10 +42,14 @@ class Directory:
         path: "str | Path",
         without: "Path | None" = None,
         steps: "Callable[[str, UInt8Array], UInt8Array] | None" = None,
+        recursive: bool = False,
     ) -> None:
         self.path, self._steps = Path(path), steps
+        self.reasons: dict[str, str] = {}
+        self.first_pages: list[str] = []
         try:
-            entries = [entry for entry in self.path.iterdir() if entry.suffix.lower() in SUFFIXES]
+            there = self._below(without) if recursive else self.path.iterdir()
+            entries = [entry for entry in there if entry.suffix.lower() in SUFFIXES]
             self.files = sorted(entry for entry in entries if without is None or not _same(entry, without))
         except (NotADirectoryError, FileNotFoundError):
             raise DatasetError(f"{printable(self.path)} is no folder: give one with images.") from None
@@ -51,8 +59,21 @@ class Directory:
         if not self.files:
             kinds = ", ".join(sorted(SUFFIXES))
             raise DatasetError(f"{printable(self.path)} has no image: expected files that end in {kinds}.")
-        self.reasons: dict[str, str] = {}
-        self.first_pages: list[str] = []
+        self.names = [file.relative_to(self.path).as_posix() for file in self.files]
+
+    def _below(self, without: "Path | None") -> Iterator[Path]:
+        """Yield the entries of all folders; one that cannot be listed is skipped, and named."""
+        next(self.path.iterdir(), None)  # raises where the folder itself cannot be listed
+
+        def unlisted(error: OSError) -> None:
+            where = Path(os.fsdecode(error.filename))
+            self.skip(where.relative_to(self.path).as_posix(), DatasetError(f"cannot be listed ({error.strerror})"))
+
+        for folder, below, files in os.walk(self.path, onerror=unlisted):
+            here = Path(folder)
+            below[:] = sorted(name for name in below if without is None or not _same(here / name, without))
+            links = (name for name in below if (here / name).is_symlink())
+            yield from (here / name for name in (*files, *links))
 
     @property
     def skipped(self) -> list[str]:
@@ -83,8 +104,8 @@ class Directory:
 
     def put_in_order(self) -> None:
         """Bring what is remembered into the order of the entries."""
-        place = {file.name: number for number, file in enumerate(self.files)}
-        reasons = sorted(self.reasons.items(), key=lambda one: place[one[0]])
+        place = {name: number for number, name in enumerate(self.names)}
+        reasons = sorted(self.reasons.items(), key=lambda one: place.get(one[0], len(place)))
         self.reasons.clear()
         self.reasons.update(reasons)
         self.first_pages.sort(key=place.__getitem__)
@@ -95,15 +116,15 @@ class Directory:
         Args:
             some: Positions of the entries to read; all by default.
         """
-        for file in self.files if some is None else self.files[some.start : some.stop]:
+        for number in range(len(self)) if some is None else some:
             try:
-                found = read_image(file)
+                found = read_image(self.files[number])
             except (DatasetError, MemoryError) as error:
-                self.skip(file.name, error)
+                self.skip(self.names[number], error)
                 continue
             if found.pages > 1:
-                self.first_pages.append(file.name)
-            yield file.name, found.pixels
+                self.first_pages.append(self.names[number])
+            yield self.names[number], found.pixels
 
     def batches(
         self, size: int, limit: int = -1, some: "range | None" = None

@@ -19,6 +19,7 @@ from ..errors import ConfigError
 from ..inference.detector import Detector, Ensemble, Fusion, PredictedBatch
 from ..inference.folder_sinks import CallbackSink, CocoSink
 from ..inference.named_datasets import dataset_named, questions_of
+from ..inference.output_formats import check_outputs
 from ..inference.prediction_datasets import ConcatPredictions, Predictions
 from ..inference.prediction_store import PredictionStore
 from ..inference.predictor import Asking, Predictor, Question
@@ -282,7 +283,7 @@ class AnswerMethods(GenericImageTaskConfig):
         predictor = self.predictor(ttflips, batch_size_of(batch_size, batchSize))
         return predictor.folder(folder, choice, CallbackSink(cb, data, predictor.reader.bbox_order), limit_of(limit))
 
-    def predict_to_directory(
+    def predict_to_directory(  # noqa: PLR0913 - musket_core's arguments, and what is written beside
         self,
         spath: str,
         tpath: str,
@@ -293,6 +294,10 @@ class AnswerMethods(GenericImageTaskConfig):
         binaryArray: bool = False,
         ttflips: TestTimeAugmentation = False,
         batch_size: "int | None" = None,
+        *,
+        recursive: bool = False,
+        formats: Sequence[str] = (),
+        page: bool = False,
     ) -> list[str]:
         """Predict on the images in a folder; write ``predictions.json`` (COCO) and a picture of each to another.
 
@@ -310,20 +315,27 @@ class AnswerMethods(GenericImageTaskConfig):
                 the order that ``predictions.json`` has the image's objects in.
             ttflips: ``testTimeAugmentation`` for this call.
             batch_size: Another spelling of ``batchSize``.
+            recursive: Look into the folders below ``spath``, too.
+            formats: Further formats (``yolo``, ``labelme``, ``png``, ``csv``), in a folder of that name each: what has
+                a score of ``threshold`` or more.
+            page: Write ``index.html``, a page of the pictures.
 
         Returns:
             The files that were skipped, since they are no readable image.
 
         Raises:
-            ConfigError: ``tpath`` is ``spath``, or cannot be written to; or the model has no masks to write.
+            ConfigError: ``tpath`` is ``spath``, or cannot be written to; the model has no masks to write; there is no
+                such format.
         """
         arrays, most, size = flag_of(binaryArray, "binaryArray"), limit_of(limit), batch_size_of(batch_size, batchSize)
         if arrays and not self.finished().needs_masks:
             raise ConfigError("binaryArray=True writes masks, and this model has none: predictions.json has its boxes.")
-        folder = Directory(spath, without=Path(tpath), steps=self.image_steps())
+        check_outputs(formats, page, arrays, self.finished().needs_masks)
+        folder = Directory(spath, Path(tpath), self.image_steps(), recursive=flag_of(recursive, "recursive"))
         choice = self.trained().choose(fold, stage)
         predictor = self.predictor(ttflips, size)
-        with CocoSink(Path(tpath), folder, predictor.class_names, None if arrays else self.threshold) as sink:
+        shown = None if arrays else self.threshold
+        with CocoSink(Path(tpath), folder, predictor.class_names, shown, formats, self.threshold, page) as sink:
             return predictor.folder(folder, choice, sink, most)
 
     # -- numbers ---------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """What becomes of what is found in the images of a folder: COCO's JSON with pictures, or a function of the caller's."""
 
+import contextlib
 import errno
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -8,15 +11,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..data.formats.coco_json import CocoWriter
+from ..data.formats.saving import annotation_writer
 from ..data.image_folder import Directory
 from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections, MusketPrediction
 from ..detection.masks import decode_masks
-from ..errors import ConfigError, PredictionError, UserError
+from ..errors import ConfigError, DatasetError, PredictionError, UserError
 from ..storage.atomic import not_writable, write_atomically
-from ..storage.file_names import file_name_of
 from ..text import printable
 from .detector import Detector, Ensemble
+from .folder_page import Shown, place_of_picture, write_page
+from .output_formats import FORMATS
 
 
 class Answer(NamedTuple):
@@ -70,6 +75,10 @@ class CocoSink:
         class_names: Names of the classes, in label order.
         threshold: Pictures show what has a score of it or more; ``None`` writes masks in their place, those of all that
             was found: ``<file name>.npy``, ``(N, height, width)`` bool.
+        formats: Names of ``FORMATS``: what is found is written in these, too, in a folder of that name each; in those
+            but COCO's what has a score of ``least`` or more.
+        least: That score.
+        page: Write ``index.html``, a page of the pictures.
 
     Raises:
         ConfigError: ``target`` has the images, or cannot be written to.
@@ -77,24 +86,60 @@ class CocoSink:
 
     in_order = False
 
-    def __init__(self, target: Path, folder: Directory, class_names: Sequence[str], threshold: "float | None") -> None:
+    def __init__(
+        self,
+        target: Path,
+        folder: Directory,
+        class_names: Sequence[str],
+        threshold: "float | None",
+        formats: Sequence[str] = (),
+        least: float = 0.5,
+        page: bool = False,
+    ) -> None:
         if target.resolve() == folder.path.resolve():
             raise ConfigError(f"{printable(target)} is the folder with the images: give another to write to.")
         self._target, self._class_names, self._threshold = target, class_names, threshold
         self._written = CocoWriter(target / "predictions.json", class_names)
         self._written.skipped = folder.reasons
+        self._folder, self._least, self._page = folder, least, page
+        self._counts: dict[int, tuple[int, int]] = {}
+        self._further = [
+            annotation_writer(
+                FORMATS[name], target / name, class_names, scored=True, image_path=self._from(target / name)
+            )
+            for name in dict.fromkeys(formats)
+            if name != "coco"
+        ]
+        self._contexts = contextlib.ExitStack()
+
+    def _from(self, place: Path) -> Callable[[str], str]:
+        return lambda name: Path(os.path.relpath(self._folder.path / name, place)).as_posix()
 
     def __enter__(self) -> "CocoSink":
-        self._written.__enter__()
+        with contextlib.ExitStack() as entered:
+            for writer in (self._written, *self._further):
+                entered.enter_context(writer)
+            self._contexts = entered.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._written.__exit__(*error)
+        self._contexts.__exit__(*error)
+        for remark in dict.fromkeys(remark for writer in self._further for remark in writer.remarks):
+            print(printable(remark), file=sys.stderr)  # noqa: T201
+        if self._page and error[0] is None:
+            names = self._folder.names
+            images = [Shown(names[place], *counts) for place, counts in sorted(self._counts.items())]
+            try:
+                title = f"Predictions on {printable(self._folder.path, 200)}"
+                write_page(self._target / "index.html", images, list(self._folder.reasons.items()), title)
+            except OSError as failure:
+                raise ConfigError(not_writable(self._target, failure)) from failure
 
     def look(self, answer: Answer, folder: Directory) -> None:
         """Draw the picture of an image, or write its masks."""
-        place = self._target / file_name_of(answer.name)
+        place = self._target / place_of_picture(answer.name)
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             if self._threshold is None:
                 _write_masks(place.with_name(f"{place.name}.npy"), answer.found)
             else:
@@ -115,6 +160,14 @@ class CocoSink:
     def take(self, name: str, found: Detections, place: int) -> None:
         """Write what was found."""
         self._written.add(name, found, place)
+        shown = found.above(self._least)
+        if self._page:
+            self._counts[place] = (len(shown), len(found))
+        for writer in self._further:
+            try:
+                writer.add(name, shown, place)
+            except DatasetError as error:
+                self._folder.skip(name, error)
 
 
 def _write_masks(path: Path, found: Detections) -> None:

@@ -220,7 +220,7 @@ class Predictor:
         Returns:
             The files that were skipped, since they are no readable image, or the net fails on them.
         """
-        places = {file.name: number for number, file in enumerate(folder.files)}
+        places = {name: number for number, name in enumerate(folder.names)}
         alone = sink.in_order or limit != -1
         runs = spread(len(folder), 1 if alone else len(self.workers.devices))
 
