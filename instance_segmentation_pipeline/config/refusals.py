@@ -21,7 +21,6 @@ ROOT = {
     "copyWeights": "it fills a fourth channel of the first layer, and images have three channels here: remove it",
     "dropout": _NETWORK,
     "dropSemanticHead": "a head that learns from semantic maps is left out by configOptions",
-    "dumpPredictionsToCSV": "musket task --task export_predictions writes COCO JSON",
     "encoder_weights": _HEAD_WEIGHTS,
     "extra_callbacks": "give callbacks, or give it to the stages that it is for",
     "fit_with": _INTERNAL,

@@ -288,6 +288,7 @@ PROPERTIES = (
     Property("trackers", TRACKERS, check_trackers, [], "who is told of the training"),
     Property("description", "text", text, None, "what the experiment is about"),
     Property("tags", TAGS, check_tags, [], "words to find the experiment by"),
+    Property("dumpPredictionsToCSV", "true or false", boolean, False, "tables of what is found are written"),
     _numeric("verbose", VERBOSITY, 1, "what the terminal shows of a training"),
     Property("logAll", "true or false", boolean, False, "a CSV has the losses of each batch"),
     Property("experiment_result", "a metric's name", text, None, "what stands for the whole experiment"),

@@ -19,7 +19,7 @@ from .tiles import grid_of
 
 def field_of(name: str) -> str:
     """Return the field that holds a property: its name in snake case."""
-    return re.sub(r"(?<=[a-z])([A-Z])", lambda match: f"_{match[1].lower()}", name)
+    return re.sub(r"(?<=[a-z])([A-Z]+)", lambda match: f"_{match[1].lower()}", name)
 
 
 KEYS = {field_of(entry.name): entry.name for entry in PROPERTIES}
@@ -200,6 +200,7 @@ class ShowingSettings(Group):
 
     verbose: int
     log_all: bool
+    dump_predictions_to_csv: bool
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from ..metrics.coco import counted
 from ..reporting.report_figures import write_reports
 from ..storage.atomic import write_yaml
 from ..storage.yaml_files import read_yaml
+from .prediction_tables import write_tables
 from .resuming import is_ended
 from .run_preparation import fold_count
 from .seeds import summary_of_seeds
@@ -42,5 +43,7 @@ def write_summaries(experiment: TrainableExperiment, folds: Sequence[int], subsa
         }
         write_reports(view, experiment.files)
         write_yaml(experiment.files.summary, summary)
+        if not seeds and experiment.parts.settings.showing.dump_predictions_to_csv:
+            write_tables(experiment, folds)
         if not seeds:
             tell_summary(experiment, folds, summary)

@@ -76,6 +76,14 @@ class Trainable(Protocol):
 class TrainableExperiment(Trainable, Protocol):
     """The config of an experiment, which may be trained with several seeds."""
 
+    def predictions(self, name: Any, fold: Any = None, stage: Any = None) -> Any:
+        """Return predictions as a dataset."""
+        ...
+
+    def hasHoldout(self) -> bool:
+        """Say whether a part of the dataset is held out."""
+        ...
+
     def seeds(self) -> "Sequence[Trainable]":
         """Return the configs of its seeds; none where it is trained once."""
         ...

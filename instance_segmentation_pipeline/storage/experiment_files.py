@@ -183,6 +183,15 @@ class ExperimentFiles:
         numbers = "-".join(("".join(f"s{stage}" for stage in stages), "".join(f"f{fold}" for fold in folds)))
         return self.root / "predictions" / f"{name}-{numbers}{further and '-' + further}.sqlite"
 
+    def prediction_table(self, name: str, truth: bool) -> Path:
+        """Return the CSV of what is there (``gt``) or found (``pt``) in a dataset, by musket_core's names."""
+        return self.root / "predictions" / f"{name}-{'gt' if truth else 'pt'}.csv"
+
+    @property
+    def prediction_tables(self) -> Path:
+        """What the CSVs of predictions were made of."""
+        return self.root / "predictions" / "csv.json"
+
     def reports(self, name: str) -> Path:
         """Return a picture or table of the finished experiment."""
         return self.root / "reports" / name

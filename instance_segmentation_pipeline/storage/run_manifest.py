@@ -38,6 +38,7 @@ _OF_STAGE = (
 _STAGE_NAMES = tuple(re.compile(pattern) for pattern in _OF_STAGE)
 _LOG_OF_RUN = re.compile(rf"logs/\d+\.\d+/{_STAMP}/.+")
 _STORE = re.compile(r"predictions/[^/]+-(?:s\d+)+-(?:f\d+)+(?:-[\w-]+)?\.sqlite")
+_TABLE = re.compile(r"predictions/(?:(?:validation\d+|holdout-\[[\d, ]*\])\.\d+-(?:gt|pt)\.csv|csv\.json)")
 TOLD = ("trackers", "tensorboard")
 """Folders of what trackers were told."""
 
@@ -188,6 +189,8 @@ class RunManifest:
         return name in (ExperimentFiles.SCORES, ExperimentFiles.BEST) and path.is_file()
 
     def _is_ours(self, name: str, path: Path, earlier: "set[tuple[int, int]] | None") -> bool:
+        if _TABLE.fullmatch(name):
+            return name in self.claimed
         if _STORE.fullmatch(name):
             return _holds(path, _SQLITE)
         number = stage_of(name)
@@ -216,7 +219,13 @@ def stage_of(name: str) -> "tuple[int, int] | None":
 def is_of_run(files: ExperimentFiles, name: str) -> bool:
     """Say whether a name, relative to the experiment's folder, is one that a run gives to a file."""
     whole = [path.name for path in (files.summary, files.error, files.folds_split, files.holdout_split)]
-    return stage_of(name) is not None or is_store(name) or is_trial(name) or name in (*whole, *REPORTS, *OF_SEARCHES)
+    return (
+        stage_of(name) is not None
+        or is_store(name)
+        or _TABLE.fullmatch(name) is not None
+        or is_trial(name)
+        or name in (*whole, *REPORTS, *OF_SEARCHES)
+    )
 
 
 def is_trial(name: str) -> bool:

@@ -76,6 +76,10 @@ BAD = [
     ],
     ({"stages": [{"epochs": 1, "verbose": 2}]}, "stages[0].verbose is not a property"),
     ({"stages": [{"epochs": 1, "metrics": ["segm_F1"]}]}, "stages[0].metrics is not a property"),
+    *[
+        ({"dumpPredictionsToCSV": value}, "dumpPredictionsToCSV is")
+        for value in (0, 1, "true", "", [], {}, 0.5, "a.csv", ["holdout"])
+    ],
     ({"log_all": True}, "did you mean 'logAll'"),
     ({"metric": ["segm_F1"]}, "did you mean 'metrics'"),
     ({"verbos": 1}, "did you mean 'verbose'"),

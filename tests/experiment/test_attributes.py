@@ -94,6 +94,7 @@ ACTS = {
     "trackers": ("mlflow", lambda cfg: settings_of(cfg).tracking.trackers),
     "description": ("a", lambda cfg: settings_of(cfg).tracking.description),
     "tags": (["a"], lambda cfg: settings_of(cfg).tracking.tags),
+    "dumpPredictionsToCSV": (True, lambda cfg: settings_of(cfg).showing.dump_predictions_to_csv),
     "verbose": (2, lambda cfg: cfg._asking(None, None).bars),
     "logAll": (True, lambda cfg: settings_of(cfg).logs_batches(0)),
     "showDataExamples": (True, lambda cfg: cfg.parts.settings.items.show_data_examples),
