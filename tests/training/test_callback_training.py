@@ -229,7 +229,7 @@ def test_stages_and_what_a_class_is_told(make, tmp_path):
         assert [event.step for event in found] == [0, 1]
         expected = pytest.approx([one[name] for one in rows], rel=1e-4, nan_ok=True)
         assert [event.value for event in found] == expected, name
-    assert [event.step for event in events.Histograms("backbone.stem.0.conv.weight")] == [0, 1]
+    assert [event.step for event in events.Histograms("weights/backbone.stem.0.conv.weight")] == [0, 1]
     batches = EventAccumulator(str(path.parent / "board" / "0.1" / "batches")).Reload()
     assert [event.step for event in batches.Scalars("loss")] == [0, 2, 4]
 

@@ -52,7 +52,7 @@ class TensorBoard(StageCallback):
                 self._epochs.add_scalar(name, value, epoch)
         if self.histograms and epoch % self.histograms == 0 and self.stage.net is not None:
             for name, parameter in self.stage.net.named_parameters():
-                self._epochs.add_histogram(name, parameter.detach().cpu(), epoch)
+                self._epochs.add_histogram(f"weights/{name}", parameter.detach().cpu(), epoch)
         for writer in filter(None, (self._epochs, self._batches)):
             writer.flush()
 
