@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..data.consistency import check_items, notes_on_counts, notes_on_sizes
+from ..data.equal_files import notes_on_equal_files
 from ..models.detection_count import detection_limits
 from ..training.build_check import check_buildable
 from ..training.callbacks.making import CallbackPlan
@@ -47,6 +48,7 @@ def check_parts(
         notes += notes_on_counts(
             sampled, detection_limits(parts.model.prepared.config.model), parts.settings.model.max_detections
         )
+        notes += notes_on_equal_files(dataset, parts.folds.expected(dataset))
         announce([f"note: {line}" for line in notes])
 
 

@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from ..models.checkpoints import reading_for
 from ..models.finished_config import FinishedConfig
+from ..models.memory_format import CHANNELS_LAST_KEY, lay_channels_last
 from ..models.mmdet_compat import MODELS
 from ..models.training_model import ready_to_train
 from ..models.transfer import HeadPolicy, load_into
@@ -105,6 +106,8 @@ def measure_step(trial: Trial, device: str) -> StepCost:
         if trial.start is not None:
             load_into(model, trial.start, trial.policy)
         model.to(device)
+        if config.get(CHANNELS_LAST_KEY):
+            lay_channels_last(model)
         optimizer = build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))
         loader = _loader(config.train_dataloader, trial)
         model.train()
