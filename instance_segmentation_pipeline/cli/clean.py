@@ -32,7 +32,6 @@ def parser() -> argparse.ArgumentParser:
     add("--what", type=names, default=None, help=f"kinds of files, separated by commas (default {','.join(DEFAULT)})")
     add(
         "--cache",
-        dest="caches",
         type=boolean,
         default=True,
         help="the disk caches too, where all experiments are meant (default true)",
@@ -85,10 +84,10 @@ def _kinds(options: argparse.Namespace) -> set[str]:
     for name in wanted or ():
         if name not in KINDS:
             raise ConfigError(f"--what {name!r} is no kind of files{nearest(name, KINDS)}: use {', '.join(KINDS)}.")
-    if wanted is not None and "caches" in wanted and not options.caches:
+    if wanted is not None and "caches" in wanted and not options.cache:
         raise ConfigError("--what names caches, which --cache false keeps: give one of the two.")
     kinds = set(DEFAULT if wanted is None else wanted)
-    if not options.caches or (wanted is None and options.name):
+    if not options.cache or (wanted is None and options.name):
         kinds.discard("caches")  # experiments share them
     return kinds
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from instance_segmentation_pipeline.cli import analize, check, convert, fit, lr_find, models, new, predict, task
+from instance_segmentation_pipeline.cli import analize, check, clean, convert, fit, lr_find, models, new, predict, task
 from instance_segmentation_pipeline.config.holdout_part import HOLDOUT
 from instance_segmentation_pipeline.config.schema import PROPERTIES, Integer, Number
 from tests.support.project import FAST, REPOSITORY, SMALL_CONFIG
@@ -228,7 +228,8 @@ def test_every_flag_is_in_the_reference():
         ("convert", convert, "models script arguments"),
         ("models", models, "new script arguments"),
         ("new", new, "check script arguments"),
-        ("check", check, "Models"),
+        ("check", check, "clean script arguments"),
+        ("clean", clean, "Models"),
     ):
         documented = sections(f"{script} script arguments", until)
         flags = {action.dest for action in program.parser()._actions if action.dest != "help"}
