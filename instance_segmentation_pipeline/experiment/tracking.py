@@ -9,7 +9,7 @@ from ..config.trackers import tags_by_name
 from ..launch.multi_bar import terminal
 from ..reporting.analysis import flatten
 from ..storage.metrics_csv import read_rows
-from ..training.trackers.base import RunFacts, TrackedRun, Tracker
+from ..training.trackers.base import RunFacts, TrackedRun, Tracker, pictures_of
 from ..training.trackers.mlflow import MlflowTracker
 from ..training.trackers.tensorboard import TensorBoardTracker
 from .trainable import Trainable
@@ -62,7 +62,7 @@ def tell_summary(config: Trainable, folds: Sequence[int], summary: Mapping[str, 
                 reports = sorted(config.files.reports("x").parent.glob("*.png"))
                 pictures += [(f"reports/{path.stem}", path, 0) for path in reports]
             rows = read_rows(files.metrics)
-            run.tell(rows, [("examples", files.example(row["epoch"]), row["epoch"]) for row in rows])
+            run.tell(rows, pictures_of(files, len(rows)))
             run.tell_summary(values, pictures, len(rows))
             run.close(finished=True)
 

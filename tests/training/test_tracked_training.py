@@ -17,28 +17,28 @@ showDataExamples: true
 """
 
 
-def runs_of(path):
+def runs_of(project):
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=(path.parents[2] / "mlruns").as_uri())
+    client = MlflowClient(tracking_uri=(project / "mlruns").as_uri())
     found = client.search_runs([one.experiment_id for one in client.search_experiments()])
     return client, {run.data.tags["mlflow.runName"]: run for run in found}
 
 
-def test_folds_side_by_side_each_have_their_run(add_experiment, monkeypatch):
+def test_folds_side_by_side_each_have_their_run(project, add_experiment, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # of this process, which reads what others wrote
     path = add_experiment("group/exp01", EXTRA, replace=[("  - epochs: 1\n", "  - epochs: 2\n")])
     cfg = generic.parse(str(path))
     cfg.num_gpus = cfg.num_workers = 2
     cfg.expires = 0.0
     cfg.fit()
-    _, before = runs_of(path)
+    _, before = runs_of(project)
     assert sorted(before) == ["fold 0 stage 0", "fold 1 stage 0"]
     cfg = generic.parse(str(path))
     cfg.num_gpus = cfg.num_workers = 2
     cfg.setAllowResume(True)
     cfg.fit()
-    client, after = runs_of(path)
+    client, after = runs_of(project)
     assert {name: run.info.run_id for name, run in after.items()} == {
         name: run.info.run_id for name, run in before.items()
     }
@@ -68,5 +68,5 @@ def test_folds_side_by_side_each_have_their_run(add_experiment, monkeypatch):
     assert list((path.parent / "previous").rglob("trackers/0.0.json"))
     assert list((path.parent / "previous").rglob("tensorboard/0.0/events*"))
     assert (path.parent / "tensorboard" / "1.0").exists()
-    _, last = runs_of(path)
+    _, last = runs_of(project)
     assert len(last) == 2

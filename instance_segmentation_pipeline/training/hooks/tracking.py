@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...storage.experiment_files import StageFiles
-from ..trackers.base import TrackedRun
+from ..trackers.base import TrackedRun, pictures_of
 from .csv_logger import TrainingLog
 
 
@@ -39,5 +39,4 @@ class Tracking(Hook):
             self.run.close(finished=runner.epoch >= runner.max_epochs)
 
     def _tell(self, epochs: int) -> None:
-        pictures = [("examples", self.files.example(epoch), epoch) for epoch in range(epochs)]
-        self.run.tell(self.log.rows, [("training", self.files.training_example(0), 0), *pictures])
+        self.run.tell(self.log.rows, pictures_of(self.files, epochs))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ...errors import ConfigError, one_line
 from ...storage.atomic import write_text
 from ...storage.digests import digest
+from ...storage.experiment_files import StageFiles
 from ...storage.metrics_csv import Row
 from ...storage.regular_file import read_text
 
@@ -176,6 +177,12 @@ class TrackedRun:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def pictures_of(files: StageFiles, epochs: int) -> list[tuple[str, Path, int]]:
+    """Return name, file and epoch of each picture that a stage may have after some epochs."""
+    examples = [("examples", files.example(epoch), epoch) for epoch in range(epochs)]
+    return [("training", files.training_example(0), 0), *examples]
 
 
 PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow-skinny"}
