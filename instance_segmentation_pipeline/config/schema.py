@@ -270,7 +270,7 @@ PROPERTIES = (
     Property("optimizer", "an optimizer's name, or a mapping with type", _optimizer, None, "the optimizer"),
     Property("loss", LOSS, _loss, None, "weights of the parts of the loss"),
     Property("freeze_encoder", "true or false", boolean, False, "the backbone keeps its weights"),
-    Property("callbacks", CALLBACKS, check_declared, None, "what is done and decided while it trains"),
+    Property("callbacks", CALLBACKS, check_declared, [], "what is done and decided while it trains"),
     _numeric("clipnorm", CLIPS, None, "largest norm of all gradients together"),
     _numeric("clipvalue", CLIPS, None, "largest value of each gradient"),
     _numeric("accumulation", COUNTS, None, "batches that make one step of the optimizer"),

@@ -276,8 +276,10 @@ def test_what_is_wrong_is_told_before_anything_is_trained(make):
         with pytest.raises(ConfigError) as caught:
             cfg.check()
         assert message in str(caught.value)
-    cfg.callbacks = {"CyclicLR": None}
+    cfg.callbacks = None
+    cfg.callbacks.append("CyclicLR")
     cfg.check()
+    assert cfg.callback_plan(0).owner.declared.name == "CyclicLR"
     cfg.configOptions["param_scheduler"] = []
     with pytest.raises(ConfigError, match=r"configOptions: param_scheduler would do nothing: remove one"):
         cfg.check()
