@@ -4,11 +4,13 @@ Until the search is finished it has the first values of the parameters; afterwar
 weights answer.
 """
 
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..config.loader import read_config
 from ..config.schema import check_properties
 from ..config.search_plan import SearchPlan
 from ..config.search_templates import SEARCH_KEYS, with_first_values
@@ -19,7 +21,6 @@ from ..experiment.pipeline_config import PipelineConfig
 from ..experiment.run_arguments import TrainRequest, refuse_upstream
 from ..metrics.metric_name import MetricName
 from ..storage.experiment_files import ExperimentFiles
-from ..storage.search_record import read_trials
 from ..storage.summary_file import read_summary
 from .search import Search
 
@@ -82,15 +83,16 @@ class SearchConfig(PipelineConfig):
         return super().seeds() if self._best is not None else []
 
     def answer_with_best(self) -> None:
-        """Become the best trial of a finished search, where there is one."""
+        """Become the best trial of a finished search, where there is one; its own YAML says what it was trained with.
+
+        What cannot be read is passed over here: a run that begins anew puts it aside.
+        """
         files = self.search_files
-        number = read_summary(files.summary).get("best_trial") if files.summary.exists() else None
-        if type(number) is not int or not files.of_trial(number).config.is_file():
-            return
-        trials = read_trials(files.scores)
-        if number < len(trials):
-            self._become(SearchPlan.of({**self._raw}).properties(trials[number].parameters))
-            self._best = files.of_trial(number)
+        with contextlib.suppress(ConfigError):
+            number = read_summary(files.summary).get("best_trial") if files.summary.exists() else None
+            if type(number) is int and files.of_trial(number).config.is_file():
+                self._become(read_config(files.of_trial(number).config))
+                self._best = files.of_trial(number)
 
     def forget_best(self) -> None:
         """Become the search again."""

@@ -232,7 +232,8 @@ def test_every_flag_is_in_the_reference():
         ("clean", clean, "Models"),
     ):
         documented = sections(f"{script} script arguments", until)
-        flags = {action.dest for action in program.parser()._actions if action.dest != "help"}
+        actions = [action for action in program.parser()._actions if action.dest != "help"]
+        flags = {(action.option_strings or [action.dest])[-1].lstrip("-") for action in actions}
         assert {title.removeprefix(f"{script}.py ") for title in documented} == flags
         for flag in flags:
             assert f"`--{flag}" in documented[f"{script}.py {flag}"]

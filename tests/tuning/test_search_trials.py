@@ -443,3 +443,32 @@ def test_split_changed_by_a_parameter_is_refused(add_experiment, monkeypatch):
     trials = told(path)
     assert {trial.parameters["n"] for trial in trials if trial.state == "done"} == {12}
     assert all("other items" in trial.error for trial in trials if trial.parameters["n"] == 13)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hyperopt.scores", "[5]"),
+        ("summary.yaml", "completed: true\nbest_trial: 99\n"),
+        ("summary.yaml", "completed: true\nbest_trial: first\n"),
+        ("trial{best}/config.yaml", "#%Musket MMDetection 1.0\nclases: 3\n"),
+        ("trial{best}/config.yaml", "]"),
+    ],
+)
+def test_damaged_search_is_begun_anew(search, name, text):
+    path = search(extra="max_evals: 2\n")
+    fitted(path)
+    best = load(path.parent / "summary.yaml")["best_trial"]
+    (path.parent / name.format(best=best)).write_text(text)
+    fitted(path)
+    assert len(told(path)) == 2 and len(list((path.parent / "previous").iterdir())) == 1
+
+
+def test_search_of_another_space_is_begun_anew_and_answers_with_what_was_trained(search):
+    path = search(extra="max_evals: 2\n")
+    fitted(path)
+    trained = load(path.parent / f"trial{load(path.parent / 'summary.yaml')['best_trial']}" / "config.yaml")
+    path.write_text(path.read_text().replace("rate", "speed"))
+    assert generic.parse(str(path)).lr == trained["lr"]
+    fitted(path)
+    assert set(told(path)[0].parameters) == {"speed", "opt"}
