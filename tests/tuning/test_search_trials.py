@@ -1,90 +1,23 @@
 """What a search does with its trials, which are played here: order, kills, failures, the median rule, resuming, files."""
 
-import math
 import signal
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import pytest
-import yaml
 from musket_core import generic
 from musket_core.experiment import Experiment
 
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError
 from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
 from instance_segmentation_pipeline.launch import devices
-from instance_segmentation_pipeline.metrics.metric_name import MetricName
-from instance_segmentation_pipeline.storage.metrics_csv import read_rows, write_rows
+from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.search_record import read_trials
 from instance_segmentation_pipeline.tuning.search_config import SearchConfig
+from tests.support.played_trials import EPOCHS, METRIC, SPACE, Play, fitted, load, told
 
-SPACE = "hyperparameters:\n  rate: {loguniform: [0.0001, 0.1]}\n  opt: {enum: [SGD, AdamW]}\nlr: rate\noptimizer: opt\n"
-EPOCHS = 3
-METRIC = "val_coco_segm_mAP"
 REAL = SearchConfig.trial_config
-
-
-class Play:
-    """Stands for the config of a trial: its training takes no time."""
-
-    kills: set = set()
-    fails: set = set()
-    trained: list = []
-
-    def __init__(self, search, files, properties):
-        self.search, self.files, self.properties = search, files, properties
-        self.run, self.canceled_by_timer, self.stages = search.run, False, search.stages
-
-    def kfold(self):
-        return self.search.kfold()
-
-    def primary(self):
-        return MetricName(METRIC)
-
-    def members(self):
-        return [self]
-
-    def result_of(self, summary):
-        return summary["allStages"]["score"]
-
-    def value(self, epoch):
-        return (
-            -abs(math.log10(self.properties.get("lr", 1.0)) + 3)
-            + 0.1 * epoch
-            + 0.3 * (self.properties.get("optimizer") == "SGD")
-        )
-
-    def fit(self, dataset, subsample, folds):
-        number = self.files.trial
-        assert (
-            self.run.resume and self.files.folds_split.read_bytes() == self.search.search_files.folds_split.read_bytes()
-        )
-        stop, path = self.run.deadline(), self.files.stage(0, 0).metrics
-        rows = read_rows(path)
-        for epoch in range(len(rows), EPOCHS):
-            if (number, epoch) in Play.kills:
-                Play.kills.discard((number, epoch))
-                raise KeyboardInterrupt
-            if number in Play.fails:
-                raise TrainingError(f"trial {number} was to fail")
-            stop.begin()
-            Play.trained.append((number, epoch))
-            rows.append({"epoch": epoch, METRIC: self.value(epoch)})
-            path.parent.mkdir(exist_ok=True)
-            write_rows(path, rows)
-            if epoch < EPOCHS - 1 and stop():
-                self.canceled_by_timer = True
-                return
-        score = {"score": self.value(EPOCHS - 1), "coco_segm_mAP": self.value(EPOCHS - 1)}
-        summary = {"completed": True, "folds": [0], "stages": [score], "allStages": score}
-        self.files.summary.write_text(yaml.safe_dump(summary, sort_keys=False))
-
-    def generateReports(self, folds, subsample):
-        score = {"score": self.value(EPOCHS - 1) + 10}
-        self.files.summary.write_text(
-            yaml.safe_dump({"completed": True, "folds": [0], "stages": [score], "allStages": score})
-        )
 
 
 @pytest.fixture(autouse=True)
@@ -101,22 +34,6 @@ def search(add_experiment):
         return add_experiment(name, text, replace=[("- epochs: 1", f"- epochs: {EPOCHS}")])
 
     return make
-
-
-def fitted(path, **options):
-    experiment = Experiment(str(path.parent), allowResume=options.pop("resume", False))
-    for name, value in options.items():
-        setattr(experiment, name, value)
-    experiment.fit()
-    return experiment
-
-
-def told(path):
-    return [replace(trial, seconds=0.0) for trial in read_trials(path.parent / "hyperopt.scores")]
-
-
-def load(path):
-    return yaml.safe_load(path.read_text())
 
 
 def test_search_writes_what_musket_writes(search):
