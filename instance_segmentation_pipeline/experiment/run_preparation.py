@@ -91,8 +91,9 @@ def _check_start(config: Trainable, folds: Sequence[int], first_stage: int) -> N
     moved = {(files.root / name).resolve() for name in belonging(files, folds, first_stage)}
     for start in needed_starts(config.parts, folds, first_stage):
         if start.path is not None and start.policy is not None and start.path.resolve() in moved:
+            named = start.path.resolve().relative_to(files.root.resolve())
             raise ConfigError(
-                f"{files.config}: {start.policy.key} {start.path} was trained here, and would be put aside into "
+                f"{files.config}: {start.policy.key} {named} was trained here, and would be put aside into "
                 "previous/ by the run that starts from it: copy it to another place, and name that."
             )
 
