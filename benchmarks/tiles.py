@@ -58,7 +58,7 @@ dataset:
 def scene(height: int, width: int, count: int, seed: int) -> tuple[Any, Any, Any]:
     """Return image, labels from 1, and masks as crops ``(box, mask)`` of ellipses and bars that do not overlap."""
     random = np.random.default_rng(seed)
-    image = (random.normal(60, 8, (height, width, 3))).clip(0, 255).astype(np.uint8)
+    image = random.integers(45, 76, (height, width, 3), np.uint8)
     taken = np.zeros((height, width), np.uint8)
     labels, crops, tries = [], [], 0
     while len(crops) < count and tries < 60 * count:

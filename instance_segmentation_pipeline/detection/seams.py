@@ -135,25 +135,25 @@ class _Pieces:
 
 def _agreeing(pieces: _Pieces, cells: Sequence[Cell]) -> list[tuple[float, int, int]]:
     """Return the pairs that are one object, with how sure that is."""
+    sides = np.array(cells)
+    rows = [np.flatnonzero(pieces.owners == owner) for owner in range(len(cells))]
     pairs = []
-    for first, one in enumerate(cells):
-        for second in range(first + 1, len(cells)):
-            other = cells[second]
-            window = (
-                max(one.left, other.left),
-                max(one.top, other.top),
-                min(one.right, other.right),
-                min(one.bottom, other.bottom),
-            )
-            if window[2] > window[0] and window[3] > window[1]:
-                pairs += _agreeing_in(pieces, first, second, window)
+    for first, cell in enumerate(sides):
+        later = sides[first + 1 :]
+        meets = (later[:, :2] < cell[2:]).all(axis=1) & (later[:, 2:] > cell[:2]).all(axis=1)
+        for second in (np.flatnonzero(meets) + first + 1).tolist():
+            low, high = np.maximum(cell[:2], sides[second, :2]), np.minimum(cell[2:], sides[second, 2:])
+            pairs += _agreeing_in(pieces, rows[first], rows[second], (*low.tolist(), *high.tolist()))
     return sorted(pairs, reverse=True)
 
 
-def _agreeing_in(pieces: _Pieces, first: int, second: int, window: Sequence[float]) -> list[tuple[float, int, int]]:
+def _agreeing_in(
+    pieces: _Pieces, first: Int64Array, second: Int64Array, window: Sequence[float]
+) -> list[tuple[float, int, int]]:
     low, high = np.array(window[:2]), np.array(window[2:])
-    inside = ((pieces.boxes[:, :2] < high) & (pieces.boxes[:, 2:] > low)).all(axis=1)
-    ones, others = (np.flatnonzero(inside & (pieces.owners == owner)) for owner in (first, second))
+    ones, others = (
+        rows[((pieces.boxes[rows, :2] < high) & (pieces.boxes[rows, 2:] > low)).all(axis=1)] for rows in (first, second)
+    )
     pairs = []
     areas = {int(row): pieces.area(int(row), window) for row in (*ones, *others)}
     for row in ones.tolist():
