@@ -1,15 +1,11 @@
-"""``verbose`` and ``logAll`` in a real training: bars, lines, and rows of batches that a kill does not double."""
+"""``logAll`` in a real training: rows of batches that a kill does not double."""
 
 import csv
-import os
-import pty
-import subprocess
 
 import pytest
 from musket_core import generic
 
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
-from tests.support.processes import PATIENCE, PROGRAM, single_threaded
 
 pytestmark = pytest.mark.slow
 
@@ -55,36 +51,3 @@ def test_rows_of_batches_are_those_of_the_epochs(add_experiment):
     cfg.fit()  # a new run puts the file aside with the others
     assert not again.batches.exists()
     assert list((again.root / "previous").rglob("metrics-0.0.all.csv"))
-
-
-def shown(path, arguments=()):
-    """Train in a process with a terminal of its own; return what it shows there."""
-    leader, follower = pty.openpty()
-    command = [PROGRAM, "fit", "--project", path.parents[2], "--name", path.parent.name, *arguments]
-    with subprocess.Popen(
-        [str(part) for part in command], stdout=follower, stderr=follower, env={**os.environ, **single_threaded()}
-    ) as process:
-        os.close(follower)
-        pieces = []
-        while True:
-            try:
-                piece = os.read(leader, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            pieces.append(piece)
-        assert process.wait(PATIENCE) == 0, b"".join(pieces).decode()
-    os.close(leader)
-    return b"".join(pieces).decode()
-
-
-@pytest.mark.parametrize(
-    ("verbose", "side_by_side", "bar", "line"),
-    [(0, False, False, False), (1, True, True, True), (2, True, False, True)],
-)
-def test_what_a_terminal_shows(add_experiment, verbose, side_by_side, bar, line):
-    path = add_experiment(extra=f"verbose: {verbose}\nfolds_count: 2\n")
-    text = shown(path, ["--num_workers", "2", "--num_gpus", "2"] if side_by_side else [])
-    assert ("it/s" in text or "s/it" in text) is bar
-    assert ("fold 1 stage 0 epoch 1/1" in text) is line
