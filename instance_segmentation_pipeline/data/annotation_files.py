@@ -109,7 +109,7 @@ def id_masks(  # noqa: PLR0913 - each is an argument in the YAML
     there = by_stem(folder, "images")
     if ending and folder == _path(masks, "masks of id_masks"):  # one folder has both
         there = {stem: file for stem, file in there.items() if not stem.endswith(ending)}
-    files = chosen(there, listed_names(only, "only"), str(folder))
+    files = chosen(there, listed_names(only, "only", there), str(folder))
     drawn = _partners(files, _path(masks, "masks of id_masks"), "masks", ending)
     told = None
     if class_masks is not None:
@@ -174,7 +174,7 @@ def object_masks(
     if not within:
         raise DatasetError(f"{whole} has no folders: expected one an image.")
     found = []
-    for name, one in chosen(within, listed_names(only, "only"), str(whole)).items():
+    for name, one in chosen(within, listed_names(only, "only", within), str(whole)).items():
         pictures = list(by_stem(one / images, "images").values())
         if len(pictures) != 1:
             raise DatasetError(f"{one / images} has {len(pictures)} images, expected one.")
@@ -204,7 +204,7 @@ def labelme(
     files = {entry.stem: entry for entry in folder_entries(whole, "folder") if entry.suffix.lower() == ".json"}
     if not files:
         raise DatasetError(f"{whole} has no JSON, expected those of LabelMe, one an image.")
-    wanted = listed_names(only, "only")
+    wanted = listed_names(only, "only", {*files, *(f"{stem}.json" for stem in files)})
     stems = None if wanted is None else [name.removesuffix(".json") for name in wanted]
     named = None if classes is None else _class_names(classes, "classes of labelme")
     names, found = read_labelme(list(chosen(files, stems, str(whole)).values()), named, tuple(ignore))
@@ -243,7 +243,8 @@ def yolo_seg(
         raise ConfigError("yolo_seg needs data, YOLO's data.yaml; or images, labels and classes.")
     folder, texts = _path(images, "images of yolo_seg"), _path(labels, "labels of yolo_seg")
     names = _class_names(classes, "classes of yolo_seg")
-    files = chosen(by_stem(folder, "images"), listed_names(only, "only"), str(folder))
+    there = by_stem(folder, "images")
+    files = chosen(there, listed_names(only, "only", there), str(folder))
     known = {entry.stem for entry in folder_entries(texts, "labels") if entry.suffix == ".txt"}
     if not known & set(files):
         raise DatasetError(f"{texts} has no text of the name of an image in {folder}: expected one, such as a.txt.")
@@ -309,7 +310,7 @@ def csv_rle(
         raise ConfigError(f"missing of csv_rle is {shortened(missing)}, expected error or skip.")
     wanted = None if classes is None else _class_names(classes, "classes of csv_rle")
     told = read_table(path, Columns(image_column, mask_column, class_column), wanted)
-    names = list(chosen(dict.fromkeys(told.rows, path), listed_names(only, "only", stems=False), str(path)))
+    names = list(chosen(dict.fromkeys(told.rows, path), listed_names(only, "only", told.rows, stems=False), str(path)))
     files = images_by_name_or_stem(names, folder, path, skip_missing=missing == "skip")
     found = [told.image(name, file, relative) for name, file in zip(names, files, strict=True) if file is not None]
     return AnnotatedImages(path, told.class_names, found)

@@ -127,18 +127,21 @@ def _check_size(size: tuple[int, int]) -> None:
 
 def _is_deep(image: Image.Image, file: IO[bytes]) -> bool:
     """Say whether a file has more than 8 bits a channel and several channels: Pillow keeps the upper 8 only."""
-    if image.mode[0] in "IF":
-        return False
+    return image.mode[0] not in "IF" and channel_bits(image, file) > 8
+
+
+def channel_bits(image: Image.Image, file: IO[bytes]) -> int:
+    """Return how many bits each channel of an image has in its file, where PNG and TIFF tell; else 8."""
     if image.format == "TIFF":
         bits = getattr(image, "tag_v2", {}).get(258, (8,))
-        return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
+        return int(max(bits if isinstance(bits, tuple) else (bits,)))
     if image.format == "PNG":
         position = file.tell()
         file.seek(24)  # IHDR's bit depth
         depth: int = file.read(1)[0]
         file.seek(position)
-        return depth > 8
-    return False
+        return depth
+    return 8
 
 
 def _tiff_size(file: IO[bytes]) -> tuple[int, int]:

@@ -169,14 +169,30 @@ def _segmentation(kind: str, given: "dict[str, str]", size: "tuple[int, int]") -
         return _mask(given, size)
     if kind == "polygon":
         pairs = [point.split(",") for point in given.get("points", "").split(";") if point.strip()]
+        alone = next((pair for pair in pairs if len(pair) != 2), None)
+        if alone is not None:
+            raise DatasetError(f"has the point {shortened(','.join(alone))}, expected x and y")
         return (polygon_of([_number(one) for pair in pairs for one in pair]),)
     if kind == "box":
         x1, y1, x2, y2 = (_number(given.get(corner, "")) for corner in _CORNERS)
-        return (polygon_of([x1, y1, x2, y1, x2, y2, x1, y2]),)
+        corners = polygon_of([x1, y1, x2, y1, x2, y2, x1, y2])
+        return (_turned(corners, (x1 + x2) / 2, (y1 + y2) / 2, given),)
     cx, cy, rx, ry = (_number(given.get(key, "")) for key in ("cx", "cy", "rx", "ry"))
+    if rx < 0 or ry < 0:
+        raise DatasetError(f"has the radii {rx:g} and {ry:g}, expected 0 or more")
     angles = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)
     outline: Float64Array = np.stack([cx + rx * np.cos(angles), cy + ry * np.sin(angles)], axis=1)
-    return (outline,)
+    return (_turned(outline, cx, cy, given),)
+
+
+def _turned(outline: Float64Array, cx: float, cy: float, given: "dict[str, str]") -> Float64Array:
+    """Return an outline turned about its centre by the shape's ``rotation``, degrees clockwise as it is seen."""
+    angle = np.deg2rad(_number(given.get("rotation") or "0"))
+    if not angle:
+        return outline
+    centre, cosine, sine = np.array([cx, cy]), np.cos(angle), np.sin(angle)
+    turned: Float64Array = centre + (outline - centre) @ np.array([[cosine, sine], [-sine, cosine]])
+    return turned
 
 
 def _mask(given: "dict[str, str]", size: "tuple[int, int]") -> Segmentation:
@@ -219,6 +235,9 @@ def _joined(parts: "list[Segmentation]", size: "tuple[int, int]") -> Segmentatio
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         raise DatasetError(f"has {shortened(text)}, expected numbers") from None
+    if not np.isfinite(number):
+        raise DatasetError(f"has {shortened(text)}, expected finite numbers")
+    return number

@@ -12,11 +12,12 @@ def existing_images(names: "Sequence[str]", folder: Path, told_by: Path) -> list
     """Return the file of each name, within a folder or absolute.
 
     Raises:
-        DatasetError: The folder is none, or files are missing: how many, and the first.
+        DatasetError: The folder is none, or files are missing: how many, and the first; or two are one file.
     """
     if not folder.is_dir():
         raise DatasetError(f"{told_by}: the folder of its images, {printable(folder, 300)}, is none.")
-    files, missing = [], []
+    files: list[Path] = []
+    missing: list[str] = []
     for name in names:
         found = _found(name, folder)
         if found is None:
@@ -28,6 +29,7 @@ def existing_images(names: "Sequence[str]", folder: Path, told_by: Path) -> list
             f"{told_by} names {len(names)} images, of which {len(missing)} are not in {printable(folder, 300)}, the "
             f"first {shortened(missing[0])}: give the folder as images, or missing: skip to leave them out."
         )
+    _check_differ(names, files, told_by)
     return files
 
 
@@ -37,12 +39,17 @@ def images_by_name_or_stem(
     """Return the file of each name, with its suffix or without, within a folder; of missing ones ``None`` or an error.
 
     Raises:
-        DatasetError: The folder is none, or files are missing: how many, and the first.
+        DatasetError: The folder is none, or files are missing: how many, and the first; or one could be either of two
+            files, or two are one file.
     """
     if not folder.is_dir():
         raise DatasetError(f"{told_by}: the folder of its images, {printable(folder, 300)}, is none.")
-    stems = {entry.stem: entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES}
-    files = [_found(name, folder) or stems.get(name) for name in names]
+    stems: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.suffix.lower() in SUFFIXES:
+            stems.setdefault(entry.stem, []).append(entry)
+    files = [_one_of(name, _found(name, folder), stems.get(name, []), told_by) for name in names]
+    _check_differ(names, files, told_by)
     missing = [name for name, file in zip(names, files, strict=True) if file is None]
     if len(missing) == len(names) or (missing and not skip_missing):
         raise DatasetError(
@@ -50,6 +57,25 @@ def images_by_name_or_stem(
             f"first {shortened(missing[0])}: give the folder as images, or missing: skip to leave them out."
         )
     return files
+
+
+def _one_of(name: str, exact: "Path | None", others: "list[Path]", told_by: Path) -> "Path | None":
+    if exact is None and len(others) > 1:
+        raise DatasetError(
+            f"{told_by} names the image {shortened(name)}, which {shortened(others[0].name)} and "
+            f"{shortened(others[1].name)} may be: write names with their suffixes."
+        )
+    return exact or (others[0] if others else None)
+
+
+def _check_differ(names: "Sequence[str]", files: "Sequence[Path | None]", told_by: Path) -> None:
+    seen: dict[Path, str] = {}
+    for name, file in zip(names, files, strict=True):
+        if file is not None and seen.setdefault(file, name) is not name:
+            raise DatasetError(
+                f"{told_by} has the image {shortened(file.name)} twice, as {shortened(seen[file])} and "
+                f"{shortened(name)}: make them one name."
+            )
 
 
 def are_there(names: "Sequence[str]", folder: Path) -> list[bool]:

@@ -1,6 +1,6 @@
 """Folders of images, and which file of another folder belongs to each."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from ...errors import DatasetError, shortened
@@ -49,12 +49,15 @@ def by_stem(folder: Path, what: str, ending: str = "") -> dict[str, Path]:
     return found
 
 
-def listed_names(given: "str | Sequence[str] | None", what: str, *, stems: bool = True) -> "list[str] | None":
+def listed_names(
+    given: "str | Sequence[str] | None", what: str, known: "Container[str]", *, stems: bool = True
+) -> "list[str] | None":
     """Return names, of a list or of a file with one a line; ``None`` for all.
 
     Args:
-        given: The list, or the file.
+        given: The list, or the file. A line of it that is no known name is its first word, as in VOC's lists.
         what: The argument, for messages.
+        known: The names that there are.
         stems: Take folders and suffixes of images away.
 
     Raises:
@@ -64,7 +67,8 @@ def listed_names(given: "str | Sequence[str] | None", what: str, *, stems: bool 
         return None
     if isinstance(given, str):
         text = read_annotation_text(Path(given).expanduser().absolute(), MOST_NAMES)
-        names = [line.split()[0] for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        names = [line if (_stem(line) if stems else line) in known else line.split()[0] for line in lines]
     elif isinstance(given, (list, tuple)) and all(isinstance(name, str) and name.strip() for name in given):
         names = list(given)
     else:

@@ -18,7 +18,7 @@ from ...detection.arrays import AnyArray, Int64Array, UInt8Array
 from ...detection.mask_crops import MaskCrops
 from ...errors import DatasetError, one_line, shortened
 from ...storage.regular_file import open_regular
-from ..image_file import most_pixels
+from ..image_file import channel_bits, most_pixels
 
 LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 MOST_OBJECTS = 10_000
@@ -176,7 +176,16 @@ def read_values(path: Path, size: "tuple[int, int] | None" = None) -> Int64Array
             Image.init()
             with Image.open(file, formats=(*LOSSLESS, "JPEG")) as image:
                 _check_kind(path, image, size)
-                return _values(image)
+                bits = channel_bits(image, file)
+                if bits > 8 and len(image.getbands()) > 1:
+                    raise DatasetError(
+                        f"has the mask {path} of {len(image.getbands())} channels of {bits} bits, expected one of up "
+                        "to 16 bits, or colours of 8 bits"
+                    )
+                values = _values(image, bits)
+                if values.min() < 0:
+                    raise DatasetError(f"has the mask {path} with the value {values.min()}, expected 0 or more")
+                return values
     except UnidentifiedImageError:
         raise DatasetError(f"has the mask {path}, which is no image of {', '.join(LOSSLESS)}") from None
     except Image.DecompressionBombError:
@@ -203,13 +212,14 @@ def _check_kind(path: Path, image: Image.Image, size: "tuple[int, int] | None") 
         raise DatasetError(f"has the mask {path} of {getattr(image, 'n_frames', 1)} pages, expected one")
 
 
-def _values(image: Image.Image) -> Int64Array:
+def _values(image: Image.Image, bits: int) -> Int64Array:
     if image.mode in ("RGB", "RGBA", "CMYK", "YCbCr"):
         channels = np.asarray(image.convert("RGB")).astype(np.int64)
         colours: Int64Array = channels @ np.array([65536, 256, 1])
         return colours
     values: AnyArray = np.asarray(image.getchannel(0) if image.mode in ("LA", "PA") else image)
-    return values.astype(np.int64)
+    stretched = 255 // (2**bits - 1) if image.mode == "L" and 1 < bits < 8 else 1  # Pillow makes them go to 255
+    return values.astype(np.int64) // stretched
 
 
 def colour_text(value: int) -> str:

@@ -125,8 +125,8 @@ class Table:
 def read_table(path: Path, columns: Columns, classes: "Sequence[str] | None") -> Table:
     """Read a table of run lengths; columns are parted by commas, semicolons or tabs.
 
-    A column ``A_B`` is a column ``A`` and a column ``B``, whose cells are parted at the last underscore. A class is the
-    whole cell; of numbers with attributes (``6_12_45``) the first.
+    A column ``ImageId_B`` is a column ``ImageId`` and a column ``B``, whose cells are parted at the last underscore. A
+    class is the whole cell; of numbers with attributes (``6_12_45``) the first.
 
     Args:
         path: The table.
@@ -141,7 +141,7 @@ def read_table(path: Path, columns: Columns, classes: "Sequence[str] | None") ->
         raise DatasetError(f"{path} is empty, expected a table with a line of column names.")
     lines = _cells(path, text)
     _, header = next(lines)
-    known = _columns_in(header)
+    known = _columns_in(header, columns.image)
     if columns.category is None and COLUMNS[-1] in known:
         columns = replace(columns, category=COLUMNS[-1])
     places = _places(path, header, known, columns)
@@ -203,12 +203,15 @@ def _cells(path: Path, text: str) -> "Iterator[tuple[int, list[str]]]":
         csv.field_size_limit(before)
 
 
-def _columns_in(header: "list[str]") -> "dict[str, tuple[int, int]]":
-    """Return by name where a column is: its number, and the number of the part of its cells, -1 for all."""
+def _columns_in(header: "list[str]", image: str) -> "dict[str, tuple[int, int]]":
+    """Return by name where a column is: its number, and the number of the part of its cells, -1 for all.
+
+    ``image`` is the column of images, from which another one may have to be parted.
+    """
     known: dict[str, tuple[int, int]] = {}
     for number, name in enumerate(header):
         left, underscore, right = name.rpartition("_")
-        if underscore:
+        if underscore and left == image:
             known.setdefault(left, (number, 0))
             known.setdefault(right, (number, 1))
     return known | {name: (number, -1) for number, name in enumerate(header)}
@@ -219,6 +222,8 @@ def _places(
 ) -> "list[tuple[int, int] | None]":
     """Return where image, mask, class, height and width are."""
     for name in (columns.image, columns.mask, columns.category):
+        if name is not None and header.count(name) > 1:
+            raise DatasetError(f"{path} has {header.count(name)} columns {shortened(name)}: expected one.")
         if name is not None and name not in known:
             raise DatasetError(
                 f"{path} has no column {shortened(name)}{nearest(name, header)}: its columns are "

@@ -10,6 +10,9 @@ import numpy as np
 from ...detection.arrays import Int64Array, PlainRle
 from ...errors import DatasetError, shortened
 
+_MOST = 1 << 40
+"""More pixels than any mask has."""
+
 
 def mask_from_text(text: str, height: int, width: int, *, relative: bool = False) -> PlainRle:
     """Return a mask as a COCO RLE dict with plain ``counts``; runs that overlap are joined.
@@ -23,6 +26,8 @@ def mask_from_text(text: str, height: int, width: int, *, relative: bool = False
         raise DatasetError(f"is {shortened(text)}, expected pairs of start and length") from None
     if len(numbers) % 2:
         raise DatasetError(f"has {len(numbers)} numbers, expected pairs of start and length")
+    if len(numbers) and (numbers.max() > _MOST or numbers.min() < -_MOST):
+        raise DatasetError(f"is {shortened(text)}, expected pixels of a mask of {height} x {width}")
     starts, lengths = numbers[::2], numbers[1::2]
     if (lengths < 0).any():
         raise DatasetError(f"has a run of length {int(lengths.min())}, expected 0 or more")
