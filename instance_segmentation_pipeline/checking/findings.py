@@ -55,6 +55,10 @@ class Section:
     examples: list[Example] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
 
+    def says_something(self) -> bool:
+        """Say whether there is anything to show."""
+        return bool(self.findings or self.table or self.examples or self.plots)
+
     def fault(self, text: str) -> None:
         """Take note of what ends a training."""
         self.findings.append(Finding(FAULT, text))

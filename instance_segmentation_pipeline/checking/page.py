@@ -15,12 +15,15 @@ from ..visualization.draw import draw_instances, grid
 from ..visualization.histograms import bar_figure, histogram_figure
 from ..visualization.plots import png_of
 from .experiment_check import Checked
-from .findings import FAULT, WARNING, Example, Plot
+from .findings import FAULT, WARNING, Example, Plot, Section
 from .told import summary_of
 
 MARK = "<meta name=generator content='musket check'>"
 """Stands in each page: only such a file is written over."""
-OWN_STYLE = ".fault { border-left: 4px solid #dc2626; padding: .3rem .8rem; } .plain { margin: .3rem 0; }"
+OWN_STYLE = (
+    ".fault { border-left: 4px solid #dc2626; padding: .3rem .8rem; } .plain { margin: .3rem 0; } "
+    "tbody tr:first-child td { font-weight: 400; }"
+)
 LARGEST = 640
 """Pixels of the longer side of a picture at most."""
 
@@ -65,7 +68,7 @@ def _parts(title: str, checked: Checked) -> Iterator[str]:
     yield f"<style>{STYLE}{OWN_STYLE}</style></head><body><h1>{shown_text(title)}</h1>"
     yield f"<p>{shown_text(summary_of(checked.sections))}. A fault ends a training, or lets it learn something else "
     yield "than is meant; with a warning it goes on.</p>"
-    for section in checked.sections:
+    for section in filter(Section.says_something, checked.sections):
         yield f"<details open><summary>{shown_text(section.title)}</summary>"
         for finding in section.findings:
             style = {FAULT: "fault", WARNING: "note"}.get(finding.kind, "plain")

@@ -39,7 +39,7 @@ def sizes(scan: ItemScan, scale: "Scale | None") -> Section:
             rows.append(_row("object size for the net", _seen_sizes(section, scan, objects, scale)))
     section.table = rows
     different = len(set(zip(widths, heights, strict=True)))
-    section.note(f"{different} different sizes of images, {counts.count(0)} images without objects")
+    section.note(f"sizes of images: {different}; images without objects: {counts.count(0)}")
     return section
 
 
