@@ -178,8 +178,9 @@ def _entries(value: Any, where: str) -> Iterator[tuple[str, Any, str]]:
 
 def _callback(given: str, arguments: Any, where: str, depth: int = 0) -> Callback:
     name = _NAMES.get(given.lower(), given)
-    if name in REFUSED:
-        raise ConfigError(f"{where}: {given} is not used here: {REFUSED[name]}.")
+    unscoped = _NAMES.get(given.lower().rpartition(".")[2], name)  # MMEngine finds mmengine.EMAHook, too
+    if unscoped in REFUSED:
+        raise ConfigError(f"{where}: {given} is not used here: {REFUSED[unscoped]}.")
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):

@@ -27,9 +27,18 @@ def _lay(module: torch.nn.Module) -> None:
         return
     for parameter in module.parameters(recurse=False):
         if parameter.dim() == 4 and isinstance(module, PLAIN) and type(module).forward in _FORWARDS:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = _channels_last(parameter.data)
     for child in module.children():
         _lay(child)
+
+
+def _channels_last(weights: torch.Tensor) -> torch.Tensor:
+    """Return weights in channels-last memory, with the strides that their gradients get.
+
+    ``contiguous`` leaves strides of dimensions of size 1 as they are; torch then warns where several
+    processes train one net.
+    """
+    return torch.empty_like(weights, memory_format=torch.channels_last).copy_(weights)
 
 
 def settle_state(optimizer: torch.optim.Optimizer) -> None:

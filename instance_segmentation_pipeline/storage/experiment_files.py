@@ -96,6 +96,12 @@ class ExperimentFiles:
     SCORES = "hyperopt.scores"
     BEST = "best.params.yaml"
 
+    @classmethod
+    def in_folder(cls, folder: Path) -> "ExperimentFiles":
+        """Return the files of the experiment, or of one of its seeds or trials, whose folder this is."""
+        concrete = folder / cls.CONCRETE
+        return cls(concrete if concrete.exists() else folder / "config.yaml")
+
     @property
     def root(self) -> Path:
         """The experiment's folder."""

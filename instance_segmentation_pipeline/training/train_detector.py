@@ -37,7 +37,7 @@ from .hooks.item_seeds import ItemSeeds
 from .hooks.loss_check import LossWatch
 from .hooks.progress import ProgressLine
 from .hooks.rng import RandomStates
-from .hooks.stage_end import StageEnd
+from .hooks.stage_end import EndTogether, StageEnd
 from .hooks.start_weights import StartWeights
 from .hooks.time_limit import StopAfter
 from .hooks.tracking import Tracking
@@ -98,6 +98,7 @@ def train_detector(job: TrainingJob, device: str = "cpu") -> TrainingResult:
                 WholeEpochs(accumulation_of(job.config)),
                 FrozenEncoder(),
                 RandomStates(),
+                EndTogether(),
             ]:
                 runner.register_hook(hook, priority=getattr(hook, "priority", "NORMAL"))
             with naming_config(job.config):

@@ -80,6 +80,13 @@ def test_a_callback_that_is_not_used_here_names_what_does_its_job(name):
         assert REFUSED[name] in refused(value)
 
 
+@pytest.mark.parametrize("scope", ["mmengine", "mmdet"])
+def test_a_scope_before_a_name_hides_nothing(scope):
+    for name in ("ParamSchedulerHook", "CheckpointHook", "EMAHook", "EarlyStoppingHook", "LoggerHook"):
+        with pytest.raises(ConfigError, match=rf"{scope}.{name} is not used here"):
+            declared_callbacks({f"{scope}.{name}": None})
+
+
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in REFUSED_ARGUMENTS.items() for key in keys])
 def test_an_argument_that_is_not_used_here_names_what_does_its_job(name, key):
     assert refused({name: {key: 1}}) == f"callbacks.{name}.{key} is not used here: {REFUSED_ARGUMENTS[name][key]}."

@@ -211,6 +211,23 @@ def test_convolutions_with_weights_of_their_own_stay():
     assert torch.allclose(model(image), before(image), atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_gradients_lie_as_their_weights(channels):
+    """Torch warns of processes that train one net where they do not: kernels of 1x1, and those of one channel."""
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(channels, 8, 3),
+        torch.nn.Conv2d(8, 16, 1),
+        torch.nn.Conv2d(16, 16, 3, groups=16),
+        torch.nn.Conv2d(16, 1, 1),
+        torch.nn.Conv2d(1, 4, 1),
+        torch.nn.ConvTranspose2d(4, 2, 2, 2),
+    )
+    lay_channels_last(model)
+    model(torch.randn(2, channels, 16, 16)).square().mean().backward()
+    for name, weights in model.named_parameters():
+        assert weights.stride() == weights.grad.stride(), name
+
+
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD, torch.optim.Adam])
 @pytest.mark.parametrize("before", [True, False])
 def test_a_state_of_another_layout_goes_on_right(kind, before):

@@ -23,8 +23,16 @@ class LearningRates:
     """
 
     def __init__(self, base: float) -> None:
-        self.base, self.now = base, base
+        self.base = base
+        self._set: float | None = None
         self._groups: list[tuple[dict[str, Any], float]] = []
+
+    @property
+    def now(self) -> float:
+        """The rate: what was set last, or, where no callback sets it, what the optimizer has by its schedule."""
+        if self._set is not None:
+            return self._set
+        return next((float(group["lr"]) / share for group, share in self._groups if share), self.base)
 
     def begin(self, groups: list[dict[str, Any]]) -> None:
         """Take the groups of a new optimizer, before the state of an earlier run is put into it."""
@@ -36,7 +44,7 @@ class LearningRates:
 
     def set(self, rate: float) -> None:
         """Set the rate."""
-        self.now = rate
+        self._set = rate
         for group, share in self._groups:
             group["lr"] = rate * share
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from ...config.callback_table import BUILT_IN, CYCLIC, EARLY_STOPPING, LAMBDA, P
 from ...config.callbacks import Callback, two_owners
 from ...errors import ConfigError, nearest, one_line
 from ...metrics.metric_name import MetricName
-from ...storage.experiment_files import StageFiles
+from ...storage.experiment_files import ExperimentFiles, StageFiles
 from .base import StageCallback
 from .curves import curve_of
 from .early_stopping import EarlyStopping
@@ -255,7 +256,15 @@ def _callback(planned: PlannedCallback, files: StageFiles) -> StageCallback:
 
 
 def _folder(given: "str | None", files: StageFiles) -> Path:
-    """Return where a stage's event files go: a folder of its own in ``log_dir``, relative to the experiment."""
+    """Return where a stage's event files go: a folder of its own in ``log_dir``.
+
+    A ``log_dir`` in the experiment's folder is one in that of each seed and trial. Several would write into one outside
+    of it: there each has a folder by its place, from the experiment's name on.
+    """
     if given is None:
         return files.logs / "tensorboard"
-    return files.root / given / files.logs.name
+    stage = files.logs.name
+    if Path(os.path.normpath(files.root / given)).is_relative_to(os.path.normpath(files.root)):
+        return files.root / given / stage
+    base = ExperimentFiles.in_folder(files.root).base
+    return base / given / files.root.relative_to(base.parent) / stage

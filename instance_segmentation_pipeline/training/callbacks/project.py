@@ -39,11 +39,17 @@ class OptimizerView:
         if self._name not in self._stage.may_set_rate:
             raise TrainingError(
                 f"{self._name} sets the learning rate, which the schedule sets: put {SETS_RATE} = True into the class, "
-                "so that it replaces the schedule."
+                f"and write NAME.{SETS_RATE} = True below a function that makes it, so that it replaces the schedule."
             )
         self._stage.rates.set(float(value))
 
     lr = learning_rate
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the optimizer has no {name} here: it has learning_rate, also as lr")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _set_known(self, "optimizer", name, value)
 
 
 class ModelView:
@@ -73,6 +79,16 @@ class ModelView:
         raise AttributeError(
             f"the model has no {name} here: it has stop_training, optimizer.learning_rate and net, a torch.nn.Module"
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _set_known(self, "model", name, value)
+
+
+def _set_known(view: "OptimizerView | ModelView", what: str, name: str, value: Any) -> None:
+    """Set an attribute that acts; one that nothing would look at is refused."""
+    if name not in ("_stage", "_name", "optimizer") and not isinstance(getattr(type(view), name, None), property):
+        raise AttributeError(f"{name} of the {what} cannot be set here, since nothing looks at it: keep it elsewhere")
+    object.__setattr__(view, name, value)
 
 
 class ProjectCallback(StageCallback):

@@ -31,3 +31,17 @@ class StageEnd(Hook):
         self.reason = next((reason for reason in reasons if reason), None)
         if self.reason is not None:
             runner.train_loop.stop_training = True
+
+
+class EndTogether(Hook):
+    """Ends the stage in all processes of the net where a hook of any of them stopped its loop by itself.
+
+    It runs behind all others: a process that leaves the loop alone would be waited for by the rest without end.
+    """
+
+    priority = "LOWEST"
+
+    def after_val_epoch(self, runner: Runner, metrics: "dict[str, float] | None" = None) -> None:
+        """Agree on it."""
+        stopped: list[bool] = all_gather_object(bool(runner.train_loop.stop_training))
+        runner.train_loop.stop_training = any(stopped)
