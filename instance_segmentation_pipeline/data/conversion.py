@@ -20,8 +20,10 @@ from ..text import one_line_of, printable
 from .annotated_images import AnnotatedImages
 from .data_folder import FolderDataSet, inner_of
 from .formats.annotated_image import ImageAnnotations
+from .formats.image_pairs import by_stem
+from .formats.labelme_json import NO_CLASSES
 from .formats.saving import annotation_writer
-from .formats.writing import FileNames, write_whole
+from .formats.writing import FileNames, write_lines, write_whole
 from .image_file import image_size
 from .item_cache import place_of
 from .item_reader import ItemReader
@@ -29,6 +31,8 @@ from .protocols import Dataset
 
 MODES = ("reference", "link", "copy")
 """What becomes of images: annotations name them where they are, or they are linked or copied into ``images``."""
+LISTED = "images.txt"
+"""Names of the images that mask images were written of, where these stay in a folder that may have others."""
 _FLAT = frozenset({"yolo", "ids", "labelme"})
 """Formats whose files of an image lie in one folder."""
 
@@ -60,6 +64,7 @@ class Entries:
         class_names: Names of the classes, in label order.
         base: The folder that all files of the images are in, or in folders below it; ``None`` where there are none.
         folders: How many folders they are in.
+        sources: The files of the images, as ``_entry_of`` spells them: none of them is replaced.
         crowds: How many regions whose objects are not told apart they have; these are left out.
     """
 
@@ -68,6 +73,7 @@ class Entries:
     class_names: Sequence[str]
     base: "Path | None" = None
     folders: int = 1
+    sources: "frozenset[str]" = frozenset()
     crowds: int = 0
 
 
@@ -139,7 +145,7 @@ def dataset_entries(dataset: Dataset, reader: ItemReader, class_names: Sequence[
         found = Detections(objects.height, objects.width, objects.labels, scores, objects.bboxes, masks)
         return Entry(name, found, None, image)
 
-    return Entries(len(dataset), read, class_names, *_folders(files), _crowds(files))
+    return Entries(len(dataset), read, class_names, *_files(files), _crowds(files))
 
 
 def predicted_entries(
@@ -155,7 +161,7 @@ def predicted_entries(
         name, image = reader.image(dataset, position)
         return Entry(name, there, None, image)
 
-    return Entries(len(dataset), read, class_names, *_folders(files))
+    return Entries(len(dataset), read, class_names, *_files(files))
 
 
 def _annotated(image: ImageAnnotations) -> Entry:
@@ -169,10 +175,17 @@ def _annotated(image: ImageAnnotations) -> Entry:
     return Entry(image.name, found, image.file)
 
 
-def _folders(files: "Sequence[ImageAnnotations | None]") -> "tuple[Path | None, int]":
-    """Return the folder that all files are in, or in folders below it, and how many folders they are in."""
+def _files(files: "Sequence[ImageAnnotations | None]") -> "tuple[Path | None, int, frozenset[str]]":
+    """Return the folder that all files are in, or in folders below it, how many folders they are in, and the files."""
     folders = {str(one.file.absolute().parent) for one in files if one is not None}
-    return (Path(os.path.commonpath(folders)) if folders else None), len(folders)
+    real = {folder: os.path.realpath(folder) for folder in folders}
+    there = {f"{real[str(one.file.absolute().parent)]}/{one.file.name}" for one in files if one is not None}
+    return (Path(os.path.commonpath(folders)) if folders else None), len(folders), frozenset(there)
+
+
+def _entry_of(path: Path) -> str:
+    """Return a file's path with the links in its folder's path followed, and not itself, where it is a link."""
+    return f"{os.path.realpath(path.parent)}/{path.name}"
 
 
 def _crowds(files: "Sequence[ImageAnnotations | None]") -> int:
@@ -185,7 +198,7 @@ def annotated_entries(dataset: AnnotatedImages) -> Entries:
         len(dataset),
         lambda position: _annotated(dataset.images[position]),
         dataset.class_names,
-        *_folders(dataset.images),
+        *_files(dataset.images),
         dataset.crowd_count(),
     )
 
@@ -231,10 +244,13 @@ def declaration(entries: Entries, target: Target) -> "dict[str, Any]":
     if target.format_name == "yolo":
         return {"yolo_seg": {"data": str(folder / "data.yaml"), "part": "train"}}
     if target.format_name == "labelme":
-        return {"labelme": {"folder": str(folder), "classes": names}}
+        ignored: dict[str, Any] = {} if set(names).isdisjoint(NO_CLASSES) else {"ignore": []}
+        return {"labelme": {"folder": str(folder), "classes": names, **ignored}}
     if target.format_name == "csv":
         return {"csv_rle": {"table": str(folder / "annotations.csv"), **with_images, "classes": names}}
     told = {"classes": str(folder / "classes.txt")}
+    if target.images == "reference" and images is not None:
+        told["only"] = str(folder / LISTED)
     by_class = {"class_masks": str(folder / "class_masks")} if len(names) > 1 else {}
     return {"id_masks": {**with_images, "masks": str(folder / "masks"), **told, **by_class}}
 
@@ -246,6 +262,8 @@ class _Writing:
         self._entries, self._target, self._staging = entries, target, staging
         self._names = FileNames()
         self._places: dict[str, str] = {}
+        self._renamed: list[tuple[str, str]] = []
+        self._written: list[str] = []
 
     def write(self, positions: "Iterable[int]", done: Conversion) -> None:
         target = self._target
@@ -274,7 +292,13 @@ class _Writing:
                     continue
                 done.images += 1
                 done.objects += len(entry.found)
+                self._written.append(own)
+        if target.format_name == "ids" and target.images == "reference":
+            write_lines(self._staging / LISTED, self._written)
         done.remarks = list(writer.remarks)
+        if self._renamed:
+            before, after = (printable(name, 100) for name in self._renamed[0])
+            done.remarks.append(f"{len(self._renamed)} images have other names there, the first {before} is {after}")
         if self._entries.crowds:
             done.remarks.append(f"{self._entries.crowds} crowds, whose objects are not told apart, are left out")
 
@@ -285,10 +309,21 @@ class _Writing:
         if self._target.images == "reference":
             if self._target.format_name in _FLAT:
                 own = self._names.of(PurePosixPath(name).name) + suffix
+                kept = own.strip() == PurePosixPath(name).name or entry.file is None
+                if self._target.format_name == "ids" and not kept:
+                    raise ConfigError(
+                        f"--images reference: no mask can have the name of the image {printable(name, 100)} (another "
+                        "has it, or a file is not to be called that): give link or copy."
+                    )
                 return own, name if entry.file is None else os.path.relpath(entry.file, self._target.folder)
-            return name, name
-        own = self._names.of(PurePosixPath(name).name if self._target.format_name in _FLAT else name) + suffix
-        return own, f"images/{own}" if self._target.format_name != "csv" else own
+            return _table_name(name) if self._target.format_name == "csv" else name, name
+        before = PurePosixPath(name).name if self._target.format_name in _FLAT else name
+        own = self._names.of(before) + suffix
+        if own != before:
+            self._renamed.append((before, own))
+        if self._target.format_name == "csv":
+            return own, _table_name(own)
+        return own, f"images/{own}"
 
     def _relative(self, entry: Entry) -> str:
         if entry.file is None:
@@ -302,6 +337,8 @@ class _Writing:
         if self._target.images == "reference":
             return
         path = self._staging / (f"images/{place}" if self._target.format_name == "csv" else place)
+        if entry.file is not None and self._is_there(entry.file, self._target.folder / path.relative_to(self._staging)):
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._target.images == "copy" and entry.file is None:
             assert entry.pixels is not None
@@ -320,6 +357,28 @@ class _Writing:
                 shutil.copyfile(entry.file, path)
         except OSError as error:
             raise ConfigError(not_writable(path.parent, error)) from error
+
+    def _is_there(self, file: Path, place: Path) -> bool:
+        """Say whether an image lies already where it is to be found.
+
+        Raises:
+            ConfigError: Another image of the dataset lies there.
+        """
+        taken = _entry_of(place)
+        if taken == _entry_of(file):
+            return True
+        if taken in self._entries.sources:
+            raise ConfigError(f"{printable(place)} is an image of the dataset itself: give another folder as --output.")
+        return False
+
+
+def _table_name(name: str) -> str:
+    """Return a name as a table has it, or raise a ``DatasetError`` for one that would be read as another."""
+    if name != name.strip() or name.encode(errors="replace").decode() != name:
+        raise DatasetError(
+            "has a name that a table cannot hold (it begins or ends with a blank, or is no text in UTF-8): rename it"
+        )
+    return name
 
 
 def check_target(entries: Entries, target: Target) -> None:
@@ -348,6 +407,11 @@ def _check_images(entries: Entries, target: Target) -> None:
         return
     if target.format_name == "yolo":
         raise ConfigError("--images reference: YOLO looks for labels beside the folder of images: give link or copy.")
+    try:
+        if entries.base is not None and entries.folders == 1:
+            by_stem(entries.base, "images")
+    except DatasetError as error:
+        raise ConfigError(f"--images reference: {str(error).rstrip('.')}: give link or copy.") from None
     if entries.base is not None and entries.folders > 1:
         raise ConfigError(
             f"--images reference: the images lie in several folders below {printable(entries.base)}, but masks are "

@@ -42,8 +42,9 @@ def annotation_writer(
         image_path: Gives the path of an image as LabelMe's JSON in the folder is to have it, by the image's name.
 
     Raises:
-        ConfigError: There is no such format.
+        ConfigError: There is no such format, or it cannot hold the name of a class.
     """
+    _check_names(name, class_names)
     if name == "coco":
         return CocoWriter(folder / WRITTEN[name], class_names, scored, polygons)
     if name == "yolo":
@@ -55,3 +56,12 @@ def annotation_writer(
     if name == "csv":
         return CsvWriter(folder / WRITTEN[name], class_names, scored)
     raise ConfigError(f"{shortened(name)} is no format{nearest(name, WRITTEN)}: it is one of {', '.join(WRITTEN)}.")
+
+
+def _check_names(name: str, class_names: Sequence[str]) -> None:
+    """Refuse names of classes that would be read as others: of lines, of cells, of YAML."""
+    for one in class_names:
+        if name in ("ids", "csv") and one != one.strip():
+            raise ConfigError(f"class {one!r} begins or ends with a blank, which {name} cannot hold: rename it.")
+        if name in ("ids", "yolo") and len(f"{one}.".splitlines()) > 1:
+            raise ConfigError(f"class {one!r} has a line break, which {name} cannot hold: rename it.")
