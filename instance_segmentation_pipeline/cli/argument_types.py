@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import nearest, shortened
 from ..inference.output_formats import FORMATS
+from ..storage.experiment_files import AVERAGE
 
 MOST_DIGITS = 9
 MOST = 4096
@@ -79,6 +80,11 @@ def fold_numbers(text: str) -> list[int]:
 def numbers_or_all(text: str) -> "list[int] | str":
     """Return the numbers of a list such as ``0,2``; ``all`` and ``last`` as they are."""
     return text if text in ("all", "last") else fold_numbers(text)
+
+
+def stages_or_word(text: str) -> "list[int] | str":
+    """Return what ``numbers_or_all`` does, and ``average`` as it is."""
+    return text if text == AVERAGE else numbers_or_all(text)
 
 
 def formats_of(text: str) -> list[str]:

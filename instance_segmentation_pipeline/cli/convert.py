@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, UserError, shortened
 from ..text import printable
-from .argument_types import boolean, names, numbers_or_all, path, share
+from .argument_types import boolean, names, numbers_or_all, path, share, stages_or_word
 
 if TYPE_CHECKING:
     from ..data.conversion import Conversion, Entries, Target
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add("--dataset", help="part or dataset: train, validation, holdout, an entry of datasets (default: the whole)")
     add("--predictions", type=boolean, default=False, help="what the experiment finds, not what is there (false)")
     add("--folds", type=numbers_or_all, help="folds that predict, such as 0,2 (default all that are trained)")
-    add("--stages", type=numbers_or_all, help="stages that predict: 0,1, last or all (default all)")
+    add("--stages", type=stages_or_word, help="stages that predict: 0,1, last, all, average (default all)")
     add("--threshold", type=share, help="lowest score that is written (default: all where scores are kept)")
     add("--images", choices=("reference", "link", "copy"), help="what becomes of images (default: reference)")
     add("--polygons", type=boolean, default=False, help="polygons in COCO's JSON, not RLE (default false)")

@@ -8,7 +8,7 @@ from ..data.image_folder import NAMED
 from ..errors import ConfigError, UserError
 from ..inference.output_formats import FORMATS
 from ..text import printable
-from .argument_types import formats_of, numbers_or_all, path
+from .argument_types import formats_of, numbers_or_all, path, stages_or_word
 from .project_lookup import add_common, chosen, prepare_experiment
 
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     add("--input", type=path, required=True, help="folder with images")
     add("--output", type=path, required=True, help="folder to write to")
     add("--folds", type=numbers_or_all, default="all", help="folds to ask, such as 0,2 (default all that are trained)")
-    add("--stages", type=numbers_or_all, default="last", help="stages to ask: 0,1, last or all (default last)")
+    add("--stages", type=stages_or_word, default="last", help="stages to ask: 0,1, last, all, average (default last)")
     add(
         "--tta",
         help="test-time augmentation: Horizontal, Vertical, Horizontal_and_vertical, All, or a function of the project",

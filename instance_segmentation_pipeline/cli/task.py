@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError, UserError
 from ..text import printable
-from .argument_types import boolean, names, numbers_or_all
+from .argument_types import boolean, names, numbers_or_all, stages_or_word
 from .project_lookup import add_common, chosen, prepare_experiment
 
 
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add("--task", type=names, default=["all"], help="tasks, separated by commas; all: those of the project (default)")
     add("--parameters", default="{}", help="arguments of the tasks, such as '{dataset: holdout}'")
     add("--folds", type=numbers_or_all, help="folds that the model stands for, such as 0,2 (default all)")
-    add("--stages", type=numbers_or_all, help="stages that the model stands for: 0,1, last or all (default all)")
+    add("--stages", type=stages_or_word, help="stages that the model stands for: 0,1, last, all, average (default all)")
     add("--allow_resume", type=boolean, default=False, help="false; tasks train nothing, so that true is refused")
     add("--force_recalc", type=boolean, default=False, help="forget stored predictions first (default false)")
     add("--launch_tasks", type=boolean, default=False, help="false; --task names what runs, so that true is refused")

@@ -42,7 +42,8 @@ class AnswerMethods(GenericImageTaskConfig):
     """The part of ``PipelineConfig``'s surface that predicts and measures; names and defaults are musket_core's.
 
     ``fold`` and ``stage`` are a number, several, ``all`` or ``None``; several are fused as ``fusion`` and ``fusionIou``
-    say. A ``stage`` of -1 is the last. ``batch_size`` is by default ``inference_batch``; what is found does not depend
+    say. A ``stage`` of -1 is the last, one of ``average`` what the method of that name has kept. ``batch_size`` is by
+    default ``inference_batch``; what is found does not depend
     on it. ``ttflips`` is a value of ``testTimeAugmentation``, which is the default. ``limit`` is how many items or
     images are looked at, all by default.
     """
@@ -127,7 +128,7 @@ class AnswerMethods(GenericImageTaskConfig):
         """Return the folds that a choice means; see ``TrainedFolds.folds_of``."""
         return list(self.trained().folds_of(fold))
 
-    def stages_of(self, stage: Several) -> list[int]:
+    def stages_of(self, stage: Several) -> "list[int | str]":
         """Return the stages that a choice means; see ``TrainedFolds.stages_of``."""
         return list(self.trained().stages_of(stage))
 

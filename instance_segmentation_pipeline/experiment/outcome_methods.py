@@ -16,6 +16,7 @@ from ..metrics.score_threshold import Best
 from .answer_arguments import batch_size_of, negatives_of
 from .answer_methods import AnswerMethods
 from .threshold_search import ThresholdSearch, best_of, mean_threshold
+from .weight_averaging import FoldAverage, average_weights
 
 
 class OutcomeMethods(AnswerMethods):
@@ -70,6 +71,27 @@ class OutcomeMethods(AnswerMethods):
         )
         with self.ground_truths.kept():
             return search.of(self.predictions(ds, fold, stage))
+
+    def average(self, folds: Several = None, stages: Several = None) -> list[FoldAverage]:
+        """Average the best weights of stages of a fold, and keep what is better than each of them.
+
+        Each fold, and each seed, is averaged for itself, and measured on the fold's validation part by the primary
+        metric. An average that is better than all its members is written to ``weights/average-<fold>.weights``, which
+        ``stage="average"`` asks; one of an earlier call goes to ``previous/``, so that the latest call counts.
+
+        Args:
+            folds: A number, or several; by default all that are trained.
+            stages: Two or more; by default all.
+
+        Returns:
+            What came of each fold, the seeds in turn.
+
+        Raises:
+            ConfigError: There are no such folds or stages, or just one stage; folds are to be averaged together; the
+                primary metric is a loss; a run trains here.
+            WeightsError: A stage is not trained, or weights are of other models or classes.
+        """
+        return average_weights(self, folds, stages)
 
     def evaluateAll(
         self,

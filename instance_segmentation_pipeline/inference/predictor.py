@@ -28,7 +28,7 @@ from ..storage.experiment_files import ExperimentFiles
 from .detector import Detector, Ensemble, Fusion, PredictedBatch, for_inference, load_net
 from .folder_sinks import Answer, FolderSink, answered
 from .memory import bytes_of, room_for_nets
-from .prediction_datasets import Predictions
+from .prediction_datasets import Answers, Predictions
 from .prediction_store import PredictionStore, pack, unpack, writing
 from .trained_folds import Choice, TrainedFolds, weights_of
 from .workers import Piece, Workers, spread
@@ -88,7 +88,7 @@ class _Single:
 
     files: ExperimentFiles
     fold: int
-    stage: int
+    stage: "int | str"
     store: PredictionStore
 
     @property
@@ -143,12 +143,25 @@ class Predictor:
             members.append(member if fits else replace(member, visits=device))
         return members[0] if len(members) == 1 else Ensemble(members, self.asking.fusion)
 
+    def detector_of(self, files: ExperimentFiles, choice: Choice) -> Detector:
+        """Return the net of the first fold and stage of a choice, of one of the seeds."""
+        return self._net(files, choice.folds[0], choice.stages[0], self.workers.devices[0])
+
+    def answers(self, source: Dataset, detector: Detector) -> Answers:
+        """Return what a net that has no file finds in a dataset, as a store of a trained one would have it."""
+        found = [
+            unpack(pack(one))
+            for numbers in self._in_batches(range(len(source)))
+            for one in detector.detect([self.reader.image(source, number)[1] for number in numbers])
+        ]
+        return Answers(source, found, self.reader.bbox_order)
+
     def for_mmdetection(self, choice: Choice) -> Any:
         """Return MMDetection's own net of the first fold and stage, as ``mmdet.apis.inference_detector`` takes it."""
         weights = weights_of(self.trained.files[0], choice.folds[0], choice.stages[0])
         return for_inference(self.model, weights, self.class_names, self.workers.devices[0])
 
-    def _net(self, files: ExperimentFiles, fold: int, stage: int, device: str) -> Detector:
+    def _net(self, files: ExperimentFiles, fold: int, stage: "int | str", device: str) -> Detector:
         net = load_net(self.model.config, weights_of(files, fold, stage), self.class_names, device)
         asking = self.asking
         return Detector(
@@ -295,7 +308,7 @@ class Predictor:
         return [self._single(question.source, mark, *one, path) for one in each]
 
     def _single(
-        self, source: Dataset, mark: str, files: ExperimentFiles, fold: int, stage: int, path: "Path | None"
+        self, source: Dataset, mark: str, files: ExperimentFiles, fold: int, stage: "int | str", path: "Path | None"
     ) -> _Single:
         asking = self.asking
         made_from: dict[str, Any] = {

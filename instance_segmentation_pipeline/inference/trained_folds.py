@@ -8,8 +8,9 @@ from typing import Any
 from ..errors import ConfigError, WeightsError, shortened
 from ..models.checkpoints import BBOX_ORDER_KEY, classes_of, read_meta
 from ..models.trained_weights import check_names
-from ..storage.experiment_files import ExperimentFiles
+from ..storage.experiment_files import AVERAGE, ExperimentFiles
 from ..storage.run_manifest import stage_of
+from .averaged_weights import average_there, averaged_folds
 
 WORDS = {"all": None, "last": -1}
 """What a command line calls all folds or stages, and the last stage."""
@@ -20,10 +21,10 @@ Several = int | Sequence[int] | str | None
 
 @dataclass(frozen=True)
 class Choice:
-    """Some folds and stages, each of which is trained in every seed."""
+    """Some folds and stages, each of which is trained in every seed; a stage may be ``average``, alone."""
 
     folds: tuple[int, ...]
-    stages: tuple[int, ...]
+    stages: "tuple[int | str, ...]"
 
 
 class TrainedFolds:
@@ -73,13 +74,26 @@ class TrainedFolds:
             return folds
         return self._checked("fold", numbers, max(self._count(), *(number + 1 for number in self.begun()), 1))
 
-    def stages_of(self, stage: Several) -> list[int]:
-        """Return the stages that a choice means: a number, several, ``all`` or ``None``, ``last`` or -1.
+    def stages_of(self, stage: Several) -> "list[int | str]":
+        """Return the stages that a choice means: as ``numbers_of``, or ``average``, alone.
 
         Raises:
             ConfigError: There is no such stage.
         """
-        numbers = _numbers(stage)
+        if _is_average(stage):
+            return [AVERAGE]
+        return list(self._stages_of(stage, f", or {AVERAGE}"))
+
+    def numbers_of(self, stage: Several) -> list[int]:
+        """Return the stages that a choice means, where ``average`` is none.
+
+        Raises:
+            ConfigError: There is no such stage.
+        """
+        return self._stages_of(stage)
+
+    def _stages_of(self, stage: Several, further: str = "") -> list[int]:
+        numbers = _numbers(stage, further)
         if numbers is None:
             return list(range(self._stages))
         last = self._stages - 1
@@ -92,7 +106,9 @@ class TrainedFolds:
             WeightsError: One of them is not trained.
             ConfigError: There is no such fold or stage.
         """
-        choice = Choice(tuple(self.folds_of(fold)), tuple(self.stages_of(stage)))
+        average = _is_average(stage) and _numbers(fold) is None
+        folds = averaged_folds(self.files) if average else self.folds_of(fold)
+        choice = Choice(tuple(folds), tuple(self.stages_of(stage)))
         for files in self.files:
             for number in choice.folds:
                 for one in choice.stages:
@@ -135,12 +151,14 @@ class TrainedFolds:
         return list(dict.fromkeys(numbers))
 
 
-def weights_of(files: ExperimentFiles, fold: int, stage: int) -> Path:
-    """Return the best weights of a stage of a fold.
+def weights_of(files: ExperimentFiles, fold: int, stage: "int | str") -> Path:
+    """Return the best weights of a stage of a fold, or of ``average`` the average that was kept of the fold.
 
     Raises:
-        WeightsError: It is not trained.
+        WeightsError: It is not trained; there is no average, or its members are others by now.
     """
+    if isinstance(stage, str):
+        return average_there(files, fold)
     weights = files.stage(fold, stage).best_weights
     if not weights.exists():
         trained = [".".join(map(str, number)) for number in sorted(_best(files))]
@@ -161,14 +179,23 @@ def _weights_in(files: ExperimentFiles, kind: str) -> list[Path]:
     return sorted((files.root / "weights").glob(f"{kind}-*.weights"))
 
 
-def _numbers(choice: Several) -> "list[int] | None":
+def _numbers(choice: Several, further: str = "") -> "list[int] | None":
     choice = WORDS.get(choice, choice) if isinstance(choice, str) else choice
     if choice is None:
         return None
     several: Sequence[Any] = choice if isinstance(choice, (list, tuple, range)) else [choice]
     try:
+        if any(isinstance(one, bool) or (isinstance(one, float) and not one.is_integer()) for one in several):
+            raise ValueError("no whole number")
         return [int(number) for number in several]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(
-            f"{shortened(choice)} is no choice of folds or stages: give a number, numbers, all or last."
+            f"{shortened(choice)} is no choice of folds or stages: give a number, numbers, all or last{further}."
         ) from None
+
+
+def _is_average(choice: Several) -> bool:
+    """Say whether averaged weights are meant, by the word or by what ``stages_of`` makes of it."""
+    return (isinstance(choice, str) and choice == AVERAGE) or (
+        isinstance(choice, (list, tuple)) and list(choice) == [AVERAGE]
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .atomic import sync_folder, write_atomically
 from .experiment_files import ExperimentFiles
-from .run_manifest import RunManifest, is_of_run, is_store, is_trial, stage_of
+from .run_manifest import RunManifest, average_of, is_of_run, is_store, is_trial, stage_of
 
 
 def belonging(files: ExperimentFiles, folds: "Sequence[int] | None" = None, first_stage: int = 0) -> list[str]:
@@ -30,7 +30,9 @@ def belonging(files: ExperimentFiles, folds: "Sequence[int] | None" = None, firs
     splits = (files.folds_split.name, files.holdout_split.name)
 
     def belongs(name: str) -> bool:
-        number = stage_of(name)
+        number, averaged = stage_of(name), average_of(name)
+        if averaged is not None:  # whatever stages it is of: it is compared with those of its fold
+            return folds is None or averaged in folds
         if number is not None:
             return (folds is None or number[0] in folds) and number[1] >= first_stage
         return name not in splits and not name.startswith(("predictions/", "reports/"))
@@ -104,7 +106,8 @@ def forget_predictions(files: ExperimentFiles) -> None:
 
 
 def _is_worth_keeping(name: str) -> bool:
-    return name.startswith(("weights/best-", "weights/last-", "metrics/")) or is_trial(name)
+    whole = name.startswith(("weights/best-", "weights/last-", "metrics/"))
+    return whole or average_of(name) is not None or is_trial(name)
 
 
 def _move(source: Path, place: Path) -> None:

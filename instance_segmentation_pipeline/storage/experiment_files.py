@@ -8,6 +8,9 @@ from typing import Any
 
 TRIAL = re.compile(r"trial(\d{1,6})")
 
+AVERAGE = "average"
+"""What stands for a stage where the averaged weights of a fold are meant."""
+
 
 def trial_folder(number: int) -> str:
     """Return the name of the folder of a trial of a search."""
@@ -184,7 +187,11 @@ class ExperimentFiles:
         """The indices to train on and the indices held out."""
         return self.config.with_name(self.config.name + ".holdout_split")
 
-    def predictions(self, name: str, stages: Sequence[int], folds: Sequence[int], further: str = "") -> Path:
+    def average_weights(self, fold: int) -> Path:
+        """Return the average of best weights of a fold's stages, which is better than each of them."""
+        return self.root / "weights" / f"{AVERAGE}-{fold}.weights"
+
+    def predictions(self, name: str, stages: "Sequence[int | str]", folds: Sequence[int], further: str = "") -> Path:
         """Return the prediction store of a dataset for stages and folds; ``further`` tells variants apart."""
         numbers = "-".join(("".join(f"s{stage}" for stage in stages), "".join(f"f{fold}" for fold in folds)))
         return self.root / "predictions" / f"{name}-{numbers}{further and '-' + further}.sqlite"

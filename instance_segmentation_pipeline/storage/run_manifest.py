@@ -14,7 +14,7 @@ from typing import TypedDict
 
 from ..errors import ConfigError
 from .atomic import write_text
-from .experiment_files import TRIAL, ExperimentFiles
+from .experiment_files import AVERAGE, TRIAL, ExperimentFiles
 from .regular_file import open_regular, read_text
 
 NAME = ".musket-run.json"
@@ -37,7 +37,8 @@ _OF_STAGE = (
 )
 _STAGE_NAMES = tuple(re.compile(pattern) for pattern in _OF_STAGE)
 _LOG_OF_RUN = re.compile(rf"logs/\d+\.\d+/{_STAMP}/.+")
-_STORE = re.compile(r"predictions/[^/]+-(?:s\d+)+-(?:f\d+)+(?:-[\w-]+)?\.sqlite")
+_STORE = re.compile(rf"predictions/[^/]+-(?:s(?:\d+|{AVERAGE}))+-(?:f\d+)+(?:-[\w-]+)?\.sqlite")
+_AVERAGE = re.compile(rf"weights/{AVERAGE}-(\d+)\.weights")
 _TABLE = re.compile(r"predictions/(?:(?:validation\d+|holdout-\[[\d, ]*\])\.\d+-(?:gt|pt)\.csv|csv\.json)")
 TOLD = ("trackers", "tensorboard")
 """Folders of what trackers were told."""
@@ -196,6 +197,8 @@ class RunManifest:
         number = stage_of(name)
         if earlier is not None:
             return number in earlier if number is not None else name in REPORTS and bool(earlier)
+        if average_of(name) is not None:
+            return name in self.claimed
         if number is not None and (_LOG_OF_RUN.fullmatch(name) or name.startswith(TOLD)):
             return f"weights/config-{number[0]}.{number[1]}.py" in self.claimed
         return name in self.claimed and (number is not None or name in (*REPORTS, SEARCH_REPORT))
@@ -216,11 +219,18 @@ def stage_of(name: str) -> "tuple[int, int] | None":
     return None
 
 
+def average_of(name: str) -> "int | None":
+    """Return the fold of a name that the average of a fold's weights is given, ``None`` for all other names."""
+    match = _AVERAGE.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
 def is_of_run(files: ExperimentFiles, name: str) -> bool:
     """Say whether a name, relative to the experiment's folder, is one that a run gives to a file."""
     whole = [path.name for path in (files.summary, files.error, files.folds_split, files.holdout_split)]
     return (
         stage_of(name) is not None
+        or average_of(name) is not None
         or is_store(name)
         or _TABLE.fullmatch(name) is not None
         or is_trial(name)
