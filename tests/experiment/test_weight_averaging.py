@@ -128,7 +128,7 @@ def test_another_experiment_starts_from_it(path):
     (found,) = cfg.average(0)
     other = path.parents[1] / "exp02" / "config.yaml"
     other.parent.mkdir()
-    text = path.read_text() + f"weightsPath: {found.path}\n"
+    text = path.read_text() + f"weightsPath: {found.path}\nresetHeads: false\n"
     other.write_text(text.replace("  - epochs: 1\n  - epochs: 1\n", "  - epochs: 1\n"))
     start, policy = generic.parse(str(other)).initial_weights()
     assert start == found.path and not policy.reset
