@@ -6,13 +6,24 @@ from typing import Any
 from ..errors import ConfigError, nearest, shortened
 from .values import Check, text
 
+MODES = ("online", "offline")
+"""Where wandb keeps a run: on its server, or in a folder for ``wandb sync``."""
+
+
+def _mode(value: object) -> str:
+    if value not in MODES:
+        raise ValueError
+    return str(value)
+
+
 ARGUMENTS: dict[str, dict[str, Check]] = {
     "tensorboard": {},
     "mlflow": {"tracking_uri": text, "experiment": text},
+    "wandb": {"project": text, "entity": text, "mode": _mode},
 }
 """Each tracker, and what it can be given."""
 
-OTHERS = ("wandb", "aim", "clearml", "neptune", "dvclive")
+OTHERS = ("aim", "clearml", "neptune", "dvclive")
 """Trackers that MMEngine has a backend for, none of which goes on with a run where a training goes on."""
 
 TRACKERS = f"a tracker's name ({', '.join(ARGUMENTS)}), a mapping of it to its arguments, or a list of these"
@@ -65,12 +76,14 @@ def _arguments(name: str, given: Mapping[Any, Any]) -> dict[str, Any]:
         try:
             checked[str(key)] = known[key](value)
         except (ValueError, TypeError):
-            raise ConfigError(f"trackers.{name}.{key} is {shortened(value)}, but it must be text.") from None
+            form = " or ".join(MODES) if key == "mode" else "text"
+            raise ConfigError(f"trackers.{name}.{key} is {shortened(value)}, but it must be {form}.") from None
     return checked
 
 
 def _known() -> str:
-    return " or ".join(ARGUMENTS)
+    *first, last = ARGUMENTS
+    return f"{', '.join(first)} or {last}"
 
 
 def check_tags(value: object) -> "list[str] | dict[str, str]":

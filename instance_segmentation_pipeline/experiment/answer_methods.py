@@ -73,7 +73,7 @@ class AnswerMethods(GenericImageTaskConfig):
         return Asking(
             batch_size=batch_size_of(batch_size) or self.inference_batch or self.parts.model.images_per_gpu,
             storage_threshold=self.storage_threshold,
-            fusion=Fusion(self.fusion, self.fusionIou),
+            fusion=self._fusion(),
             augmentation=augmentation,
             views=views,
             transforms=self.transforms,
@@ -117,7 +117,11 @@ class AnswerMethods(GenericImageTaskConfig):
 
     def createAnsambleModel(self, models: "Sequence[Detector | Ensemble]") -> Ensemble:
         """Return models of ``load_model``, of this experiment or of others, as one."""
-        return Ensemble(list(models), Fusion(self.fusion, self.fusionIou))
+        return Ensemble(list(models), self._fusion())
+
+    def _fusion(self) -> Fusion:
+        most = self.maxDetections if self.parts.settings.tiles.grid is None else None  # of cells, each has so many
+        return Fusion(self.fusion, self.fusionIou, most)
 
     def createNetForInference(self, fold: int = 0, stage: int = -1) -> Any:
         """Return MMDetection's own net with trained weights, ready for ``mmdet.apis.inference_detector``."""

@@ -9,9 +9,9 @@ from ..models.detection_count import detection_limits
 from ..training.build_check import check_buildable
 from ..training.callbacks.making import CallbackPlan
 from ..training.detection_dataset import MusketDetectionDataset
-from ..training.trackers.base import check_installed
 from .assembly import ExperimentParts
 from .stage_starts import StageStart, needed_starts
+from .tracking import check_trackers
 
 
 def check_parts(
@@ -34,7 +34,7 @@ def check_parts(
     Raises:
         UserError: What is wrong, in one sentence.
     """
-    check_installed(parts.settings.tracking.trackers)
+    check_trackers(parts.settings.tracking.trackers)
     dataset = parts.datasets.main()
     parts.model.start  # noqa: B018 - what is wrong with the weights is told before items are read
     starts = needed_starts(parts, range(parts.folds.count(dataset)) if folds is None else folds)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..config.schema import PROPERTIES
@@ -9,9 +10,10 @@ from ..config.trackers import tags_by_name
 from ..launch.multi_bar import terminal
 from ..reporting.analysis import flatten
 from ..storage.metrics_csv import read_rows
-from ..training.trackers.base import RunFacts, TrackedRun, Tracker, pictures_of
+from ..training.trackers.base import RunFacts, TrackedRun, Tracker, check_installed, pictures_of
 from ..training.trackers.mlflow import MlflowTracker
 from ..training.trackers.tensorboard import TensorBoardTracker
+from ..training.trackers.wandb import WandbTracker, check_wandb
 from .trainable import Trainable
 
 UNSAID = ("trackers", "description", "tags")
@@ -34,6 +36,9 @@ def tracked_run(config: Trainable, fold: int, stage: int) -> "TrackedRun | None"
     for name, given in (next(iter(one.items())) for one in asked.trackers):
         if name == "tensorboard":
             made[name] = TensorBoardTracker(files.event_files)
+        elif name == "wandb":
+            project = given.get("project") or os.environ.get("WANDB_PROJECT") or _project_of(config).name
+            made[name] = WandbTracker(files.of_wandb, project, given.get("entity"), given.get("mode"))
         else:
             made[name] = MlflowTracker(given.get("tracking_uri") or _default_store(config), given.get("experiment"))
     facts = RunFacts(
@@ -47,6 +52,18 @@ def tracked_run(config: Trainable, fold: int, stage: int) -> "TrackedRun | None"
     return TrackedRun(facts, files.tracked, made, terminal().line)
 
 
+def check_trackers(trackers: "Sequence[Mapping[str, Mapping[str, Any]]]") -> None:
+    """See to it that trackers can be told.
+
+    Raises:
+        ConfigError: A package is not there, or a login.
+    """
+    check_installed(trackers)
+    for one in trackers:
+        if "wandb" in one:
+            check_wandb(one["wandb"].get("mode"))
+
+
 def tell_summary(config: Trainable, folds: Sequence[int], summary: Mapping[str, Any]) -> None:
     """Tell the trackers of each stage of folds its final numbers, and of the last one all stages' and the reports."""
     last = len(summary["stages"]) - 1
@@ -56,11 +73,11 @@ def tell_summary(config: Trainable, folds: Sequence[int], summary: Mapping[str, 
             if run is None:
                 return
             files = config.files.stage(fold, stage)
-            values, pictures = _flat(numbers), [("learning curves", files.learning_curves, 0)]
+            values, pictures = _flat(numbers), [("learning curves", files.learning_curves)]
             if stage == last:
                 values.update({f"all stages/{name}": value for name, value in _flat(summary["allStages"]).items()})
                 reports = sorted(config.files.reports("x").parent.glob("*.png"))
-                pictures += [(f"reports/{path.stem}", path, 0) for path in reports]
+                pictures += [(f"reports/{path.stem}", path) for path in reports]
             rows = read_rows(files.metrics)
             run.tell(rows, pictures_of(files, len(rows)))
             run.tell_summary(values, pictures, len(rows))
@@ -76,8 +93,11 @@ def _flat(numbers: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _default_store(config: Trainable) -> str:
-    folder = config.parts.datasets.paths.project / "mlruns"
-    return os.environ.get("MLFLOW_TRACKING_URI") or folder.absolute().as_uri()
+    return os.environ.get("MLFLOW_TRACKING_URI") or (_project_of(config) / "mlruns").as_uri()
+
+
+def _project_of(config: Trainable) -> Path:
+    return Path(config.parts.datasets.paths.project).absolute()
 
 
 def _name_of(config: Trainable) -> str:

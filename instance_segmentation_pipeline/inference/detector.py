@@ -41,10 +41,20 @@ from .memory import telling_of_memory
 
 @dataclass(frozen=True)
 class Fusion:
-    """How members and views are fused; see ``fusion.fuse``."""
+    """How members and views are fused; see ``fusion.fuse``.
+
+    Attributes:
+        most: The surest objects of an image that are kept; all by default.
+    """
 
     method: str = "weighted"
     iou_threshold: float = DEFAULT_IOU
+    most: "int | None" = None
+
+    def of(self, members: Sequence[Detections], weights: "Sequence[float] | None" = None) -> Detections:
+        """Fuse what several members found in an image."""
+        fused = fuse(members, self.method, self.iou_threshold, weights)
+        return fused if self.most is None else fused[np.arange(min(self.most, len(fused)))]
 
 
 def load_net(config: Config, weights: Path, class_names: Sequence[str], device: str = "cpu") -> Any:
@@ -144,7 +154,7 @@ class Detector:
                 height, width = images[number].shape[:2]
                 found[number, way] = self.views[way].back(one, (height, width))
         groups = ([found[number, way] for way in range(len(self.views))] for number in range(len(images)))
-        fused = (fuse(group, self.fusion.method, self.fusion.iou_threshold) for group in groups)
+        fused = (self.fusion.of(group) for group in groups)
         return [one.above(self.storage_threshold) for one in fused]
 
     @torch.no_grad()
@@ -233,10 +243,7 @@ class Ensemble:
 
     def _detect(self, images: Sequence[UInt8Array]) -> list[Detections]:
         answers = [member.detect(images) for member in self.members]
-        return [
-            fuse(found, self.fusion.method, self.fusion.iou_threshold, self.weights)
-            for found in zip(*answers, strict=True)
-        ]
+        return [self.fusion.of(found, self.weights) for found in zip(*answers, strict=True)]
 
     def predict(self, images: Sequence[UInt8Array], bbox_order: str = "yxyx") -> list[MusketPrediction]:
         """Return Musket's prediction tuple for each image; see ``Detections.to_musket``."""

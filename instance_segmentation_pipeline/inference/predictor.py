@@ -17,7 +17,7 @@ from ..data.image_folder import Directory
 from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset, Part
 from ..detection.arrays import UInt8Array
-from ..detection.fusion import VERSION, fuse
+from ..detection.fusion import VERSION
 from ..detection.own_views import OwnView
 from ..detection.seams import VERSION as SEAMS_VERSION
 from ..detection.tiles import Grid
@@ -350,7 +350,7 @@ class Predictor:
                 words, hidden = f"blending {label_of(source)}", self.asking.hides_bars
                 for number in tqdm(range(len(source)), words, leave=False, disable=hidden):
                     found = [member.store.detections(number) for member in members]
-                    store.append(fuse(found, fusion.method, fusion.iou_threshold))
+                    store.append(fusion.of(found))
         return store
 
     def _fill(self, todo: Sequence[_Single]) -> None:
@@ -400,7 +400,8 @@ class Predictor:
 
     @property
     def _fusion_mark(self) -> list[Any]:
-        return [self.asking.fusion.method, self.asking.fusion.iou_threshold, VERSION]
+        fusion = self.asking.fusion
+        return [fusion.method, fusion.iou_threshold, VERSION, *([] if fusion.most is None else [fusion.most])]
 
 
 class _Seen(NamedTuple):

@@ -71,6 +71,11 @@ class StageFiles:
         return self.root / "trackers" / f"{self.fold}.{self.stage}.json"
 
     @property
+    def of_wandb(self) -> Path:
+        """Folder of wandb's files."""
+        return self.root / "wandb" / f"{self.fold}.{self.stage}"
+
+    @property
     def learning_curves(self) -> Path:
         """Losses and metrics by epoch, as a picture."""
         return self.metrics.with_suffix(".png")

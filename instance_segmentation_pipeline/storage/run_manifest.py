@@ -30,6 +30,7 @@ _OF_STAGE = (
     r"examples/(?P<fold>\d+)/(?P<stage>\d+)/(?:train_)?\d+\.jpg",
     r"trackers/(?P<fold>\d+)\.(?P<stage>\d+)\.json",
     r"tensorboard/(?P<fold>\d+)\.(?P<stage>\d+)/events\.out\.tfevents\.[^/]+",
+    r"wandb/(?P<fold>\d+)\.(?P<stage>\d+)/wandb/.+",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/[^/]+\.py",
     r"logs/(?P<fold>\d+)\.(?P<stage>\d+)/tensorboard/(?:batches/)?events\.out\.tfevents\.[^/]+",
     rf"logs/(?P<fold>\d+)\.(?P<stage>\d+)/{_STAMP}/{_STAMP}[^/]*\.(?:log|json|py)",
@@ -40,7 +41,7 @@ _LOG_OF_RUN = re.compile(rf"logs/\d+\.\d+/{_STAMP}/.+")
 _STORE = re.compile(rf"predictions/[^/]+-(?:s(?:\d+|{AVERAGE}))+-(?:f\d+)+(?:-[\w-]+)?\.sqlite")
 _AVERAGE = re.compile(rf"weights/{AVERAGE}-(\d+)\.weights")
 _TABLE = re.compile(r"predictions/(?:(?:validation\d+|holdout-\[[\d, ]*\])\.\d+-(?:gt|pt)\.csv|csv\.json)")
-TOLD = ("trackers", "tensorboard")
+TOLD = ("trackers", "tensorboard", "wandb")
 """Folders of what trackers were told."""
 
 REPORTS = ("reports/precision_recall.png", "reports/confusion.png")

@@ -23,6 +23,7 @@ def checked(**changes):
         (["tensorboard", "mlflow"], [{"tensorboard": {}}, {"mlflow": {}}]),
         ([{"mlflow": {"tracking_uri": "http://a"}}], [{"mlflow": {"tracking_uri": "http://a"}}]),
         ({"mlflow": None, "tensorboard": {}}, [{"mlflow": {}}, {"tensorboard": {}}]),
+        ({"wandb": {"mode": "offline", "project": "a"}}, [{"wandb": {"mode": "offline", "project": "a"}}]),
         ([], []),
     ],
 )
@@ -46,9 +47,9 @@ BAD = [
     ({"trackers": ["mlflow", "mlflow"]}, "mlflow 2 times"),
     ({"trackers": ["mlflow", {"mlflow": {}}]}, "mlflow 2 times"),
     ({"trackers": "tensorbord"}, "did you mean 'tensorboard'"),
-    ({"trackers": "MLflow"}, "use tensorboard or mlflow"),
-    *[({"trackers": name}, "use tensorboard or mlflow") for name in ("wandb", "aim", "clearml", "neptune", "dvclive")],
-    *[({"trackers": [{name: {"a": 1}}]}, "use tensorboard or mlflow") for name in ("wandb", "csv", "local")],
+    ({"trackers": "MLflow"}, "use tensorboard, mlflow or wandb"),
+    *[({"trackers": name}, "use tensorboard, mlflow or wandb") for name in ("aim", "clearml", "neptune", "dvclive")],
+    *[({"trackers": [{name: {"a": 1}}]}, "use tensorboard, mlflow or wandb") for name in ("csv", "local")],
     *[({"trackers": {"mlflow": value}}, "trackers.mlflow is") for value in (*ODD, "x", [], ["x"])],
     *[({"trackers": {"tensorboard": value}}, "trackers.tensorboard is") for value in (*ODD, "x", [])],
     *[
@@ -56,6 +57,16 @@ BAD = [
         for key in ("tracking_uri", "experiment")
         for value in (*ODD, "", " ", "\0", [], {}, None)
     ],
+    *[
+        ({"trackers": {"wandb": {key: value}}}, f"trackers.wandb.{key} is")
+        for key in ("project", "entity", "mode")
+        for value in (*ODD, "", " ", "\0", [], {}, None)
+    ],
+    *[
+        ({"trackers": {"wandb": {"mode": value}}}, "must be online or offline")
+        for value in ("disabled", "Offline", "shared", True)
+    ],
+    ({"trackers": {"wandb": {"id": "x"}}}, "it has project, entity, mode"),
     ({"trackers": {"mlflow": {"uri": "x"}}}, "trackers.mlflow has no argument 'uri'"),
     ({"trackers": {"mlflow": {"trackinguri": "x"}}}, "did you mean 'tracking_uri'"),
     ({"trackers": {"mlflow": {3: "x"}}}, "has no argument 3"),
@@ -85,5 +96,5 @@ def test_attributes_act(add_experiment):
     cfg.trackers, cfg.description, cfg.tags = "mlflow", "of shapes", ["a"]
     assert cfg.parts.settings.tracking.trackers == [{"mlflow": {}}]
     assert (cfg.parts.settings.tracking.description, cfg.parts.settings.tracking.tags) == ("of shapes", ["a"])
-    with pytest.raises(ConfigError, match="use tensorboard or mlflow"):
-        cfg.trackers = ["wandb"]
+    with pytest.raises(ConfigError, match="use tensorboard, mlflow or wandb"):
+        cfg.trackers = ["aim"]

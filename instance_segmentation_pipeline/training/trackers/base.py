@@ -57,6 +57,10 @@ class Tracker(Protocol):
         """Take a picture of an epoch."""
         ...
 
+    def report(self, name: str, path: Path) -> None:
+        """Take a picture of the whole run."""
+        ...
+
     def flush(self) -> None:
         """See to it that what was taken is kept."""
         ...
@@ -105,17 +109,17 @@ class TrackedRun:
         for name in self.trackers:
             self._try(name, lambda tracker, told: self._catch_up(tracker, told, rows, pictures))
 
-    def tell_summary(self, values: Mapping[str, float], pictures: Sequence[tuple[str, Path, int]], step: int) -> None:
-        """Tell of the final numbers, once for each that they become."""
+    def tell_summary(self, values: Mapping[str, float], pictures: Sequence[tuple[str, Path]], step: int) -> None:
+        """Tell of the final numbers, once for each that they become, and of name and file of pictures."""
         mark = digest({key: float(value) for key, value in values.items()})
 
         def tell(tracker: Tracker, told: _Told) -> None:
             if told.summary == mark:
                 return
             tracker.numbers({f"summary/{name}": value for name, value in values.items() if _is_number(value)}, step)
-            for name, path, number in pictures:
+            for name, path in pictures:
                 if path.exists():
-                    tracker.picture(name, path, number)
+                    tracker.report(name, path)
             told.summary = mark
 
         for name in self.trackers:
@@ -185,7 +189,7 @@ def pictures_of(files: StageFiles, epochs: int) -> list[tuple[str, Path, int]]:
     return [("training", files.training_example(0), 0), *examples]
 
 
-PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow-skinny"}
+PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow-skinny", "wandb": "wandb"}
 
 
 def check_installed(trackers: "Sequence[Mapping[str, Any]]") -> None:

@@ -94,6 +94,10 @@ class MlflowTracker:
         """Log a picture as an artifact."""
         self._client.log_artifact(self._run, str(path), name)
 
+    def report(self, name: str, path: Path) -> None:
+        """Log a picture as an artifact."""
+        self.picture(name, path, 0)
+
     def flush(self) -> None:
         """Do nothing: each call has been answered."""
 

@@ -50,6 +50,10 @@ class TensorBoardTracker:
         with Image.open(path) as image:
             self._backend.add_image(name, np.asarray(image.convert("RGB")), step)
 
+    def report(self, name: str, path: Path) -> None:
+        """Write an image."""
+        self.picture(name, path, 0)
+
     def flush(self) -> None:
         """Have all on disk."""
         self._backend.experiment.flush()
