@@ -1,8 +1,11 @@
 """``trackers: [wandb]`` with the real client: runs kept offline and read back, servers that are gone, logins."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -114,6 +117,29 @@ def test_a_server_that_is_gone_costs_a_line(place, monkeypatch):
     assert losses(offline_runs(folder / "wandb")[0]) == [(row["epoch"], row["loss"]) for row in ROWS]
 
 
+def test_a_service_that_was_killed_is_started_anew(place):
+    folder, made, pictures, said = place
+    run = made()
+    run.tell(ROWS[:1], pictures[:1])
+    end_services()
+    for epoch in range(2, 5):
+        run.tell(ROWS[:epoch], pictures[:epoch])
+    run.close(finished=True)
+    assert len(said) == 1
+    assert "wandb cannot be told" in said[0]
+    (found,) = offline_runs(folder / "wandb")
+    assert losses(found) == [(row["epoch"], row["loss"]) for row in ROWS]
+
+
+def end_services():
+    """Kill the processes of wandb's that this process has started."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"wandb-core" in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+
+
 def test_a_login_that_is_gone_costs_a_line(place):
     _, made, pictures, said = place
     run = made("online")
@@ -137,6 +163,9 @@ def test_without_a_login_training_does_not_begin(tmp_path, monkeypatch):
         check_trackers([{"wandb": {}}])
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     check_trackers([{"wandb": {}}])
+    monkeypatch.setenv("WANDB_API_KEY", "a b")
+    with pytest.raises(ConfigError, match="wandb cannot log in .*: run `wandb login`"):
+        check_trackers([{"wandb": {}}])
     monkeypatch.delenv("WANDB_API_KEY")
     wandb.teardown()  # it reads its environment variables once
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -157,6 +157,8 @@ class TrackedRun:
             tracker.flush()
             self._write()
         except Exception as error:  # whatever a server, a disk or a package makes of it
+            if tracker.forgets:
+                self._open.discard(name)  # told anew, whole
             if name not in self._failed:
                 self._failed.add(name)
                 self.say(

@@ -4,7 +4,7 @@ MMEngine's ``WandbVisBackend`` counts steps of its own, so that a run that is go
 client is asked.
 """
 
-import netrc
+import contextlib
 import os
 import re
 import secrets
@@ -12,9 +12,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from ...errors import ConfigError
+from ...errors import ConfigError, one_line
 from .base import RunFacts
 
 PATIENCE = 20
@@ -51,6 +50,10 @@ class WandbTracker:
         """Begin a run, or go on with one."""
         import wandb
 
+        if self._run is not None:  # what failed: its id is in use until then
+            self._run = None
+            with contextlib.suppress(Exception):
+                wandb.teardown(exit_code=1)
         mode = mode_of(self.mode)
         if mode == "online" and not _login():
             raise RuntimeError("there is no login")  # wandb would ask for one where there is a terminal
@@ -130,7 +133,11 @@ def check_wandb(mode: "str | None") -> None:
 
     if "finish_timeout" not in wandb.Settings.model_fields:
         raise ConfigError(f"trackers: wandb {wandb.__version__} is too old: pip install --upgrade 'wandb>=0.31'.")
-    if mode_of(mode) == "online" and not _login():
+    try:
+        known = mode_of(mode) != "online" or _login()
+    except wandb.errors.AuthenticationError as error:
+        raise ConfigError(f"trackers: wandb cannot log in ({one_line(error)[:200]}): run `wandb login`.") from error
+    if not known:
         raise ConfigError(
             "trackers: wandb has no login: run `wandb login`, set WANDB_API_KEY, or write {wandb: {mode: offline}}, "
             "which keeps runs in the experiment's folder for `wandb sync`."
@@ -144,21 +151,17 @@ def mode_of(given: "str | None") -> str:
 
 
 def _login() -> bool:
-    named = any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"))
-    return bool(named or _of_machine("api_key") or _in_netrc(str(_of_machine("base_url"))))
+    """Say whether wandb finds a login, as it looks for one itself, without asking for it.
 
+    Raises:
+        wandb.errors.AuthenticationError: It finds something else.
+    """
+    from wandb.sdk.lib import wbauth
 
-def _in_netrc(url: str) -> bool:
-    """Say whether a file of logins has one for a server; ``wandb login`` writes it."""
-    host = urlsplit(url).hostname or url
-    named = os.environ.get("NETRC")
-    for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
-        try:
-            if netrc.netrc(str(path)).authenticators(host):
-                return True
-        except (OSError, ValueError, netrc.NetrcParseError):
-            continue
-    return False
+    found = wbauth.authenticate_session(
+        host=str(_of_machine("base_url")), source="trackers", prompt=False, update_session=False
+    )
+    return found is not None
 
 
 def _of_machine(name: str) -> Any:
@@ -178,6 +181,7 @@ def _settings(mode: str) -> Any:
         disable_code=True,
         init_timeout=PATIENCE,
         finish_timeout=END,
+        finish_timeout_raises=True,
         x_graphql_timeout_seconds=PATIENCE / 2,
         x_graphql_retry_max=1,
     )
