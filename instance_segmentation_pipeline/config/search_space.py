@@ -22,6 +22,9 @@ LOGARITHMIC = ("loguniform", "qloguniform")
 KINDS = (CHOICE, "uniform", "loguniform", *STEPPED, INTEGER, RANDINT)
 """Expressions of hyperopt that bound what they draw."""
 
+_NEAR = 1e-9
+"""Steps that a bound may lie beside a multiple, by rounding."""
+
 UNBOUNDED = ("normal", "qnormal", "lognormal", "qlognormal")
 TYPES = ("float", "integer", "string")
 
@@ -67,7 +70,8 @@ class Parameter:
     def of_number(self, number: float) -> "int | float":
         """Return a number that was drawn as a value of this parameter; not for choices."""
         if self.kind in STEPPED:
-            number = float(f"{round(number / self.step) * self.step:.12g}")
+            least, most = math.ceil(self.low / self.step - _NEAR), math.floor(self.high / self.step + _NEAR)
+            number = float(f"{min(max(round(number / self.step), least), most) * self.step:.12g}")
         number = min(max(number, self.low), self.high)
         return round(number) if self.is_whole else float(number)
 
@@ -165,11 +169,9 @@ def _of_musket(name: str, declared: Mapping[str, Any], where: str) -> Parameter:
 def _typed(value: Any, kind: "str | None", where: str) -> Any:
     if kind is None or (kind == "string" and isinstance(value, str)):
         return value
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind == "float" and number:
-        return float(value)
-    if kind == "integer" and number and float(value).is_integer():
-        return int(value)
+    number = None if kind == "string" else _as_number(value)
+    if number is not None and (kind == "float" or float(number).is_integer()):
+        return float(number) if kind == "float" else int(number)
     raise ConfigError(f"{where}.enum has {shortened(value)}, which is no {kind}: correct it, or remove type.")
 
 
@@ -216,16 +218,20 @@ def _bounded(name: str, kind: str, given: Any, where: str) -> Parameter:
     return Parameter(name, kind, (), low, high, step)
 
 
-def _number(value: Any, whole: bool, where: str) -> Any:
-    """Return a bound; text counts as the number that it is: YAML 1.1 reads ``1e-3`` as a string."""
-    number = value
+def _as_number(value: Any) -> "int | float | None":
+    """Return a number, or what a text stands for: YAML 1.1 reads ``1e-3`` as a string; ``None`` for all else."""
     if isinstance(value, str) and len(value) < 60:
         try:
-            number = float(value)
+            return float(value)
         except ValueError:
-            number = None
-    sound = isinstance(number, (int, float)) and not isinstance(number, bool) and abs(number) <= LARGEST
-    if not sound or (whole and not float(number).is_integer()):
+            return None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _number(value: Any, whole: bool, where: str) -> Any:
+    """Return a bound."""
+    number = _as_number(value)
+    if number is None or not abs(number) <= LARGEST or (whole and not float(number).is_integer()):
         raise ConfigError(
             f"{where} has the bound {shortened(value)}, expected a {'whole ' * whole}number of {LARGEST:g} at most."
         )

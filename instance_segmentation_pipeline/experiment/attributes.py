@@ -14,6 +14,22 @@ OTHERS = frozenset({"holdoutArr", "path", "canceled_by_timer"})
 """Attributes of Musket that are no properties of the YAML, and act here too."""
 
 
+def without_numpy(value: Any) -> Any:
+    """Return a value with scalars and arrays of NumPy or torch, at any depth, as plain numbers, texts and lists.
+
+    A list or mapping that has none stays the same object.
+    """
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        return value.tolist()
+    if type(value) in (list, tuple):
+        made = [without_numpy(entry) for entry in value]
+        return value if all(one is entry for one, entry in zip(made, value, strict=True)) else type(value)(made)
+    if type(value) is dict:
+        filled = {key: without_numpy(entry) for key, entry in value.items()}
+        return value if all(filled[key] is entry for key, entry in value.items()) else filled
+    return value
+
+
 def check_attribute(config: Any, name: str, value: Any) -> Any:
     """Return the value that an attribute of a config is set to.
 
@@ -28,7 +44,7 @@ def check_attribute(config: Any, name: str, value: Any) -> Any:
     if name == "stages" and isinstance(value, list):
         value = [one.properties() if isinstance(one, DetectionStage) else one for one in value]
     if name in PROPERTY_NAMES:
-        value = check_property(name, value)
+        value = check_property(name, without_numpy(value))
         if name == "testTimeAugmentation" and is_own(value):
             views_for(value, config.parts.datasets)
         return value

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import yaml
+from .yaml_files import yaml_text
 
 _TEMPORARY = re.compile(
     r"\..{0,120}\.(?P<host>[A-Za-z0-9_-]{1,40})-(?P<pid>\d{1,10})-[0-9a-f]{16}\.tmp[^/]{0,40}", re.DOTALL
@@ -120,7 +120,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_yaml(path: Path, data: object, header: str = "") -> None:
     """Write ``data`` as YAML that the safe loader reads back, atomically; ``header`` is put before it."""
-    write_text(path, header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    write_text(path, header + yaml_text(data))
 
 
 def save_with(path: Path, save: Callable[[str], object]) -> None:

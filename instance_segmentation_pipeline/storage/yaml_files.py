@@ -55,6 +55,28 @@ def parse_yaml(text: str, loader: Any = SAFE_LOADER) -> Any:
         raise yaml.YAMLError(f"a value cannot be read ({type(error).__name__}: {printable(error, 100)})") from None
 
 
+def yaml_text(data: object) -> str:
+    """Return data as YAML that the safe loader reads back; numbers, text and arrays of NumPy as plain ones.
+
+    Raises:
+        yaml.YAMLError: It holds what YAML has no plain form for.
+    """
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what was set from Python as a YAML would have it."""
+
+
+def _as_plain(dumper: Any, value: Any) -> Any:
+    return dumper.represent_data(value.tolist()) if hasattr(value, "tolist") else dumper.represent_undefined(value)
+
+
+_Dumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(str(value)))
+_Dumper.add_multi_representer(tuple, lambda dumper, value: dumper.represent_list(value))
+_Dumper.add_multi_representer(object, _as_plain)
+
+
 def _check_events(text: str) -> None:
     """Refuse nesting that would exhaust a stack, and numbers that would take a processor for long."""
     if len(text) > _LARGE:  # written by programs; their events would take longer to count than to read
@@ -122,4 +144,4 @@ def _parts(node: "yaml.Node | None") -> "list[yaml.Node | None]":
     return []
 
 
-__all__ = ["MOST_CONFIG", "MOST_TEXT", "SAFE_LOADER", "parse_yaml", "read_yaml"]
+__all__ = ["MOST_CONFIG", "MOST_TEXT", "SAFE_LOADER", "parse_yaml", "read_yaml", "yaml_text"]

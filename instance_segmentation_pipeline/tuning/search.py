@@ -25,7 +25,7 @@ from ..storage.summary_file import read_summary
 from ..text import printable
 from .proposals import Proposals
 from .search_progress import SearchProgress
-from .search_resuming import check_trials
+from .search_resuming import check_request, check_trials
 from .search_summary import write_best, write_search_summary
 from .trial import Trial
 
@@ -61,7 +61,7 @@ class Search:
             finish(self.files)
             config.check()
             check_folds(config, request.folds)
-            self._make_room(plan)
+            self._make_room(plan, request)
             stop = run.deadline()
             self._make_trials(plan, request, stop)
             config.canceled_by_timer = any(trial.state == RUNNING for trial in self._trials) or (
@@ -83,7 +83,7 @@ class Search:
                 one = self.config.trial_config(files, plan.properties(trial.parameters))
                 one.run = replace(self.config.run, resume=True)
                 with only_run(files.root, self.config.run.break_lock):
-                    one.generateReports(None, subsample)
+                    one.generateReports(None, read_summary(files.summary).get("subsample", subsample))
                 self._trials[number] = replace(trial, score=one.result_of(read_summary(files.summary)))
         if not any(trial.state == DONE for trial in self._trials):
             raise ConfigError(f"{self.files.root}: no trial of the search is completed: train it first.")
@@ -104,7 +104,7 @@ class Search:
                 "which keeps the old run, or delete that file."
             )
 
-    def _make_room(self, plan: SearchPlan) -> None:
+    def _make_room(self, plan: SearchPlan, request: TrainRequest) -> None:
         """Take up the trials that there are, or put an earlier run aside; claim names; fix the split of all trials."""
         config, manifest = self.config, RunManifest(self.files)
         names = [*map(trial_folder, range(plan.max_evals)), *OF_SEARCHES, self.files.summary.name]
@@ -112,6 +112,8 @@ class Search:
         manifest.check(names)
         if self._trials:
             check_trials(self._trials, plan, self.files)
+            folds = range(len(config.kfold().folds)) if request.folds is None else request.folds
+            check_request(self._trials, self.files, folds, request.subsample)
         else:
             archived = archive(self.files)
             if archived is not None:

@@ -95,8 +95,10 @@ class SearchConfig(PipelineConfig):
                 self._best = files.of_trial(number)
 
     def forget_best(self) -> None:
-        """Become the search again."""
-        self._best = None
+        """Become the search again, with the first values of its parameters."""
+        if self._best is not None:
+            self._best = None
+            self._become(with_first_values(self._raw))
 
     def _become(self, properties: Mapping[str, Any]) -> None:
         changed = {name: value for name, value in self.properties().items() if value != self._written[name]}

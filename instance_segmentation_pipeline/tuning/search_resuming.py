@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from ..config.loader import read_config
 from ..config.search_plan import SearchPlan
 from ..errors import ConfigError, shortened
 from ..storage.experiment_files import ExperimentFiles
-from ..storage.search_record import TrialRecord
-from ..storage.yaml_files import parse_yaml
+from ..storage.search_record import DONE, TrialRecord
+from ..storage.summary_file import read_summary
+from ..storage.yaml_files import parse_yaml, yaml_text
 
 TECHNICAL = ("workersPerGpu", "inference_batch")
 """Properties that decide nothing about what comes of a trial."""
@@ -46,6 +45,27 @@ def check_trials(trials: Sequence[TrialRecord], plan: SearchPlan, files: Experim
         _check_config(trial.number, plan.properties(trial.parameters), files.of_trial(trial.number))
 
 
+def check_request(
+    trials: Sequence[TrialRecord], files: ExperimentFiles, folds: Sequence[int], subsample: float
+) -> None:
+    """See to it that completed trials were trained on the folds, and the share of their items, that are asked for now.
+
+    Raises:
+        ConfigError: They were not: their scores could not be compared with those of further trials.
+    """
+    for trial in trials:
+        if trial.state != DONE or not files.of_trial(trial.number).summary.is_file():
+            continue
+        summary = read_summary(files.of_trial(trial.number).summary)
+        for name, now in (("folds", sorted(folds)), ("subsample", subsample)):
+            then = summary.get(name, now)
+            if then != now:
+                raise ConfigError(
+                    f"trial {trial.number} of {files.root} was trained with {name} {shortened(then)}, and {name} "
+                    f"{shortened(now)} is asked for: ask for the same, or begin anew without --allow_resume."
+                )
+
+
 def _check_config(number: int, properties: Mapping[str, Any], files: ExperimentFiles) -> None:
     if not files.config.is_file():
         return
@@ -60,5 +80,5 @@ def _check_config(number: int, properties: Mapping[str, Any], files: ExperimentF
 
 def _as_read(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return properties as they are read back from the YAML that they are written to."""
-    read: dict[str, Any] = parse_yaml(yaml.safe_dump(dict(properties)))
+    read: dict[str, Any] = parse_yaml(yaml_text(dict(properties)))
     return read

@@ -57,6 +57,10 @@ class TrialMaker(Protocol):
         """Return the config of a trial whose YAML is written."""
         ...
 
+    def primary(self) -> MetricName:
+        """Return the metric that chooses the best weights, where nothing else is said by a trial's parameters."""
+        ...
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -134,6 +138,7 @@ class Trial:
                 f"{self.files.config}: with its parameters the dataset has other items than that of the search, or "
                 "another order of them, but the split is one for all trials: use the parameter elsewhere."
             )
+        self._check_goal(config, maker)
         rule = self._rule(config)
         judge = _Judge(rule, self.files, run.reporter)
         if judge.is_too_bad():  # it was ended, and nobody had noted it yet
@@ -143,12 +148,20 @@ class Trial:
         if config.canceled_by_timer:
             return (PRUNED if judge.is_too_bad() else RUNNING), None
         score = config.result_of(read_summary(self.files.summary))
-        if math.isnan(score):
+        if not math.isfinite(score):
             raise TrainingError(
-                f"{self.files.summary}: the number that the trial is judged by has no value: see primary_metric and "
+                f"{self.files.summary}: the number that the trial is judged by is {score}: see primary_metric and "
                 "experiment_result."
             )
         return DONE, score
+
+    def _check_goal(self, config: TrialConfig, maker: TrialMaker) -> None:
+        own, others = config.primary().plain, maker.primary().plain
+        if own != others:
+            raise ConfigError(
+                f"{self.files.config}: with its parameters the best weights are those with the best {own}, and of the "
+                f"search {others}: set primary_metric to one that all models have, as coco_bbox_mAP."
+            )
 
     def _rule(self, config: TrialConfig) -> "MedianRule | None":
         if self.pruning is None:

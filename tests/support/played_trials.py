@@ -31,7 +31,7 @@ class Play:
         return self.search.kfold()
 
     def primary(self):
-        return MetricName(METRIC)
+        return MetricName(self.properties.get("primary_metric") or METRIC)
 
     def members(self):
         return [self]
@@ -68,7 +68,14 @@ class Play:
                 self.canceled_by_timer = True
                 return
         score = {"score": self.value(EPOCHS - 1), "coco_segm_mAP": self.value(EPOCHS - 1)}
-        summary = {"completed": True, "folds": [0], "stages": [score], "allStages": score}
+        trained = range(len(self.kfold().folds)) if folds is None else folds
+        summary = {
+            "completed": True,
+            "subsample": subsample,
+            "folds": list(trained),
+            "stages": [score],
+            "allStages": score,
+        }
         self.files.summary.write_text(yaml.safe_dump(summary, sort_keys=False))
 
     def generateReports(self, folds, subsample):
