@@ -75,7 +75,7 @@ def _checked(cfg: PipelineConfig, workers: int, *, with_step: bool) -> Checked:
     rules.before_items()
     probe = StepProbe(cfg) if with_step and not rules.section.findings else None
     try:
-        scan = ItemScan(scanned.sources, reader, workers)
+        scan = ItemScan(scanned.sources, reader, workers, cfg.parts.settings.tiles.grid)
         val = rules.with_items(_usable(scan, scanned))
         sections = [rules.section, *_of_items(cfg, scan, scanned, reader, val)]
         if probe is not None and val is not None:
@@ -99,7 +99,7 @@ def _of_items(
     if val is not None:
         places = {position: place for place, position in enumerate(val.indices)}
         known = [None if position is None else places.get(position) for position in scanned.positions]
-        scale = InputScale(val, known)
+        scale = InputScale(val, known, scan.grid)
         limits = detection_limits(cfg.finished().config.model)
     return [
         unreadable(scan),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..data.protocols import Samples
+from ..detection.tiles import Grid
 
 MOST_SIZES = 48
 """Sizes that the pipeline is asked for; others are scaled like the one of nearest proportions."""
@@ -14,14 +15,18 @@ class InputScale:
     Args:
         samples: Items as the net sees them in validation, or ``None``.
         positions: Position in ``samples`` of each item of a scan that can be asked for.
+        grid: How images are cut: ``samples`` are then first cells. ``None`` where they are not.
     """
 
-    def __init__(self, samples: Samples, positions: "Sequence[int | None]") -> None:
-        self._samples, self._positions = samples, positions
+    def __init__(self, samples: Samples, positions: "Sequence[int | None]", grid: "Grid | None" = None) -> None:
+        self._samples, self._positions, self._grid = samples, positions, grid
         self._known: dict[tuple[int, int], tuple[float, float]] = {}
 
     def __call__(self, number: int, height: int, width: int) -> tuple[float, float]:
-        """Return the factors of width and height of an item, 1 where none is told."""
+        """Return the factors of width and height of an item, or of its cells; 1 where none is told."""
+        if self._grid is not None:
+            cell = self._grid.prediction(height, width)[0]
+            height, width = cell.height, cell.width
         known = self._known.get((height, width))
         if known is not None:
             return known

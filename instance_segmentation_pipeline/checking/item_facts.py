@@ -11,6 +11,7 @@ from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset
 from ..detection.arrays import Float32Array, Int64Array, UInt8Array
 from ..detection.instances import Instances
+from ..detection.tiles import Grid, most_at_once
 from ..errors import UserError, sentence
 
 SIDE = 16
@@ -27,6 +28,7 @@ class ItemFacts:
         height: Of its image, in pixels; 0 where there is none.
         width: Of its image, in pixels.
         labels: ``(N,)`` int64 from 0.
+        at_once: The most objects that the net is shown at once: all, or those of a cell where images are cut.
         sides: ``(N, 2)`` float32 widths and heights of boxes, in pixels.
         twice: How many of its objects have box and class of another one.
         pixels: Digest of size and pixels.
@@ -40,6 +42,7 @@ class ItemFacts:
     height: int = 0
     width: int = 0
     labels: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    at_once: int = 0
     sides: Float32Array = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     twice: int = 0
     pixels: bytes = b""
@@ -48,7 +51,7 @@ class ItemFacts:
     boxes: "SeenBoxes | None" = None
 
 
-def facts_of(source: Dataset, reader: ItemReader, position: int) -> ItemFacts:
+def facts_of(source: Dataset, reader: ItemReader, position: int, grid: "Grid | None" = None) -> ItemFacts:
     """Read an item; whatever is wrong with it is told in what is returned."""
     try:
         item = reader.checked(source, position)
@@ -56,12 +59,13 @@ def facts_of(source: Dataset, reader: ItemReader, position: int) -> ItemFacts:
         return ItemFacts(f"item {position}", sentence(error))
     labels: Int64Array = np.zeros(0, np.int64)
     sides: Float32Array = np.zeros((0, 2), np.float32)
-    twice, wrong = 0, ""
+    at_once, twice, wrong = 0, 0, ""
     seen = seen_boxes(item) if reader.bbox_source == "dataset" else None
     try:
         reader.check_order(item)
         instances = reader.instances(item)
         labels, sides = instances.labels, np.diff(instances.bboxes.reshape(-1, 2, 2), axis=1)[:, 0]
+        at_once = most_at_once(grid, instances.bboxes, instances.height, instances.width)
         twice = _repeated(instances)
     except (UserError, MemoryError) as error:
         wrong = sentence(error)
@@ -70,7 +74,7 @@ def facts_of(source: Dataset, reader: ItemReader, position: int) -> ItemFacts:
     digest = hashlib.blake2b(f"{height} {width}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(item.x).data)
     return ItemFacts(
-        str(item.id), wrong, height, width, labels, sides, twice, digest.digest(), likeness, thumbnail, seen
+        str(item.id), wrong, height, width, labels, at_once, sides, twice, digest.digest(), likeness, thumbnail, seen
     )
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset
+from ..detection.tiles import Grid
 from .forked import Forked, Send
 from .item_facts import ItemFacts, facts_of
 
@@ -32,11 +33,14 @@ class ItemScan:
         sources: Datasets: their items are numbered on, in this order.
         reader: How they are read.
         workers: Processes that read; 0: this one, which an item may end.
+        grid: How images are cut into cells; ``None`` where they are not.
     """
 
-    def __init__(self, sources: Sequence[Dataset], reader: ItemReader, workers: int) -> None:
+    def __init__(
+        self, sources: Sequence[Dataset], reader: ItemReader, workers: int, grid: "Grid | None" = None
+    ) -> None:
         self.places = [Place(source, position) for source in sources for position in range(len(source))]
-        self._reader = reader
+        self._reader, self.grid = reader, grid
         self.facts = self._read(min(workers, len(self.places))) if workers else self._read_here()
 
     def __len__(self) -> int:
@@ -47,7 +51,7 @@ class ItemScan:
         return [number for number, one in enumerate(self.facts) if not one.error]
 
     def _read_here(self) -> list[ItemFacts]:
-        return [facts_of(place.source, self._reader, place.position) for place in self.places]
+        return [facts_of(place.source, self._reader, place.position, self.grid) for place in self.places]
 
     def _read(self, workers: int) -> list[ItemFacts]:
         found: dict[int, ItemFacts] = {}
@@ -82,7 +86,8 @@ class ItemScan:
         return [found[number] for number in range(len(self.places))]
 
     def _begin(self, running: "dict[Forked, deque[int]]", numbers: "deque[int]") -> None:
-        running[Forked(partial(_read_all, [self.places[number] for number in numbers], self._reader))] = numbers
+        places = [self.places[number] for number in numbers]
+        running[Forked(partial(_read_all, places, self._reader, self.grid))] = numbers
 
     def _killed(self, left: "deque[int]", how: str, *, given_up: bool) -> dict[int, ItemFacts]:
         """Return what is told of an item that ended its process; take it, and what is not tried any more, from those
@@ -107,6 +112,6 @@ class ItemScan:
         return ItemFacts(f"item {self.places[number].position}", why)
 
 
-def _read_all(places: Sequence[Place], reader: ItemReader, send: Send) -> None:
+def _read_all(places: Sequence[Place], reader: ItemReader, grid: "Grid | None", send: Send) -> None:
     for place in places:
-        send(facts_of(place.source, reader, place.position))
+        send(facts_of(place.source, reader, place.position, grid))

@@ -67,7 +67,8 @@ def _seen_sizes(section: Section, scan: ItemScan, objects: list[int], scale: Sca
     if small > 0.3:
         section.warn(
             f"{small:.0%} of the objects are smaller than {SMALL} x {SMALL} pixels at this shape, the finest cells in "
-            "which most nets look for objects: make shape larger, or cut the images into cells"
+            "which most nets look for objects: make shape larger, or "
+            f"{'cut the images into cells' if scan.grid is None else 'the cells smaller'}"
         )
     return every
 

@@ -96,15 +96,16 @@ def _tell(section: Section, cost: StepCost, cfg: PipelineConfig) -> None:
     epochs = sum(stage.epochs for stage in cfg.parts.settings.stages)
     nets = len(cfg.members()) * cfg.parts.folds.count(cfg.parts.datasets.main())
     what = "memory of the process" if cost.device == "cpu" else f"memory of {cost.device}"
+    shown, each = ("images", "an image") if cfg.parts.settings.tiles.grid is None else ("cells", "a cell")
     rows: list[tuple[str, Any]] = [
         ("device", cost.device),
-        ("images of a step", cost.batch),
+        (f"{shown} of a step", cost.batch),
         (what, f"{cost.memory / 2**30:.2f} GB"),
         ("reading a batch, in one process", f"{cost.load_seconds:.2f} s"),
         ("training a batch", f"{cost.step_seconds:.2f} s"),
-        ("predicting an image", f"{cost.predict_seconds:.2f} s"),
+        (f"predicting {each}", f"{cost.predict_seconds:.2f} s"),
         ("steps of an epoch", cost.iterations),
-        ("images validated after it", cost.images),
+        (f"{shown} validated after it", cost.images),
         ("loss of the first step", f"{cost.loss:.3f}"),
         ("an epoch, about", duration(epoch)),
         (f"all {epochs} epochs of {nets} nets, about", duration(epoch * epochs * nets)),

@@ -53,6 +53,11 @@ class Cells:
         self.training = training
         self._last: tuple[int, tuple[str, UInt8Array, Instances]] | None = None
 
+    @classmethod
+    def first(cls, grid: Grid, indices: Sequence[int], *, training: bool) -> "Cells":
+        """Return the first cell of each of some images, of which none is read for it."""
+        return cls(grid, indices, [0] * len(indices), np.ones(len(indices), bool), training)
+
     def __len__(self) -> int:
         return len(self.indices)
 

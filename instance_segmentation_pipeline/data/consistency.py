@@ -18,6 +18,7 @@ from ..detection.box_forms import (
     look_normalised,
 )
 from ..detection.instances import any_masks
+from ..detection.tiles import Grid, most_at_once
 from ..errors import DatasetError
 from .dataset_roots import roots_of
 from .item_reader import ItemReader
@@ -33,8 +34,9 @@ class Sampled:
 
     Attributes:
         positions: Which items it was.
-        most: The most objects in one of them.
+        most: The most objects in one of them, or in a cell of one where images are cut.
         crowded: The id of that one.
+        shown: What the net is shown: ``image`` or ``cell``.
         most_of_class: The most objects of one class in one of them.
         notes: Lines on what can be trained with, and is probably not meant.
     """
@@ -42,18 +44,25 @@ class Sampled:
     positions: list[int]
     most: int = 0
     crowded: object = None
+    shown: str = "image"
     most_of_class: int = 0
     notes: list[str] = field(default_factory=list)
 
 
-def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE) -> Sampled:
+def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE, grid: "Grid | None" = None) -> Sampled:
     """Read up to ``count`` items, evenly spread, and check them, each for itself and all together.
+
+    Args:
+        source: The dataset.
+        reader: How its items are read.
+        count: How many are read at most.
+        grid: How images are cut into cells; ``None`` where they are not.
 
     Raises:
         DatasetError: An item is not what it should be, or the boxes are written in another form than expected.
     """
     picked = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int))
-    sampled = Sampled([int(position) for position in picked])
+    sampled = Sampled([int(position) for position in picked], shown="image" if grid is None else "cell")
     boxes = BoxForms()
     wrong: DatasetError | None = None
     for position in sampled.positions:
@@ -61,13 +70,14 @@ def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE) -> Sam
         boxes.add(seen_boxes(item))
         try:
             reader.check_order(item)
-            labels = reader.instances(item).labels
+            instances = reader.instances(item)
         except DatasetError as error:
             wrong = wrong or error
             continue
-        if len(labels) > sampled.most:
-            sampled.most, sampled.crowded = len(labels), item.id
-        sampled.most_of_class = max([sampled.most_of_class, *Counter(labels.tolist()).values()])
+        at_once = most_at_once(grid, instances.bboxes, *item.x.shape[:2])
+        if at_once > sampled.most:
+            sampled.most, sampled.crowded = at_once, item.id
+        sampled.most_of_class = max([sampled.most_of_class, *Counter(instances.labels.tolist()).values()])
     if reader.bbox_source == "dataset":
         sampled.notes += boxes.check(reader.bbox_order, wrong)
     if wrong is not None:
@@ -238,7 +248,8 @@ def notes_on_counts(sampled: Sampled, limits: Mapping[str, int], most: "int | No
         most: What ``maxDetections`` says.
     """
     notes = [
-        f"item {sampled.crowded!r} has {sampled.most} objects, but the model finds {limit} in an image at most: "
+        f"item {sampled.crowded!r} has {sampled.most} objects{' in one cell' if sampled.shown == 'cell' else ''}, but "
+        f"the model finds {limit} in {'a cell' if sampled.shown == 'cell' else 'an image'} at most: "
         f"{what_to_raise(key, sampled.most)}"
         for key, limit in limits.items()
         if limit < sampled.most

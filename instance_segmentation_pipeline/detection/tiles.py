@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import Float32Array
 from .instances import Instances
 
 
@@ -68,6 +69,24 @@ Cell(left=150, top=0, right=250, bottom=100)]
         else:
             rows, columns = _divided(height, self.count or 1, overlap), _divided(width, self.count or 1, overlap)
         return [Cell(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+
+
+def most_at_once(grid: "Grid | None", bboxes: Float32Array, height: int, width: int) -> int:
+    """Return the most objects that a net is shown at once: those of an image, or of its fullest cell of prediction.
+
+    Args:
+        grid: How images are cut; ``None`` where they are not.
+        bboxes: ``(N, 4)`` ``x1, y1, x2, y2`` of the image's objects.
+        height: Height of the image.
+        width: Width of the image.
+
+    >>> most_at_once(Grid(size=(50, 50)), np.array([[0, 0, 9, 9], [80, 0, 99, 9]], np.float32), 50, 100)
+    1
+    """
+    if grid is None or not len(bboxes):
+        return len(bboxes)
+    cells = np.array(grid.prediction(height, width), np.float32)
+    return max(int(((bboxes[:, :2] < cell[2:]) & (bboxes[:, 2:] > cell[:2])).all(axis=1).sum()) for cell in cells)
 
 
 def _spread(length: int, side: int, overlap: float) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..data.cells import Cells
 from ..data.consistency import check_items, notes_on_counts, notes_on_sizes
 from ..data.equal_files import notes_on_equal_files
 from ..models.detection_count import detection_limits
@@ -39,7 +40,7 @@ def check_parts(
     parts.model.start  # noqa: B018 - what is wrong with the weights is told before items are read
     starts = needed_starts(parts, range(parts.folds.count(dataset)) if folds is None else folds)
     reader = parts.classes.reader(parts.model.prepared.needs_masks)
-    sampled = check_items(dataset, reader)
+    sampled = check_items(dataset, reader, grid=parts.settings.tiles.grid)
     parts.folds.check(dataset)
     parts.training.check(reader)
     if whole:
@@ -68,7 +69,7 @@ def check_built(
 
     Returns:
         A line on each thing that can be built and will hardly train, and these items as the net sees them in
-        validation.
+        validation: where images are cut, the first cell of each.
 
     Raises:
         UserError: What cannot be built.
@@ -83,8 +84,10 @@ def check_built(
     reader, augmenters = parts.classes.reader(prepared.needs_masks), parts.augmentation.both()
     augmenters.check_files()
     made = partial(MusketDetectionDataset, dataset, positions, reader, augmenters=augmenters)
-    train = made(prepared.train_pipeline, names, training=True)
-    val = made(prepared.val_pipeline, names, training=False)
+    grid = parts.settings.tiles.grid
+    seen, shown = (None if grid is None else Cells.first(grid, positions, training=one) for one in (True, False))
+    train = made(prepared.train_pipeline, names, training=True, cells=seen)
+    val = made(prepared.val_pipeline, names, training=False, cells=shown)
     begin = [(one.path, one.policy) for one in starts if one.path is not None]
     notes = check_buildable(plans, train, val, begin, [plan.hooks() for plan in callbacks])
     return notes, val

@@ -18,7 +18,7 @@ FORMATS = {
     "labelme": "LabelMe JSON",
     "yolo_seg": "YOLO texts",
     "csv_rle": "a table of run lengths",
-    "cvat_xml": "CVAT XML",
+    "cvat": "CVAT XML",
 }
 
 
@@ -66,7 +66,7 @@ def _only(path: Path, found: Recognition) -> Source:
 def _place(source: Source) -> str:
     """Return the file or folder that ``--from`` would name."""
     for arguments in source.parts.values():
-        for key in ("annotations", "data", "table", "root", "folder", "labels", "masks"):
+        for key in ("annotations", "data", "table", "file", "root", "folder", "labels", "masks"):
             if key in arguments:
                 return f"--from {printable(arguments[key], 300)}"
     return printable(source.root, 300)

@@ -23,6 +23,8 @@ _SHAPES = frozenset({"polygon", "mask", "box", "ellipse"})
 _OTHERS = frozenset({"polyline", "points", "cuboid", "skeleton"})
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _ELLIPSE_POINTS = 64
+_BLOCK = 1 << 16
+"""Bytes that are read at a time to tell what a file is."""
 
 
 @dataclass
@@ -147,6 +149,38 @@ def read_cvat(
         for one, file in zip(reader.images, files, strict=True)
         if file is not None
     ]
+
+
+def first_images(path: Path, most: int = 3) -> "list[str] | None":
+    """Return the names of the first images of CVAT's XML, as far as it can be read; ``None`` for another file."""
+    names: list[str] = []
+    roots: list[str] = []
+    is_told = False
+
+    def root(name: str, *_: object) -> None:
+        roots.append(name)
+
+    def start(name: str, given: "dict[str, str]") -> None:
+        nonlocal is_told
+        roots.append(name)
+        is_told |= name in ("image", "track")
+        if name == "image":
+            names.append(given.get("name", ""))
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.StartDoctypeDeclHandler = start, root
+    parser.EntityDeclHandler = _no_entity
+    try:
+        with path.open("rb") as opened:
+            while len(names) < most and set(roots[:1]) <= {"annotations"} and (block := opened.read(_BLOCK)):
+                parser.Parse(block, False)
+    except (OSError, expat.ExpatError, DatasetError, ValueError):
+        pass  # what is wrong with it, the provider tells
+    return names[:most] if roots[:1] == ["annotations"] and is_told else None
+
+
+def _no_entity(*_: object) -> NoReturn:
+    raise DatasetError("entities are not read")
 
 
 def _names(path: Path, reader: _Reader, classes: "Sequence[str] | None", ignored: Sequence[str]) -> tuple[str, ...]:

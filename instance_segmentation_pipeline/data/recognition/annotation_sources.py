@@ -11,6 +11,7 @@ import yaml
 from ...errors import DatasetError
 from ...storage.yaml_files import read_yaml
 from ..formats.annotation_text import read_annotation_json
+from ..formats.cvat_xml import first_images
 from ..formats.yolo_data import PARTS
 from .folder_tree import Listing, part_of
 from .sources import Candidate
@@ -80,23 +81,19 @@ def tables(root: Path, tree: Sequence[Listing]) -> Iterator[Candidate]:
 
 
 def cvat(root: Path, tree: Sequence[Listing]) -> Iterator[Candidate]:
-    """Find CVAT's XML for images."""
+    """Find CVAT's XML for images, those of folders named for the parts together."""
+    found: dict[Path, dict[str, Any]] = {}
     for one in tree:
         for file in one.of(".xml")[:_LOOKED_AT]:
-            try:
-                with file.open("rb") as opened:
-                    head = opened.read(_HEAD // 16)
-            except OSError:
+            names = first_images(file)
+            if names is None:
                 continue
-            if b"<annotations>" in head and b"<image " in head:
-                arguments = {"file": str(file)}
-                names = [
-                    name.decode(errors="replace") for name in re.findall(rb'<image [^>]*?name="([^"]+)"', head)[:3]
-                ]
-                folder = _folder_with(names, [file.parent / "images", file.parent, *_near(file, root, tree)])
-                if folder is not None and folder not in (file.parent / "images", file.parent):
-                    arguments["images"] = str(folder)
-                yield Candidate("cvat", {"": arguments}, f"{file.name} has annotations of images, as CVAT's XML")
+            found[file] = {"file": str(file)}
+            beside = file.parent / "images"
+            folder = _folder_with(names, [beside, file.parent, *_near(file, root, tree)])
+            if folder not in (None, beside if beside.is_dir() else file.parent):
+                found[file]["images"] = str(folder)
+    yield from by_parts("cvat", found, root, "{} has annotations of images, as CVAT's XML")
 
 
 FINDERS = (yolo, coco, labelme, tables, cvat)
