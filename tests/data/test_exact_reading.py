@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instance_segmentation_pipeline.data.annotation_files import coco_json, csv_rle, cvat, id_masks, labelme, voc
+from instance_segmentation_pipeline.data.annotation_files import (
+    coco_json,
+    csv_rle,
+    cvat,
+    id_masks,
+    labelme,
+    voc,
+    yolo_seg,
+)
 from instance_segmentation_pipeline.data.formats.mask_images import read_values
 from instance_segmentation_pipeline.detection.instances import from_musket
 from instance_segmentation_pipeline.errors import DatasetError, UserError
@@ -67,6 +75,7 @@ def test_turned_shapes_of_cvat_are_turned(tmp_path, shape):
         (ELLIPSE.replace("10", "-10", 1), "has the radii -10 and 5"),
         (BOX.format("nan"), "has 'nan', expected finite numbers"),
         (BOX.format("left"), "has 'left', expected numbers"),
+        (BOX.format("1_0"), "has '1_0', expected numbers"),
         ('<polygon label="x" points="1,2,3;4,5,6;7,8,9"/>', "has the point '1,2,3', expected x and y"),
         ('<polygon label="x" points="1;2;3;4;5;6"/>', "has the point '1', expected x and y"),
     ],
@@ -175,3 +184,20 @@ def test_two_spellings_of_one_image_of_coco_are_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(whole))
     with pytest.raises(UserError, match=r"has the image 'a.png' twice, as 'sub/a.png' and"):
         coco_json(str(tmp_path / "a.json"))
+
+
+def test_rectangles_of_labelme_may_have_their_four_corners(tmp_path):
+    pictures(tmp_path, "a.png")
+    for points in ([[10, 5], [20, 15]], [[10, 5], [20, 5], [20, 15], [10, 15]], [[10, 15], [20, 15], [20, 5], [10, 5]]):
+        told = {"shapes": [{"label": "x", "points": points, "shape_type": "rectangle"}], "imagePath": "a.png"}
+        (tmp_path / "a.json").write_text(json.dumps(told))
+        assert boxes(labelme(str(tmp_path))) == [[10, 5, 20, 15]]
+
+
+def test_numbers_of_yolo_are_those_of_the_format(tmp_path):
+    pictures(tmp_path / "images", "a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0.1_5 0.1 0.9 0.1 0.9 0.9\n")
+    dataset = yolo_seg(images=str(tmp_path / "images"), labels=str(tmp_path / "labels"), classes=["x"])
+    with pytest.raises(UserError, match=r"has line 1 of .*a.txt, which is '0 0.1_5"):
+        dataset[0]

@@ -91,7 +91,10 @@ BROKEN = {
     "text in points": (lambda one: one["shapes"][0]["points"].__setitem__(0, ["1", 2]), "expected numbers"),
     "NaN": (lambda one: one["shapes"][0]["points"].__setitem__(0, [float("nan"), 2]), "holds NaN"),
     "line": (lambda one: one["shapes"][0].update(shape_type="line"), "has shape_type 'line'"),
-    "rectangle of 4": (lambda one: one["shapes"][0].update(shape_type="rectangle"), "rectangle of 4 points"),
+    "rectangle of 3": (
+        lambda one: one["shapes"][0].update(shape_type="rectangle", points=[[1, 1], [9, 1], [9, 9]]),
+        "rectangle of 3 points, expected 2",
+    ),
     "group": (lambda one: one["shapes"][0].update(group_id=[1]), "has group_id [1]"),
     "far outside": (lambda one: one["shapes"][0]["points"].__setitem__(0, [9e9, 2]), "far outside the image"),
     "no imagePath": (lambda one: one.pop("imagePath"), "has imagePath None"),

@@ -269,7 +269,7 @@ def _joined(parts: "list[Segmentation]", size: "tuple[int, int]") -> Segmentatio
 
 def _number(text: str) -> float:
     try:
-        number = float(text)
+        number = float(text.replace("_", "?"))  # Python's own numbers may have it
     except ValueError:
         raise DatasetError(f"has {shortened(text)}, expected numbers") from None
     if not np.isfinite(number):

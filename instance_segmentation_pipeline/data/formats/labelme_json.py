@@ -105,13 +105,15 @@ def _outline(shape: "dict[str, Any]") -> Float64Array:
     """Return the polygon ``(points, 2)`` of a shape."""
     kind, points = shape.get("shape_type") or "polygon", shape.get("points")
     if kind not in ("polygon", "rectangle", "circle"):
-        raise DatasetError(f"has shape_type {shortened(kind)}, expected polygon, rectangle or circle")
+        raise DatasetError(
+            f"has shape_type {shortened(kind)}, expected polygon, rectangle or circle: or add its label to ignore"
+        )
     if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise DatasetError(f"has points {shortened(points)}, expected pairs of x and y")
-    if kind == "polygon":
+    if kind == "polygon" or (kind == "rectangle" and len(points) == 4):  # its corners, as other programs write it
         return polygon_of([number for point in points for number in point])
     if len(points) != 2:
-        raise DatasetError(f"is a {kind} of {len(points)} points, expected 2")
+        raise DatasetError(f"is a {kind} of {len(points)} points, expected 2, or the 4 corners of a rectangle")
     (x1, y1), (x2, y2), _ = polygon_of([*points[0], *points[1], *points[1]]).tolist()
     if kind == "rectangle":
         return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])

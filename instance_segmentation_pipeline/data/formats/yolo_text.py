@@ -80,6 +80,8 @@ def _object(line: str, classes: int) -> tuple[int, Float64Array]:
     if len(words) < 7 or not len(words) % 2:
         raise DatasetError(f"has {len(words) - 1} numbers after the class, expected x and y of 3 or more points")
     try:
+        if "_" in line:
+            raise ValueError  # Python's own numbers may have it
         points = np.array([float(word) for word in words[1:]]).reshape(-1, 2)
     except ValueError:
         raise DatasetError(f"is {shortened(line)}, expected numbers") from None
