@@ -45,6 +45,8 @@ def check_attribute(config: Any, name: str, value: Any) -> Any:
         value = [one.properties() if isinstance(one, DetectionStage) else one for one in value]
     if name in PROPERTY_NAMES:
         value = check_property(name, without_numpy(value))
+        if name == "hyperparameters" and value is not None and config.hyperparameters is None:
+            raise ConfigError("hyperparameters cannot be set on a config read without them: write them in its YAML.")
         if name == "testTimeAugmentation" and is_own(value):
             views_for(value, config.parts.datasets)
         return value

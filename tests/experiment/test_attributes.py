@@ -9,6 +9,7 @@ from musket_core import generic
 from musket_core.generic_config import GenericImageTaskConfig
 
 from instance_segmentation_pipeline.config.schema import PROPERTIES
+from instance_segmentation_pipeline.config.search_templates import SEARCH_KEYS
 from instance_segmentation_pipeline.config.settings import KEYS, ExperimentSettings, field_of
 from instance_segmentation_pipeline.errors import ConfigError, UserError
 from instance_segmentation_pipeline.experiment.attributes import OTHERS, PROPERTY_NAMES
@@ -133,7 +134,7 @@ def test_a_property_set_after_a_first_use_acts(add_experiment, name):
     setattr(cfg, name, None if name not in ("classes", "configPath", "stages") else value)
 
 
-@pytest.mark.parametrize("name", sorted(PROPERTY_NAMES))
+@pytest.mark.parametrize("name", sorted(PROPERTY_NAMES - set(SEARCH_KEYS)))
 def test_every_property_is_part_of_the_settings(add_experiment, name):
     """A property that a table gains stands in a group of settings, and is compared before each call."""
     groups = [field for field in dataclasses.fields(ExperimentSettings) if field.name != "stages"]
@@ -143,7 +144,33 @@ def test_every_property_is_part_of_the_settings(add_experiment, name):
 
 
 def test_all_properties_have_a_test_of_their_effect():
-    assert set(ACTS) | set(ACTS_ON_TRAINED) == {entry.name for entry in PROPERTIES}
+    assert set(ACTS) | set(ACTS_ON_TRAINED) | set(SEARCHED) == {entry.name for entry in PROPERTIES}
+
+
+SEARCHED = {
+    "hyperparameters": {"rate": {"enum": [0.001, 0.01]}},
+    "max_evals": 7,
+    "pruning": "median",
+}
+"""Properties of a search, read from the config when it searches: a trial has none of them in its settings."""
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHED))
+def test_a_property_of_a_search_set_after_a_first_use_acts(add_experiment, name):
+    extra = "lr: rate\nmax_evals: 3\nhyperparameters: {rate: [0.001, 0.01]}\n"
+    cfg = generic.parse(str(add_experiment(extra=extra)))
+    before = cfg.search_plan()
+    setattr(cfg, name, SEARCHED[name])
+    assert cfg.search_plan() != before
+    assert set(SEARCHED) == set(SEARCH_KEYS)
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHED))
+def test_a_property_of_a_search_does_not_pass_on_an_experiment_without_one(add_experiment, name):
+    cfg = generic.parse(str(add_experiment()))
+    with pytest.raises(ConfigError, match="hyperparameters"):
+        setattr(cfg, name, SEARCHED[name])
+        cfg.check()
 
 
 @pytest.mark.parametrize(
