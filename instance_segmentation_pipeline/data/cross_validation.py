@@ -4,12 +4,13 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from musket_core import datasets
 
 from ..config.settings import SplitSettings
-from ..errors import ConfigError, DatasetError, UserError
+from ..errors import ConfigError, DatasetError, UserError, shortened
 from ..storage.experiment_files import ExperimentFiles
 from .dataset_length import length_of
 from .item_cache import ItemCache
@@ -117,8 +118,15 @@ class CrossValidation:
             dataset: The whole dataset.
             kind: ``train`` or ``validation``, the beginning of the part's name.
             fold: Number of the fold.
+
+        Raises:
+            ConfigError: There is no such fold.
         """
         split = self.of(dataset)
+        if not isinstance(fold, Integral) or isinstance(fold, bool) or not 0 <= fold < len(split.folds):
+            raise ConfigError(
+                f"{shortened(fold)} is no fold of the {kind} parts: expected a number from 0 to {len(split.folds) - 1}."
+            )
         part: Part = datasets.SubDataSet(split.train, split.folds[fold][1 if kind == "validation" else 0])
         part.name = f"{kind}{fold}"
         return part

@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 from ..detection.arrays import UInt8Array
-from ..errors import DatasetError, sentence
+from ..errors import DatasetError, sentence, shortened
 from ..text import one_line_of, printable
 from .image_file import read_image
 
@@ -44,6 +45,8 @@ class Directory:
         steps: "Callable[[str, UInt8Array], UInt8Array] | None" = None,
         recursive: bool = False,
     ) -> None:
+        if not isinstance(path, (str, PathLike)):
+            raise DatasetError(f"{shortened(path)} is no path: give a folder of images.")
         self.path, self._steps = Path(path), steps
         self.reasons: dict[str, str] = {}
         self.first_pages: list[str] = []

@@ -1,6 +1,8 @@
 """Arguments of the methods that predict, checked before a net is loaded; both spellings of one are understood."""
 
 from numbers import Integral
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from ..config.schema import NEGATIVES, PER_POSITIVE
@@ -64,6 +66,17 @@ def flag_of(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{name} is {shortened(value)}, expected True or False.")
     return value
+
+
+def folder_of(value: Any, name: str) -> Path:
+    """Return the path of a folder.
+
+    Raises:
+        ConfigError: It is no path.
+    """
+    if not isinstance(value, (str, PathLike)) or not str(value):
+        raise ConfigError(f"{name} is {shortened(value)}, expected the path of a folder.")
+    return Path(value)
 
 
 def function_of(value: Any, name: str) -> Any:

@@ -28,7 +28,7 @@ from ..launch.answering import AnsweringPool
 from ..metrics.metric_name import MetricName
 from ..reporting.report_figures import ValidationView
 from ..training.coco_metric import Further
-from .answer_arguments import batch_size_of, flag_of, function_of, limit_of
+from .answer_arguments import batch_size_of, flag_of, folder_of, function_of, limit_of
 from .augmented_views import views_for
 from .evaluator import Evaluator, GroundTruths
 from .metric_selection import MetricSelection, default_primary, known_metrics
@@ -336,11 +336,12 @@ class AnswerMethods(GenericImageTaskConfig):
         if arrays and not self.finished().needs_masks:
             raise ConfigError("binaryArray=True writes masks, and this model has none: predictions.json has its boxes.")
         check_outputs(formats, page, arrays, self.finished().needs_masks)
-        folder = Directory(spath, Path(tpath), self.image_steps(), recursive=flag_of(recursive, "recursive"))
+        target = folder_of(tpath, "tpath")
+        folder = Directory(spath, target, self.image_steps(), recursive=flag_of(recursive, "recursive"))
         choice = self.trained().choose(fold, stage)
         predictor = self.predictor(ttflips, size)
         shown = None if arrays else self.threshold
-        with CocoSink(Path(tpath), folder, predictor.class_names, shown, formats, self.threshold, page) as sink:
+        with CocoSink(target, folder, predictor.class_names, shown, formats, self.threshold, page) as sink:
             return predictor.folder(folder, choice, sink, most)
 
     # -- numbers ---------------------------------------------------------------------------------------------

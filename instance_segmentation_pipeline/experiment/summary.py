@@ -6,7 +6,7 @@ from typing import Any
 
 from musket_core.generic_config import TaskConfigInfo
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, nearest, shortened
 from ..metrics.fold_statistics import best_row, over_folds
 from ..metrics.metric_name import VALIDATION, MetricName
 from ..storage.experiment_files import ExperimentFiles
@@ -94,6 +94,8 @@ def info_of(
     Raises:
         ConfigError: What is trained has no such column.
     """
+    if metric is not None and not isinstance(metric, str):
+        raise ConfigError(f"metric is {shortened(metric)}, expected the name of a column of the metrics CSV, or None.")
     places = [(fold, stage) for fold in range(folds) for stage in range(stages)]
     read = {place: read_rows(files.stage(*place).metrics) for place in places}
     trained = {place: rows for place, rows in read.items() if rows}

@@ -23,7 +23,7 @@ from ..data.formats.instance_table import Row, rows_of
 from ..data.protocols import Dataset
 from ..detection.detections import Detections, from_musket_prediction, is_musket_prediction
 from ..detection.fusion import fuse
-from ..errors import DatasetError
+from ..errors import ConfigError, DatasetError, shortened
 
 
 class Predictions(WriteableDataSet):
@@ -75,23 +75,28 @@ class Predictions(WriteableDataSet):
             treshold: The lowest score that counts.
 
         Raises:
-            UserError: An item has no prediction, or the dataset's own ``encode`` fails.
+            UserError: An item has no prediction, the dataset's own ``encode`` fails, or an argument is none.
         """
         limit = threshold_of(treshold)
+        if not isinstance(encode_y, bool):
+            raise ConfigError(f"encode_y is {shortened(encode_y)}, expected True or False.")
         if isinstance(item, PredictionItem):
             encoder = encoder_of(self.parent, 0) if len(self.parent) else None
             if encoder is not None:
                 return own_rows(encoder, item, encode_y, limit)
             objects = objects_of(item, encode_y, self.bbox_order).above(limit)
             return rows_of(item.id, objects, known_class_names(self.parent))
-        found = (
-            item if isinstance(item, Predictions) else Answers(item, _found_in(item, self.bbox_order), self.bbox_order)
-        )
+        found = item if isinstance(item, Predictions) else self._answers_of(item, encode_y)
         alone = whole_encoder(found.parent)
         if alone is not None:
-            return own_table(alone, found, encode_y, limit)
+            return own_table(alone, item if encode_y else found, encode_y, limit)
         names = known_class_names(found.parent)
         return frame_of([row for number in range(len(found)) for row in found.rows(number, encode_y, limit, names)])
+
+    def _answers_of(self, dataset: Any, encode_y: bool) -> "Answers":
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise ConfigError(f"encode was given {shortened(dataset)}, expected an item or a dataset.")
+        return Answers(dataset, [] if encode_y else _found_in(dataset, self.bbox_order), self.bbox_order)
 
     def rows(self, position: int, encode_y: bool, threshold: float, class_names: "Sequence[str] | None") -> list[Row]:
         """Return the rows of an item for ``encode``; masks stay run lengths where the dataset has no way of its own."""

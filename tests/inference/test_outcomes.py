@@ -21,7 +21,7 @@ from instance_segmentation_pipeline.detection.mask_crops import MaskCrops
 from instance_segmentation_pipeline.detection.masks import decode_masks, encode_masks
 from instance_segmentation_pipeline.detection.matching import curve, match
 from instance_segmentation_pipeline.detection.tta import View
-from instance_segmentation_pipeline.errors import ConfigError
+from instance_segmentation_pipeline.errors import ConfigError, DatasetError
 from instance_segmentation_pipeline.metrics.score_threshold import best_f1
 from tests.support.datasets import shapes
 from tests.support.project import FAST, SHAPES, SMALL_CONFIG
@@ -305,6 +305,22 @@ BAD = [
     ("views of numbers", lambda cfg: cfg.predict_on_dataset("holdout", ttflips=3), "3 is no test-time augmentation"),
     ("a threshold of words", lambda cfg: cfg.predictions("holdout", 0, 0).dump("x.csv", "low"), "treshold is 'low'"),
     ("an attribute of views", lambda cfg: setattr(cfg, "testTimeAugmentation", "lost"), "does not come back"),
+    ("info of a number", lambda cfg: cfg.info(5), "metric is 5, expected the name of a column"),
+    ("info of a list", lambda cfg: cfg.info(["loss"]), "expected the name of a column"),
+    ("a threshold on nothing", lambda cfg: cfg.find_treshold(None, 0, None), "None is no dataset"),
+    ("predictions on a number", lambda cfg: cfg.predictions(5), "5 is no dataset"),
+    ("arrays of nothing", lambda cfg: cfg.predict_all_to_array(None), "None is no dataset"),
+    ("numbers of nothing", lambda cfg: cfg.evaluate(None), "None is no dataset"),
+    ("a fold by half", lambda cfg: cfg.predictions("holdout", 0.5), "0.5 is no choice of folds"),
+    ("a fold of True", lambda cfg: cfg.predictions("holdout", True), "True is no choice of folds"),
+    ("by hand on no fold", lambda cfg: cfg.evaluateAll(None, 5), "5 is no fold of the validation parts"),
+    ("by hand on several folds", lambda cfg: cfg.evaluateAll(None, [0, 1]), "is no fold of the validation parts"),
+    ("by hand on a fold of words", lambda cfg: cfg.evaluateAll(None, "x"), "'x' is no fold"),
+    ("a fold from behind", lambda cfg: cfg.validation(None, -1), "-1 is no fold of the validation parts"),
+    ("training of no fold", lambda cfg: cfg.train(7), "7 is no fold of the train parts: expected a number from 0 to 1"),
+    ("a folder of nothing to write to", lambda cfg: cfg.predict_to_directory("a", None), "tpath is None, expected the path"),
+    ("a table of a number", lambda cfg: cfg.predictions("holdout", 0, 0).encode(5), "encode was given 5"),
+    ("a flag of a table", lambda cfg: cfg.predictions("holdout", 0, 0).encode(None, "yes"), "encode_y is 'yes'"),
     ("info of what is not there", lambda cfg: cfg.info("val_segm"), "no metrics CSV has 'val_segm'"),
 ]  # fmt: skip
 
@@ -313,3 +329,15 @@ BAD = [
 def test_what_means_nothing_is_refused(cfg, call, words):
     with pytest.raises(ConfigError, match=words):
         list(call(cfg) or ())
+
+
+@pytest.mark.parametrize("folder", [None, 5, ["a"], b"a"])
+def test_a_folder_that_is_no_path_is_refused(cfg, folder):
+    with pytest.raises(DatasetError, match="is no path: give a folder of images"):
+        cfg.predict_to_directory(folder, "b")
+
+
+def test_a_dataset_without_predictions_is_encoded_as_what_is_there(cfg):
+    """Nothing has to be found in a dataset to write down what is there."""
+    found = cfg.predictions("holdout", 0, 0)
+    assert found.encode(cfg.holdout(), encode_y=True).equals(found.encode(found, encode_y=True))
