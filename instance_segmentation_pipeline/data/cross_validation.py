@@ -111,24 +111,25 @@ class CrossValidation:
         """Read the split anew when it is asked for next: its files were moved."""
         self._kept = None
 
-    def part(self, dataset: Dataset, kind: str, fold: int) -> Part:
+    def part(self, dataset: Dataset, kind: str, fold: Any) -> Part:
         """Return the items that a fold trains on or validates.
 
         Args:
             dataset: The whole dataset.
             kind: ``train`` or ``validation``, the beginning of the part's name.
-            fold: Number of the fold.
+            fold: Number of the fold, or a list of it alone.
 
         Raises:
             ConfigError: There is no such fold.
         """
         split = self.of(dataset)
-        if not isinstance(fold, Integral) or isinstance(fold, bool) or not 0 <= fold < len(split.folds):
+        fold = fold[0] if isinstance(fold, list) and len(fold) == 1 else fold
+        if isinstance(fold, bool) or not isinstance(fold, Integral) or not 0 <= int(fold) < len(split.folds):
             raise ConfigError(
                 f"{shortened(fold)} is no fold of the {kind} parts: expected a number from 0 to {len(split.folds) - 1}."
             )
-        part: Part = datasets.SubDataSet(split.train, split.folds[fold][1 if kind == "validation" else 0])
-        part.name = f"{kind}{fold}"
+        part: Part = datasets.SubDataSet(split.train, split.folds[int(fold)][1 if kind == "validation" else 0])
+        part.name = f"{kind}{int(fold)}"
         return part
 
     def count(self, dataset: "Dataset | None") -> int:

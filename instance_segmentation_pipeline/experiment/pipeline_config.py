@@ -7,7 +7,6 @@ instances need: dataset, folds, stages, weights, summary. Names of methods that 
 import copy
 from collections.abc import Sequence
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -230,11 +229,9 @@ class PipelineConfig(OutcomeMethods):
         return self._part("train", ds, foldNum)
 
     def _part(self, kind: str, ds: "Dataset | int | None", fold: "int | list[int]") -> Part:
-        if isinstance(ds, Integral):
+        if isinstance(ds, int):
             return self._part(kind, None, ds)
-        return self.parts.folds.part(
-            self._or_own(ds), kind, fold[0] if isinstance(fold, list) and len(fold) == 1 else fold
-        )
+        return self.parts.folds.part(self._or_own(ds), kind, fold)
 
     def _or_own(self, ds: "Dataset | None") -> Dataset:
         return self.get_dataset() if ds is None else self.preprocessed(ds)
