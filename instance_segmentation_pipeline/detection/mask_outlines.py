@@ -36,7 +36,11 @@ def mask_polygons(masks: MaskCrops, number: int) -> list[Float64Array]:
 
 
 def joined_polygons(polygons: "Sequence[Int64Array] | Sequence[Float64Array]") -> Float64Array:
-    """Return one polygon ``(points, 2)`` of several, joined by seams from the first one's first point."""
+    """Return one polygon ``(points, 2)`` of several, joined by seams from the first one's first point.
+
+    >>> joined_polygons([np.array([[0, 0], [2, 0], [0, 2]]), np.array([[5, 5], [6, 5], [5, 6]])]).tolist()
+    [[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 0.0], [5.0, 5.0], [6.0, 5.0], [5.0, 6.0], [5.0, 5.0]]
+    """
     first, rest = polygons[0], polygons[1:]
     if not rest:
         return np.asarray(first, np.float64)

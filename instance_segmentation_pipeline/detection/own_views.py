@@ -40,6 +40,10 @@ class OwnView:
         mark: What tells it from another, its code included.
         view: Shows an image otherwise.
         inverse: Brings an array of the view back.
+
+    >>> mirrored = OwnView("mirrored", "1", np.fliplr, np.fliplr)
+    >>> mirrored.show(np.arange(6, dtype=np.uint8).reshape(1, 2, 3)).tolist()
+    [[[3, 4, 5], [0, 1, 2]]]
     """
 
     name: str
@@ -201,6 +205,9 @@ def own_views(given: Any, name: str, mark: str) -> list[OwnView]:
 
     Raises:
         ConfigError: They are no such pairs, or one does not come back.
+
+    >>> own_views([(np.flipud, np.flipud)], "upside_down", "1")
+    [OwnView(view 0 of upside_down, 1)]
     """
     if not isinstance(given, (list, tuple)) or not given or len(given) > MOST_VIEWS:
         what = f"{len(given)} views" if isinstance(given, (list, tuple)) else shortened(given)

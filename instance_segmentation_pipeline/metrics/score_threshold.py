@@ -18,7 +18,11 @@ STEPS = tuple(round(0.01 * number, 2) for number in range(100))
 
 
 class Best(NamedTuple):
-    """The best value, and the lowest score that counts for it; both NaN where there is nothing to measure."""
+    """The best value, and the lowest score that counts for it; both NaN where there is nothing to measure.
+
+    >>> Best(score=0.5, threshold=0.3).threshold
+    0.3
+    """
 
     score: float
     threshold: float
@@ -69,5 +73,5 @@ def best_threshold(
         counted = left
         value = measure(truths, sure)
         if not math.isnan(value) and not value <= best.score:
-            best = Best(value, threshold)
+            best = Best(float(value), threshold)
     return best

@@ -42,7 +42,10 @@ NEVER = {
 
 
 def _given(entry, prefix, value):
-    return {**LEAST, "stages": [{"epochs": 1, entry.name: value}]} if prefix else {**LEAST, entry.name: value}
+    search = {"hyperparameters": {"rate": [0.001, 0.01]}, "lr": "rate"} if entry.name == "max_evals" else {}
+    if prefix:
+        return {**LEAST, "stages": [{"epochs": 1, entry.name: value}]}
+    return {**LEAST, **search, entry.name: value}
 
 
 @pytest.mark.parametrize("kind", NEVER)
@@ -81,7 +84,8 @@ def test_the_table_has_all_numbers():
     names = {prefix + entry.name for entry, prefix in NUMERIC}
     assert {"lr", "stages[0].lr", "stages[0].epochs", "random_state", "testSplitSeed", "seed", "num_seeds"} <= names
     assert {"batch", "accumulation", "clipnorm", "clipvalue"} <= names
-    assert len(names) == 23
+    assert {"crops", "max_evals", "maxDetections", "verbose"} <= names
+    assert len(names) == 27
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NEVER if kind not in ("true", "false")])

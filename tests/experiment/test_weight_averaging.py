@@ -79,7 +79,11 @@ def path(two_stages, tmp_path):
 
 def displace(cfg, fold, **by_stage):
     """Make the weights of a fold's stages those of its last stage, with some of them moved."""
-    good = read_checkpoint(cfg.files.stage(fold, 1).best_weights)
+    weights = cfg.files.stage(fold, 1).best_weights
+    kept = weights.parents[3] / f"good-{fold}.weights"
+    if not kept.exists():
+        shutil.copyfile(weights, kept)
+    good = read_checkpoint(kept)
     for stage, by in enumerate(by_stage.values()):
         state = {name: tensor.clone() for name, tensor in good["state_dict"].items()}
         state[MOVED] += by
@@ -290,7 +294,7 @@ def test_arguments_that_mean_nothing(two_stages, arguments, told):
         (_other_classes, r"best-0\.0\.weights was trained with 3 classes \(a, b, c\)"),
         (_foreign, r"weights/average-0\.weights would be written"),
         (_loss, "primary_metric is loss, which training alone measures"),
-        (_asking, "a metric asks the model for predictions"),
+        (_asking, "a metric asks the model for 'predictions'"),
     ],
 )
 def test_what_cannot_be_averaged(path, spoil, told):

@@ -50,6 +50,7 @@ def test_a_blend_that_is_kept_is_cut_and_made_anew_where_the_key_changes(trained
     def counts(most):
         cfg = generic.parse(str(trained))
         cfg.maxDetections, cfg.storage_threshold = most, 0.0
+        cfg.configOptions = {**cfg.configOptions, "model.test_cfg.score_thr": 0.0}
         found = cfg.predictions("holdout", fold=[0, 1], stage=0)
         return [len(found.detections(number)) for number in range(len(found))]
 

@@ -25,6 +25,7 @@ EXTRA = """folds_count: 2
 testSplit: 0.2
 lr: 0.004
 storage_threshold: 0.001
+channelsLast: false
 datasets:
   others: {get_shapes: {count: 6, size: 64, seed: 9}}
 """
