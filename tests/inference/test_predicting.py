@@ -199,7 +199,7 @@ def test_augmentation_at_test_time(cfg, trained):
         np.testing.assert_allclose(np.sort(one[1]), np.sort(two[1]), atol=1e-3)  # the same views, the other way round
     scaled = list(cfg.predict_on_dataset(held, 0, 1, ttflips={"scales": [1.0, 1.5]}, limit=2))
     assert len(scaled[0].results) == 2
-    with pytest.raises(ConfigError, match="'Diagonal' is none of"):
+    with pytest.raises(ConfigError, match="'Diagonal' is not known"):
         list(cfg.predict_on_dataset(held, 0, 1, ttflips="Diagonal"))
 
 
