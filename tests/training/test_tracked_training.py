@@ -33,15 +33,14 @@ def test_folds_side_by_side_each_have_their_run(project, add_experiment, monkeyp
     cfg.expires = 0.0
     cfg.fit()
     _, before = runs_of(project)
-    assert sorted(before) == ["fold 0 stage 0", "fold 1 stage 0"]
+    assert "fold 0 stage 0" in before, "fold 1 may not have begun when time was over"
     cfg = generic.parse(str(path))
     cfg.num_gpus = cfg.num_workers = 2
     cfg.setAllowResume(True)
     cfg.fit()
     client, after = runs_of(project)
-    assert {name: run.info.run_id for name, run in after.items()} == {
-        name: run.info.run_id for name, run in before.items()
-    }
+    assert sorted(after) == ["fold 0 stage 0", "fold 1 stage 0"]
+    assert {name: after[name].info.run_id for name in before} == {name: run.info.run_id for name, run in before.items()}
     for fold in range(2):
         files = cfg.files.stage(fold, 0)
         rows = read_rows(files.metrics)
