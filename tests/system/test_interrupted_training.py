@@ -57,9 +57,9 @@ def test_a_resumed_run_ends_with_the_same_bits(add_experiment):
 def test_an_end_between_the_last_and_the_best_weights(add_experiment, monkeypatch, epoch):
     """Weights that were the best, but not yet kept as that, are, when the run goes on: also in the only epoch."""
     replace = [("  - epochs: 1\n", "  - epochs: 3\n")]
-    whole = add_experiment("whole", "primary_metric: val_loss\n", replace=replace)
+    whole = add_experiment("whole", "primary_metric: val_loss\nchannelsLast: false\n", replace=replace)
     generic.parse(str(whole)).fit()
-    cut = add_experiment("cut", "primary_metric: val_loss\n", replace=replace)
+    cut = add_experiment("cut", "primary_metric: val_loss\nchannelsLast: false\n", replace=replace)
     save = WeightsKeeper._save
 
     def save_no_best(runner, path, meta, complete):
