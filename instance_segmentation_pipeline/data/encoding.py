@@ -126,18 +126,24 @@ def _same(first: Any, second: Any) -> bool:
     return one is other
 
 
+def _own(encoder: Any, given: Any, encode_y: bool, threshold: float, where: str) -> Any:
+    """Return what a dataset's ``encode`` makes of items or of one, whose name is ``where`` in messages."""
+    try:
+        return encoder.encode(given, encode_y=encode_y, treshold=threshold)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"encode of the dataset {type(encoder).__name__} fails{where}"
+        raise DatasetError(f"{what}: {one_line(error)}.") from error
+
+
 def own_table(encoder: Any, dataset: Any, encode_y: bool, threshold: float) -> Any:
     """Return the table that a dataset makes of items with predictions.
 
     Raises:
         DatasetError: It fails, or gives no table.
     """
-    try:
-        frame = encoder.encode(dataset, encode_y=encode_y, treshold=threshold)
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise DatasetError(f"encode of the dataset {type(encoder).__name__} fails: {one_line(error)}.") from error
+    frame = _own(encoder, dataset, encode_y, threshold, "")
     if not hasattr(frame, "to_csv"):
         raise DatasetError(
             f"encode of the dataset {type(encoder).__name__} gave a {type(frame).__name__} for its items, expected a "
@@ -152,14 +158,7 @@ def own_rows(encoder: Any, item: Any, encode_y: bool, threshold: float) -> list[
     Raises:
         DatasetError: It fails, or gives no rows.
     """
-    try:
-        given = encoder.encode(item, encode_y=encode_y, treshold=threshold)
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise DatasetError(
-            f"encode of the dataset {type(encoder).__name__} fails on item {shortened(item.id)}: {one_line(error)}."
-        ) from error
+    given = _own(encoder, item, encode_y, threshold, f" on item {shortened(item.id)}")
     rows = [given] if isinstance(given, dict) else given
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
         raise DatasetError(
