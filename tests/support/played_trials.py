@@ -7,9 +7,11 @@ import yaml
 from musket_core.experiment import Experiment
 
 from instance_segmentation_pipeline.errors import TrainingError
+from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
 from instance_segmentation_pipeline.metrics.metric_name import MetricName
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows, write_rows
 from instance_segmentation_pipeline.storage.search_record import read_trials
+from instance_segmentation_pipeline.tuning.search_config import SearchConfig
 
 SPACE = "hyperparameters:\n  rate: {loguniform: [0.0001, 0.1]}\n  opt: {enum: [SGD, AdamW]}\nlr: rate\noptimizer: opt\n"
 EPOCHS = 3
@@ -99,3 +101,10 @@ def told(path):
 
 def load(path):
     return yaml.safe_load(path.read_text())
+
+
+def play_trials(monkeypatch):
+    """Let the trials of searches be played, and none be checked, for the time of a test."""
+    Play.kills, Play.fails, Play.trained = set(), set(), []
+    monkeypatch.setattr(SearchConfig, "trial_config", lambda search, files, properties: Play(search, files, properties))
+    monkeypatch.setattr(PipelineConfig, "check", lambda config, dataset=None: None)

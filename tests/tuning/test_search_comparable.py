@@ -10,9 +10,8 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.config.search_space import space_of
 from instance_segmentation_pipeline.errors import ConfigError
-from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
 from instance_segmentation_pipeline.tuning.search_config import SearchConfig
-from tests.support.played_trials import EPOCHS, SPACE, Play, fitted, load, told
+from tests.support.played_trials import EPOCHS, SPACE, Play, fitted, load, play_trials, told
 from tests.support.project import SMALL_CONFIG
 
 REAL = SearchConfig.trial_config
@@ -20,9 +19,7 @@ REAL = SearchConfig.trial_config
 
 @pytest.fixture(autouse=True)
 def played(monkeypatch):
-    Play.kills, Play.fails, Play.trained = set(), set(), []
-    monkeypatch.setattr(SearchConfig, "trial_config", lambda search, files, properties: Play(search, files, properties))
-    monkeypatch.setattr(PipelineConfig, "check", lambda config, dataset=None: None)
+    play_trials(monkeypatch)
 
 
 @pytest.fixture

@@ -10,21 +10,18 @@ from musket_core import generic
 from musket_core.experiment import Experiment
 
 from instance_segmentation_pipeline.errors import ConfigError, TrainingError
-from instance_segmentation_pipeline.experiment.pipeline_config import PipelineConfig
 from instance_segmentation_pipeline.launch import devices
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.search_record import read_trials
 from instance_segmentation_pipeline.tuning.search_config import SearchConfig
-from tests.support.played_trials import EPOCHS, METRIC, SPACE, Play, fitted, load, told
+from tests.support.played_trials import EPOCHS, METRIC, SPACE, Play, fitted, load, play_trials, told
 
 REAL = SearchConfig.trial_config
 
 
 @pytest.fixture(autouse=True)
 def played(monkeypatch):
-    Play.kills, Play.fails, Play.trained = set(), set(), []
-    monkeypatch.setattr(SearchConfig, "trial_config", lambda search, files, properties: Play(search, files, properties))
-    monkeypatch.setattr(PipelineConfig, "check", lambda config, dataset=None: None)
+    play_trials(monkeypatch)
 
 
 @pytest.fixture
