@@ -117,18 +117,22 @@ def test_a_server_that_is_gone_costs_a_line(place, monkeypatch):
     assert losses(offline_runs(folder / "wandb")[0]) == [(row["epoch"], row["loss"]) for row in ROWS]
 
 
-def test_a_service_that_was_killed_is_started_anew(place):
+@pytest.mark.parametrize("killed_after", [1, 2, 4])
+def test_a_service_that_was_killed_is_started_anew(place, killed_after):
+    """Also one that is missed at the end only: rows are handed to it without an answer."""
     folder, made, pictures, said = place
     run = made()
-    run.tell(ROWS[:1], pictures[:1])
-    end_services()
-    for epoch in range(2, 5):
+    for epoch in range(1, 5):
         run.tell(ROWS[:epoch], pictures[:epoch])
+        if epoch == killed_after:
+            end_services()
+    run.tell_summary({"coco_segm_mAP/mean": 0.25}, [], 4)
     run.close(finished=True)
     assert len(said) == 1
     assert "wandb cannot be told" in said[0]
     (found,) = offline_runs(folder / "wandb")
     assert losses(found) == [(row["epoch"], row["loss"]) for row in ROWS]
+    assert found["summary"]["summary/coco_segm_mAP/mean"] == 0.25
 
 
 def end_services():

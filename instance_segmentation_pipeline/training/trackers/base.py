@@ -96,7 +96,10 @@ class TrackedRun:
         self.facts, self.state, self.trackers, self.say = facts, state, trackers, say
         self._told = {name: _Told() for name in trackers}
         self._open: set[str] = set()
+        self._lost: set[str] = set()
         self._failed: set[str] = set()
+        self._last: tuple[Sequence[Row], Sequence[tuple[str, Path, int]]] = ((), ())
+        self._last_summary: Callable[[Tracker, _Told], None] = lambda tracker, told: None
         self._read()
 
     def tell(self, rows: Sequence[Row], pictures: Sequence[tuple[str, Path, int]]) -> None:
@@ -106,8 +109,9 @@ class TrackedRun:
             rows: Of the metrics CSV, from the first epoch on.
             pictures: Name, file and epoch of each.
         """
+        self._last = rows, pictures
         for name in self.trackers:
-            self._try(name, lambda tracker, told: self._catch_up(tracker, told, rows, pictures))
+            self._try(name, self._catch_up)
 
     def tell_summary(self, values: Mapping[str, float], pictures: Sequence[tuple[str, Path]], step: int) -> None:
         """Tell of the final numbers, once for each that they become, and of name and file of pictures."""
@@ -122,18 +126,24 @@ class TrackedRun:
                     tracker.report(name, path)
             told.summary = mark
 
+        self._last_summary = tell
         for name in self.trackers:
             self._try(name, tell)
 
     def close(self, finished: bool) -> None:
-        """Let go of the trackers."""
+        """Let go of the trackers; one that had lost the run by then, and forgets, is told all of it once more."""
+
+        def end(tracker: Tracker, told: _Told) -> None:
+            tracker.close(finished)
+
         for name in sorted(self._open):
-            self._try(name, lambda tracker, _: tracker.close(finished))
+            self._try(name, end)
+        for name in sorted(self._lost):
+            self._try(name, end)
         self._open.clear()
 
-    def _catch_up(
-        self, tracker: Tracker, told: _Told, rows: Sequence[Row], pictures: Sequence[tuple[str, Path, int]]
-    ) -> None:
+    def _catch_up(self, tracker: Tracker, told: _Told) -> None:
+        rows, pictures = self._last
         for row in rows:
             if row["epoch"] >= told.epochs:
                 values = {name: float(value) for name, value in row.items() if name != "epoch" and _is_number(value)}
@@ -150,15 +160,20 @@ class TrackedRun:
             if name not in self._open:
                 told.id = tracker.open(self.facts, told.id)
                 self._open.add(name)
+                self._lost.discard(name)
                 if tracker.forgets:
                     self._told[name] = told = _Told(told.id)
+                    self._catch_up(tracker, told)
+                    self._last_summary(tracker, told)
+                    tracker.flush()
                 self._write()
             tell(tracker, told)
             tracker.flush()
             self._write()
         except Exception as error:  # whatever a server, a disk or a package makes of it
-            if tracker.forgets:
-                self._open.discard(name)  # told anew, whole
+            if tracker.forgets and name in self._open:  # told anew, whole
+                self._open.discard(name)
+                self._lost.add(name)
             if name not in self._failed:
                 self._failed.add(name)
                 self.say(

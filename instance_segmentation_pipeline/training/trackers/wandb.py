@@ -50,10 +50,8 @@ class WandbTracker:
         """Begin a run, or go on with one."""
         import wandb
 
-        if self._run is not None:  # what failed: its id is in use until then
-            self._run = None
-            with contextlib.suppress(Exception):
-                wandb.teardown(exit_code=1)
+        if self._run is not None:  # what failed
+            self._let_go()
         mode = mode_of(self.mode)
         if mode == "online" and not _login():
             raise RuntimeError("there is no login")  # wandb would ask for one where there is a terminal
@@ -108,7 +106,19 @@ class WandbTracker:
 
     def close(self, finished: bool) -> None:
         """End the run, as failed where it is to be gone on with."""
-        self._run.finish(exit_code=0 if finished else 1)
+        try:
+            self._run.finish(exit_code=0 if finished else 1)
+        except Exception:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        """End wandb's service: the run's id is in use until then, and the end of the process would ask it again."""
+        import wandb
+
+        self._run = None
+        with contextlib.suppress(Exception, SystemExit):  # it exits as a service does that was killed
+            wandb.teardown(exit_code=1)
 
     def _row(self, step: int) -> dict[str, Any]:
         return self._rows.setdefault(step, {})
