@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
@@ -238,8 +239,16 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
         default_scope=config.default_scope,
         randomness=config.randomness,
         experiment_name=name,
-        cfg=config,
+        cfg=_plainly_written(config),
         **fields,
     )
     runner.longer, runner.class_names = job.longer, job.train_dataset.metainfo["classes"]
     return runner
+
+
+def _plainly_written(config: Config) -> Config:
+    """Return a config whose text is not laid out: MMEngine writes it into the log and, each epoch, two checkpoints.
+
+    To lay it out takes yapf half a second each time for a large model.
+    """
+    return Config(config.to_dict(), config.text, config.filename, format_python_code=False)

@@ -126,6 +126,8 @@ def test_the_finished_config_can_be_read_by_mmdetection(trained):
 
     config = Config.fromfile(trained.parent / "weights" / "config-0.0.py")
     assert config.model.bbox_head.num_classes == 3
+    kept = read_checkpoint(trained.parent / "weights" / "best-0.0.weights")["meta"]["cfg"]
+    assert Config.fromstring(kept, ".py").model == config.model
 
 
 def test_a_finished_experiment_is_not_trained_over_by_a_script(trained):
