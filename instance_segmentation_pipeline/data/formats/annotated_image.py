@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from ...detection.arrays import Float64Array, Int64Array
 from ...detection.mask_crops import MaskCrops
-from ...errors import DatasetError, shortened
+from ...errors import DatasetError, nearest, shortened
 
 Polygons = tuple[Float64Array, ...]
 """Parts of one object, each ``(points, 2)``: x and y in pixels, from the upper left corner of the image."""
@@ -150,6 +150,22 @@ def check_pixels(outlines: "Iterable[Polygons]", where: str) -> None:
         raise DatasetError(
             f"{where}: all polygons ({count}) have coordinates of 0..1 alone, expected pixels: multiply by width and "
             "height."
+        )
+
+
+def check_labels(used: "Mapping[str, str]", classes: Sequence[str], otherwise: str = "to ignore") -> None:
+    """Raise a ``DatasetError`` where a source has a label that is none of its classes.
+
+    Args:
+        used: What has it, to stand before the label: ``<file> has the label``; by label.
+        classes: The classes' names.
+        otherwise: What can be done instead of adding it to ``classes``.
+    """
+    unknown = next((label for label in used if label not in classes), None)
+    if unknown is not None:
+        raise DatasetError(
+            f"{used[unknown]} {shortened(unknown)}, which is not among classes{nearest(unknown, classes)}: add it "
+            f"there, or {otherwise}."
         )
 
 

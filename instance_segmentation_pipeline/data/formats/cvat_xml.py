@@ -14,8 +14,8 @@ import numpy as np
 
 from ...detection.arrays import Float64Array
 from ...detection.mask_crops import MaskCrops
-from ...errors import DatasetError, nearest, one_line, shortened
-from .annotated_image import AnnotatedImage, Segmentation, check_pixels, polygon_of
+from ...errors import DatasetError, one_line, shortened
+from .annotated_image import AnnotatedImage, Segmentation, check_labels, check_pixels, polygon_of
 from .annotation_text import read_annotation_text
 from .image_lookup import images_by_name_or_stem
 
@@ -189,12 +189,7 @@ def _names(path: Path, reader: _Reader, classes: "Sequence[str] | None", ignored
     names = tuple(classes or declared or used)
     if not names:
         raise DatasetError(f"{path} has no labels: give classes.")
-    unknown = next((label for label in used if label not in names), None)
-    if unknown is not None:
-        raise DatasetError(
-            f"{path} has the label {shortened(unknown)}, which is not among classes{nearest(unknown, names)}: add it "
-            "there, or to ignore."
-        )
+    check_labels(dict.fromkeys(used, f"{path} has the label"), names)
     return names
 
 

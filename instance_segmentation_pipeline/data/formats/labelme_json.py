@@ -15,8 +15,8 @@ from ...detection.arrays import Float64Array
 from ...detection.detections import Detections
 from ...detection.mask_crops import MaskCrops
 from ...detection.mask_outlines import mask_polygons
-from ...errors import DatasetError, nearest, shortened
-from .annotated_image import AnnotatedImage, Polygons, check_pixels, polygon_of
+from ...errors import DatasetError, shortened
+from .annotated_image import AnnotatedImage, Polygons, check_labels, check_pixels, polygon_of
 from .annotation_text import read_annotation_json
 from .writing import FileNames, write_whole
 
@@ -53,16 +53,11 @@ def read_labelme(
     """
     read = [_file(path, ignored) for path in files]
     check_pixels((polygons for one in read for _, polygons in one.objects), str(files[0].parent))
-    used = {label: one.file for one in read for label, _ in one.objects}
+    used = {label: f"{one.file} has the label" for one in read for label, _ in one.objects}
     names = tuple(sorted(used)) if classes is None else tuple(classes)
     if not names:
         raise DatasetError(f"{files[0].parent}: none of {len(files)} files of LabelMe has an object: give classes.")
-    unknown = next((label for label in used if label not in names), None)
-    if unknown is not None:
-        raise DatasetError(
-            f"{used[unknown]} has the label {shortened(unknown)}, which is not among classes{nearest(unknown, names)}: "
-            "add it there, or to ignore."
-        )
+    check_labels(used, names)
     place = {name: label for label, name in enumerate(names)}
     return names, [
         AnnotatedImage(

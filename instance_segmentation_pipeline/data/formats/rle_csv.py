@@ -19,6 +19,7 @@ from ...detection.detections import Detections
 from ...detection.mask_crops import MaskCrops
 from ...errors import ConfigError, DatasetError, nearest, one_line, shortened
 from ...storage.atomic import not_writable, temporary_beside
+from .annotated_image import check_labels
 from .annotation_text import read_annotation_text
 from .run_length_text import mask_from_text, text_of_mask
 from .writing import check_masks
@@ -266,12 +267,8 @@ def _names(path: Path, columns: Columns, classes: "Sequence[str] | None", used: 
         if not used:
             raise DatasetError(f"{path} has no object: give classes.")
         return tuple(sorted(used, key=int) if all(name.isdecimal() for name in used) else sorted(used))
-    unknown = next((name for name in used if name not in classes), None)
-    if unknown is not None:
-        raise DatasetError(
-            f"{path}: line {used[unknown]} has {columns.category} {shortened(unknown)}, which is not among classes"
-            f"{nearest(unknown, classes)}: add it, or take its rows out."
-        )
+    told = {name: f"{path}: line {line} has {columns.category}" for name, line in used.items()}
+    check_labels(told, classes, "take its rows out")
     return tuple(classes)
 
 

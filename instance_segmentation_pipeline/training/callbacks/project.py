@@ -1,6 +1,7 @@
 """Callbacks of a project: functions by ``LambdaCallback``, and its own classes on ``keras.callbacks.Callback``."""
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -92,7 +93,7 @@ def _set_known(view: "OptimizerView | ModelView", what: str, name: str, value: A
 
 
 class ProjectCallback(StageCallback):
-    """Calls what a project has, in the first process, and names it where it fails.
+    """Calls what a project has at the moments of a stage, in the first process, and names it where it fails.
 
     Args:
         name: What messages call it.
@@ -102,6 +103,33 @@ class ProjectCallback(StageCallback):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._last: dict[str, float] = {}
+
+    def on_train_begin(self, stage: RunningStage) -> None:
+        """Prepare, and call ``on_train_begin(logs)``."""
+        super().on_train_begin(stage)
+        self._prepare()
+        self._call("on_train_begin", {})
+
+    def on_train_end(self) -> None:
+        """Call ``on_train_end(logs)`` with the last epoch's row."""
+        self._call("on_train_end", self._last)
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Call ``on_epoch_begin(epoch, logs)``."""
+        self._call("on_epoch_begin", epoch, {})
+
+    def on_epoch_end(self, epoch: int, row: Row) -> None:
+        """Call ``on_epoch_end(epoch, logs)`` with the epoch's row under Musket's names: those of the metrics CSV."""
+        self._last = {name: value for name, value in row.items() if name != "epoch"}
+        self._call("on_epoch_end", epoch, dict(self._last))
+
+    def _prepare(self) -> None:
+        """Get ready for the stage."""
+
+    @abstractmethod
+    def _call(self, moment: str, *arguments: Any) -> None:
+        """Call what the project has for a moment, if it has anything."""
 
     @contextmanager
     def naming(self, moment: str) -> Iterator[None]:
@@ -116,10 +144,6 @@ class ProjectCallback(StageCallback):
                 "go on with --allow_resume true."
             ) from error
 
-    def logs_of(self, row: Row) -> dict[str, float]:
-        """Return an epoch's row under Musket's names: those of the metrics CSV."""
-        return {name: value for name, value in row.items() if name != "epoch"}
-
 
 class Functions(ProjectCallback):
     """``LambdaCallback``: a function for each moment; one that has an argument ``model`` is given a ``ModelView``.
@@ -133,25 +157,6 @@ class Functions(ProjectCallback):
         super().__init__(name)
         self.functions = dict(functions)
         self.follows_batches = bool({"on_batch_begin", "on_batch_end"} & set(self.functions))
-        self._last: dict[str, float] = {}
-
-    def on_train_begin(self, stage: RunningStage) -> None:
-        """Call ``on_train_begin(logs)``."""
-        super().on_train_begin(stage)
-        self._call("on_train_begin", {})
-
-    def on_train_end(self) -> None:
-        """Call ``on_train_end(logs)``."""
-        self._call("on_train_end", self._last)
-
-    def on_epoch_begin(self, epoch: int) -> None:
-        """Call ``on_epoch_begin(epoch, logs)``."""
-        self._call("on_epoch_begin", epoch, {})
-
-    def on_epoch_end(self, epoch: int, row: Row) -> None:
-        """Call ``on_epoch_end(epoch, logs)``."""
-        self._last = self.logs_of(row)
-        self._call("on_epoch_end", epoch, dict(self._last))
 
     def on_batch_begin(self, batch: int) -> None:
         """Call ``on_batch_begin(batch, logs)``."""
@@ -186,39 +191,28 @@ class KerasBridge(ProjectCallback):
         super().__init__(name)
         self._make = make
         self.callback: Any = None
-        self._last: dict[str, float] = {}
         self.follows_batches = True  # until it is made, nobody knows
 
-    def on_train_begin(self, stage: RunningStage) -> None:
-        """Make it, give it model and parameters, and call ``on_train_begin``."""
-        super().on_train_begin(stage)
+    def _prepare(self) -> None:
+        """Make it, and give it model and parameters."""
         with self.naming("__init__"):
             self.callback = self._make()
         if not is_keras_class(type(self.callback)):
             raise TrainingError(
-                f"{stage.label}: callback {self.name} gave an object of {type(self.callback).__name__}, expected a "
-                "keras.callbacks.Callback."
+                f"{self.stage.label}: callback {self.name} gave an object of {type(self.callback).__name__}, expected "
+                "a keras.callbacks.Callback."
             )
         check_methods(type(self.callback), self.name)
         self.follows_batches = any(map(self._has, _OF_BATCHES))
         with self.naming("set_model"):
-            self.callback.set_params({"epochs": stage.epochs, "steps": stage.iterations, "verbose": 1, "metrics": []})
-            self.callback.set_model(ModelView(stage, self.name))
-        self._call("on_train_begin", {})
-
-    def on_train_end(self) -> None:
-        """Call ``on_train_end``."""
-        self._call("on_train_end", self._last)
-
-    def on_epoch_begin(self, epoch: int) -> None:
-        """Call ``on_epoch_begin``."""
-        self._call("on_epoch_begin", epoch, {})
+            told = {"epochs": self.stage.epochs, "steps": self.stage.iterations, "verbose": 1, "metrics": []}
+            self.callback.set_params(told)
+            self.callback.set_model(ModelView(self.stage, self.name))
 
     def on_epoch_end(self, epoch: int, row: Row) -> None:
         """Call ``on_test_end``, then ``on_epoch_end`` with the epoch's row."""
-        self._last = self.logs_of(row)
-        self._call("on_test_end", {name: one for name, one in self._last.items() if name.startswith("val_")})
-        self._call("on_epoch_end", epoch, dict(self._last))
+        self._call("on_test_end", {name: one for name, one in row.items() if name.startswith("val_")})
+        super().on_epoch_end(epoch, row)
 
     def on_validation_begin(self) -> None:
         """Call ``on_test_begin``."""
