@@ -3,7 +3,9 @@
 Read by Pillow; 16-bit and floating-point colour, which Pillow does not keep, by OpenCV.
 """
 
+import contextlib
 import os
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +81,9 @@ def image_size(path: Path) -> tuple[int, int]:
             warnings.simplefilter("ignore")
             Image.init()
             with Image.open(file, formats=FORMATS) as image:
-                _check_size(image.size)
-                width, height = image.size
-                turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-                return (width, height) if turned else (height, width)
+                (width, height), orientation = _stored(image)
+                _check_size((width, height))
+                return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
     except DatasetError:
         raise
     except Exception:  # what is wrong, and what Pillow does not know, the reader tells
@@ -97,7 +98,7 @@ def _read(file: IO[bytes]) -> ImageFile:
         try:
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
-            return _read_by_opencv(file, _tiff_size(file), 1, 1)
+            return _read_by_opencv(file, *_tiff_tags(file), 1)
         except Image.DecompressionBombError:
             raise DatasetError(f"has more than {most_pixels():,} pixels") from None
         except Exception as error:
@@ -106,7 +107,7 @@ def _read(file: IO[bytes]) -> ImageFile:
             _check_size(image.size)
             pages = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
             if _is_deep(image, file):
-                return _read_by_opencv(file, image.size, image.getexif().get(_ORIENTATION, 1), pages)
+                return _read_by_opencv(file, *_stored(image), pages)
             image.seek(0)
             turned = ImageOps.exif_transpose(image)
             if turned.mode[0] in "IF":
@@ -116,6 +117,17 @@ def _read(file: IO[bytes]) -> ImageFile:
             raise
         except Exception as error:
             raise DatasetError(f"is damaged ({one_line(error)})") from None
+
+
+def _stored(image: Image.Image) -> tuple[tuple[int, int], int]:
+    """Return width and height of an image as its file has them, and EXIF's orientation, 1..8.
+
+    Of a TIFF, some versions of Pillow tell the stored size, others the turned one.
+    """
+    tags = getattr(image, "tag_v2", {})
+    size = image.size if tags.get(_WIDTH) is None else (int(tags[_WIDTH]), int(tags[_HEIGHT]))
+    orientation: int = image.getexif().get(_ORIENTATION, 1)
+    return size, orientation
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -144,8 +156,8 @@ def channel_bits(image: Image.Image, file: IO[bytes]) -> int:
     return 8
 
 
-def _tiff_size(file: IO[bytes]) -> tuple[int, int]:
-    """Return width and height of the first page of a TIFF that Pillow does not know, from its tags."""
+def _tiff_tags(file: IO[bytes]) -> tuple[tuple[int, int], int]:
+    """Return width, height and orientation of the first page of a TIFF that Pillow does not know, from its tags."""
     file.seek(0)
     header = file.read(8)
     if header[:4] not in _TIFF_STARTS:
@@ -154,20 +166,34 @@ def _tiff_size(file: IO[bytes]) -> tuple[int, int]:
         tags = TiffImagePlugin.ImageFileDirectory_v2(header)
         file.seek(tags.next)
         tags.load(file)
-        size = int(tags[_WIDTH]), int(tags[_HEIGHT])
+        size, orientation = (int(tags[_WIDTH]), int(tags[_HEIGHT])), int(tags.get(_ORIENTATION, 1))
     except Exception as error:
         raise DatasetError(f"is damaged ({one_line(error)})") from None
     _check_size(size)
-    return size
+    return size, orientation
+
+
+def _said_to_be_upright(data: bytearray) -> None:
+    """Set the orientation of a TIFF's first page to 1: some versions of OpenCV turn what they read, others do not."""
+    order, is_big = ("<" if data.startswith(b"I") else ">"), bytes(data[2:4]) in (b"+\0", b"\0+")
+    with contextlib.suppress(struct.error):  # a damaged file is told of by the reader
+        (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+        (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), data, start)
+        first, step = (start + 8, 20) if is_big else (start + 2, 12)
+        for place in range(first, first + min(count, 4096) * step, step):
+            if struct.unpack_from(f"{order}H", data, place)[0] == _ORIENTATION:
+                struct.pack_into(f"{order}H", data, place + (12 if is_big else 8), 1)
 
 
 def _read_by_opencv(file: IO[bytes], size: tuple[int, int], orientation: int, pages: int) -> ImageFile:
     """Read what has more than 8 bits a channel; a file much larger than its pixels is not read into memory."""
     file.seek(0)
     most = 64 * size[0] * size[1] + 2**26
-    data = np.frombuffer(file.read(most), np.uint8)
+    data = bytearray(file.read(most))
+    if data.startswith((b"II", b"MM")):
+        _said_to_be_upright(data)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise DatasetError(f"is damaged ({one_line(error)})") from None
     if image is None or image.shape[:2] != (size[1], size[0]):

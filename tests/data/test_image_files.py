@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instance_segmentation_pipeline.data.image_file import read_image
+from instance_segmentation_pipeline.data.image_file import image_size, read_image
 from instance_segmentation_pipeline.data.image_folder import Directory
 from instance_segmentation_pipeline.errors import DatasetError
 
@@ -51,6 +51,25 @@ def tiff_header(width, height):
     return struct.pack("<4sI", b"II*\0", 8) + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
 
 
+def tiff_of(pixels, orientation, order="<"):
+    """Return a TIFF of any type of pixels ``(height, width)`` or ``(height, width, 3)``, marked as turned."""
+    height, width, channels = (*pixels.shape, 1)[:3]
+    data, kind = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes(), 3 if pixels.dtype.kind == "f" else 1
+    tags = {256: width, 257: height, 258: pixels.itemsize * 8, 259: 1, 262: 2 if channels == 3 else 1, 273: 0}
+    tags |= {274: orientation, 277: channels, 278: height, 279: len(data), 284: 1, 339: kind}
+    start = 8 + 2 + 12 * len(tags) + 4
+    numbers = {tag: start + 6 * place for place, tag in enumerate((258, 339))} if channels == 3 else {}
+    extra = b"".join(struct.pack(f"{order}3H", *[tags[tag]] * 3) for tag in numbers)
+    entries = b""
+    for tag, value in (tags | {273: start + len(extra)} | numbers).items():
+        is_long = tag in (*numbers, 273, 279)
+        size = (3 if tag in numbers else 4, 3) if tag in numbers else (4, 1) if is_long else (3, 1)
+        entries += struct.pack(f"{order}HHI", tag, *size)
+        entries += struct.pack(f"{order}I", value) if is_long else struct.pack(f"{order}HH", value, 0)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    return head + entries + struct.pack(f"{order}I", 0) + extra + data
+
+
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".ppm", ".webp", ".jpg", ".jfif", ".gif"])
 def test_colours(suffix, tmp_path):
     options = {"lossless": True} if suffix == ".webp" else {}
@@ -61,8 +80,15 @@ def test_colours(suffix, tmp_path):
     np.testing.assert_allclose(found.astype(int), RGB, atol=12 if suffix in (".jpg", ".jfif") else 0)
 
 
+TURNED = {
+    "16 bits": lambda image, turn: tiff_of(image.astype(np.uint16) * 257, turn),
+    "16 bits, big-endian": lambda image, turn: tiff_of(image.astype(np.uint16) * 257, turn, ">"),
+    "float": lambda image, turn: tiff_of(image.astype(np.float32) / 255, turn),
+}
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", "-16.png"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", "-16.png", *(f"-{kind}.tif" for kind in TURNED)])
 def test_orientation(suffix, orientation, tmp_path):
     """Each file holds the same picture, stored turned and marked as such."""
     turns = {
@@ -86,11 +112,14 @@ def test_orientation(suffix, orientation, tmp_path):
         body = b"eXIf" + exif.tobytes()[6:]
         chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         path.write_bytes(data[:33] + chunk + data[33:])
+    elif path.stem[2:] in TURNED:
+        path.write_bytes(TURNED[path.stem[2:]](stored, orientation))
     else:
         _saved(path, stored, exif=exif, **({"lossless": True} if suffix == ".webp" else {}))
     found = read_image(path).pixels
     assert found.shape == RGB.shape
     assert np.abs(found.astype(int) - RGB).mean() < 12
+    assert image_size(path) == RGB.shape[:2]
 
 
 KINDS = {
