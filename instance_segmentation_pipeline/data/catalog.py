@@ -12,7 +12,7 @@ from typing import Any
 from ..config.loader import origin_of, project_of
 from ..config.settings import DataSettings
 from ..config.step_chain import Step
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, nearest, shortened
 from .data_folder import DataFolder, FolderDataSet
 from .dataset_roots import gives_xyxy
 from .item_cache import ItemCache
@@ -123,7 +123,13 @@ class DatasetCatalog:
         return made
 
     def named(self, name: str) -> Dataset:
-        """Return an entry of ``datasets``."""
+        """Return an entry of ``datasets``.
+
+        Raises:
+            UserError: There is none of that name, or its provider failed.
+        """
+        if not isinstance(name, str):
+            raise ConfigError(f"{shortened(name)} is no name of a dataset: give the name of a part, or of an entry.")
         if name not in self._named:
             self._named[name] = self.make(name)
         return self._named[name]

@@ -117,13 +117,13 @@ class CrossValidation:
         Args:
             dataset: The whole dataset.
             kind: ``train`` or ``validation``, the beginning of the part's name.
-            fold: Number of the fold, or a list of it alone.
+            fold: Number of the fold, or a list or tuple of it alone.
 
         Raises:
             ConfigError: There is no such fold.
         """
         split = self.of(dataset)
-        fold = fold[0] if isinstance(fold, list) and len(fold) == 1 else fold
+        fold = fold[0] if isinstance(fold, (list, tuple)) and len(fold) == 1 else fold
         if isinstance(fold, bool) or not isinstance(fold, Integral) or not 0 <= int(fold) < len(split.folds):
             raise ConfigError(
                 f"{shortened(fold)} is no fold of the {kind} parts: expected a number from 0 to {len(split.folds) - 1}."

@@ -23,6 +23,7 @@ from ..errors import DatasetError, one_line
 from ..storage.atomic import write_text
 from ..storage.regular_file import open_regular, read_text
 from .data_folder import FolderDataSet, inner_of
+from .dataset_length import id_of
 from .item_cache import ItemCache
 from .preprocessing.item_steps import Preprocessed
 from .protocols import Dataset
@@ -61,7 +62,7 @@ def fingerprint(request: SplitRequest, dataset: Dataset, given: object) -> str:
     """
     count = len(dataset)
     picked = sorted({round(position * (count - 1) / 7) for position in range(8)}) if count else []
-    ids = [str(dataset[position].id) for position in picked]
+    ids = [id_of(dataset, position) for position in picked]
     digest = hashlib.sha256(json.dumps([ids, given], default=plain).encode()).hexdigest()[:16]
     return json.dumps({**asdict(request), "items": count, "dataset": digest}, sort_keys=True)
 

@@ -35,7 +35,7 @@ from .checks import check_parts
 from .evaluator import GroundTruths
 from .outcome_methods import OutcomeMethods
 from .rate_finder import RateRequest, find_rates
-from .run_arguments import TrainRequest, refuse_upstream
+from .run_arguments import TrainRequest, checked_dataset, is_fold, refuse_upstream
 from .run_options import RunAttribute, RunOptions
 from .seeds import SeedRuns
 from .stage import DetectionStage
@@ -195,7 +195,7 @@ class PipelineConfig(OutcomeMethods):
         """Return the experiment's dataset, a part of it (``train``, ``validation``, ``holdout``), or a named one."""
         if dataSetName is None:
             return self.parts.datasets.main()
-        if dataSetName not in BUILT_IN:
+        if not isinstance(dataSetName, str) or dataSetName not in BUILT_IN:
             return self.parts.datasets.named(dataSetName)
         return self.holdout() if dataSetName == "holdout" else self._part(dataSetName, None, 0)
 
@@ -228,13 +228,13 @@ class PipelineConfig(OutcomeMethods):
         """Return the training part of a fold."""
         return self._part("train", ds, foldNum)
 
-    def _part(self, kind: str, ds: "Dataset | int | None", fold: "int | list[int]") -> Part:
-        if isinstance(ds, int):
+    def _part(self, kind: str, ds: Any, fold: "int | list[int]") -> Part:
+        if is_fold(ds):
             return self._part(kind, None, ds)
         return self.parts.folds.part(self._or_own(ds), kind, fold)
 
     def _or_own(self, ds: "Dataset | None") -> Dataset:
-        return self.get_dataset() if ds is None else self.preprocessed(ds)
+        return self.get_dataset() if ds is None else self.preprocessed(checked_dataset(ds))
 
     def preprocessed(self, dataset: Dataset) -> Dataset:
         """Return a dataset as it is after ``preprocessing``; itself where there is none, or it has gone through it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+from ..data.dataset_length import check_dataset
 from ..errors import ConfigError, shortened
 
 
@@ -97,6 +98,23 @@ def refuse_upstream(drawing_function: Any, parallel: Any) -> None:
             "fit(drawingFunction=…) is not called: examples/ gets pictures of validation items after each epoch, and "
             "the task draw_dataset draws more."
         )
+
+
+def checked_dataset(given: Any) -> Any:
+    """Return what is given as a dataset, where the number of a fold could be given too.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    check_dataset(given, "the number of a fold where a part is asked for")
+    return given
+
+
+def is_fold(given: Any) -> bool:
+    """Say whether something is given as the number of a fold, or as a list of such, and not as a dataset."""
+    if isinstance(given, (list, tuple)):
+        return bool(given) and all(isinstance(one, Integral) for one in given)
+    return isinstance(given, Integral)
 
 
 def _is_whole(value: Any) -> bool:

@@ -10,11 +10,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+import yaml
+
 from ..config.loader import HEADER, common_of, read_config
+from ..errors import ConfigError, one_line
 from ..launch.job_environment import leads
 from ..metrics.fold_statistics import over_folds
-from ..storage.atomic import write_yaml
+from ..storage.atomic import write_text
 from ..storage.experiment_files import ExperimentFiles
+from ..storage.regular_file import read_text
+from ..storage.yaml_files import yaml_text
 
 Config = TypeVar("Config")
 
@@ -56,9 +61,22 @@ class SeedRuns(Generic[Config]):
         changed = {name: value for name, value in values.items() if value != written[name]}
         properties = {**read_config(lead.config, common_of(lead.config)), **changed, **own}
         properties = {name: value for name, value in properties.items() if value is not None}
-        if leads() and (not files.config.exists() or read_config(files.config) != properties):
-            write_yaml(files.config, properties, f"{HEADER}\n")
+        text = f"{HEADER}\n{_yaml_of(properties)}"
+        if leads() and not (files.config.exists() and read_text(files.config) == text):
+            write_text(files.config, text)
         return self._make({**copy.deepcopy(dict(values)), **own}, files)
+
+
+def _yaml_of(properties: Mapping[str, Any]) -> str:
+    for name, value in properties.items():
+        try:
+            yaml_text({name: value})
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"num_seeds: each seed has a YAML of its own, which cannot hold {name} ({one_line(error)[:200]}): give "
+                "numbers, texts, lists and mappings."
+            ) from error
+    return yaml_text(dict(properties))
 
 
 Summary = dict[str, Any]

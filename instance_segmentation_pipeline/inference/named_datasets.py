@@ -4,8 +4,8 @@ import re
 from typing import Any, Protocol, cast
 
 from ..data.class_names import known_class_names
+from ..data.dataset_length import check_dataset
 from ..data.protocols import Dataset
-from ..errors import ConfigError, shortened
 from .predictor import Question
 from .trained_folds import Choice, Several, TrainedFolds
 
@@ -50,8 +50,7 @@ def dataset_named(parts: Parts, trained: TrainedFolds, dataset: "Dataset | str")
         ConfigError: There is no such dataset or fold.
     """
     if not isinstance(dataset, str):
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or isinstance(dataset, (bytes, dict)):
-            raise ConfigError(f"{shortened(dataset)} is no dataset: give one, or the name of a part or of a dataset.")
+        check_dataset(dataset, "the name of a part or of a dataset")
         return parts.preprocessed(dataset)
     numbered = NUMBERED.fullmatch(dataset)
     if numbered is not None:

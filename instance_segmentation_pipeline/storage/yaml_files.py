@@ -1,5 +1,6 @@
 """Reading YAML as plain data, in a time and a memory that grow with the text and with nothing else."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def parse_yaml(text: str, loader: Any = SAFE_LOADER) -> Any:
 
 
 def yaml_text(data: object) -> str:
-    """Return data as YAML that the safe loader reads back; numbers, text and arrays of NumPy as plain ones.
+    """Return data as YAML that the safe loader reads back.
+
+    Numbers, text and arrays of NumPy are written as plain ones, paths as text, functions and classes by their names.
 
     Raises:
         yaml.YAMLError: It holds what YAML has no plain form for.
@@ -69,7 +72,12 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _as_plain(dumper: Any, value: Any) -> Any:
-    return dumper.represent_data(value.tolist()) if hasattr(value, "tolist") else dumper.represent_undefined(value)
+    if hasattr(value, "tolist"):
+        return dumper.represent_data(value.tolist())
+    if isinstance(value, os.PathLike):
+        return dumper.represent_str(os.fsdecode(value))
+    name = getattr(value, "__name__", None)
+    return dumper.represent_str(name) if callable(value) and name else dumper.represent_undefined(value)
 
 
 _Dumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(str(value)))

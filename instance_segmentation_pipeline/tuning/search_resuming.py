@@ -69,7 +69,7 @@ def check_request(
 def _check_config(number: int, properties: Mapping[str, Any], files: ExperimentFiles) -> None:
     if not files.config.is_file():
         return
-    there, now = read_config(files.config), _as_read({k: v for k, v in properties.items() if not callable(v)})
+    there, now = read_config(files.config), _as_read(properties)
     for key in dict.fromkeys((*there, *now)):
         if there.get(key) != now.get(key) and key not in TECHNICAL:
             raise ConfigError(

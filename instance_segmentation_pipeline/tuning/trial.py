@@ -118,8 +118,7 @@ class Trial:
         """
         files = self.files
         files.root.mkdir(exist_ok=True)
-        writable = {name: value for name, value in self.properties.items() if not callable(value)}
-        write_yaml(files.config, writable, f"{HEADER}\n")
+        write_yaml(files.config, dict(self.properties), f"{HEADER}\n")
         for source, place in self._splits(files):
             with write_atomically(place) as temporary:
                 shutil.copy2(source, temporary)

@@ -1,6 +1,7 @@
 """``callbacks``: forms, names, arguments; what is wrong is told before a net is made."""
 
 import pytest
+from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from instance_segmentation_pipeline.config.callback_table import BUILT_IN, MOMENTS, REFUSED, REFUSED_ARGUMENTS
@@ -11,6 +12,7 @@ from instance_segmentation_pipeline.metrics.coco import metric_names
 from instance_segmentation_pipeline.metrics.metric_name import MetricName
 from instance_segmentation_pipeline.training.callbacks.making import plan_of
 from instance_segmentation_pipeline.training.callbacks.monitor import Measured
+from tests.support.keras_callback import Callback
 from tests.support.project import REPOSITORY
 
 LEAST = {"configPath": "a.py", "stages": [{"epochs": 1}]}
@@ -259,6 +261,29 @@ UNKNOWN = [
     ({"EarlyStopping": {"restore_best": True}}, "restore_best_weights goes by val_loss, but the best weights"),
     ({"EarlyStopping": {"restore_best": True, "monitor": "coco_segm_mAP", "mode": "min"}}, "but the best weights"),
 ]
+
+
+def own_plan(value, **project):
+    measured = Measured(metric_names(True), ["precision"], False)
+    return plan_of(declared_callbacks(value), project.get, list(project), measured, PRIMARY)
+
+
+@pytest.mark.parametrize("name", [*BUILT_IN, "earlystopping", "CYCLICLR"])
+@pytest.mark.parametrize("kind", ["Keras", "MMEngine", "a function"])
+def test_a_callback_of_the_project_with_the_name_of_a_built_in_one(name, kind):
+    """Neither of the two is taken silently; other things of the project may have the name."""
+    own = {"Keras": type(name, (Callback,), {}), "MMEngine": type(name, (Hook,), {}), "a function": maker}[kind]
+    built_in = next(one for one in BUILT_IN if one.lower() == name.lower())
+    arguments = {"LRVariator": {"absSize": 3, "toVal": 0.1}, "LambdaCallback": {"on_epoch_end": "told"}}.get(built_in)
+    with pytest.raises(ConfigError, match=f"{built_in} is built in, so that {name} of the project's modules would not"):
+        own_plan({built_in: arguments}, told=told, **{name: own})
+    own_plan({built_in: arguments}, told=told, **{f"My{name}": own, name: Mean})
+
+
+def test_a_link_of_a_chain_with_the_name_of_a_callback_of_the_project():
+    chain = {"LRVariator": {"absSize": 3, "toVal": 0.1, "then": {"CyclicLR": None}}}
+    with pytest.raises(ConfigError, match=r"callbacks.LRVariator.then.CyclicLR: CyclicLR is built in"):
+        own_plan(chain, CyclicLR=type("CyclicLR", (Callback,), {}))
 
 
 @pytest.mark.parametrize(("value", "message"), UNKNOWN)

@@ -1,9 +1,13 @@
 """What folds train on beside the dataset: extra data, augmenters of folds, transformers; and how folds are grouped."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import yaml
 from musket_core import generic, generic_config
 
-from instance_segmentation_pipeline.errors import ConfigError, UserError, WeightsError
+from instance_segmentation_pipeline.errors import ConfigError, DatasetError, UserError, WeightsError
 from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.experiment.stage import DetectionStage
 from instance_segmentation_pipeline.experiment.stage_work import StageWork
@@ -204,6 +208,51 @@ def test_folds_are_grouped_by_a_function(config, by_name):
         cfg.groupFunc = lambda dataset: ["abcd"[number % 4] for number in range(len(dataset))]
     for _, part in parts(cfg):
         assert sorted(item % 4 for item in part) == [0, 1, 2, 3]
+
+
+def test_seeds_have_a_function_too_and_its_name_is_in_their_yaml(config):
+    """What YAML cannot hold is told with its property before anything is written; paths are texts there."""
+    cfg = config("stratified: true\nfolds_count: 3\nnum_seeds: 2\n")
+    cfg.groupFunc = by_half = lambda dataset: [number % 2 for number in range(len(dataset))]
+    by_half.__name__ = "by_half"
+    cfg.callbacks = {"Counts": {"file": Path("/tmp/counts")}}
+    for member in cfg.members():
+        assert [number % 2 for number in cfg.groupFunc(range(4))] == member.groupFunc(range(4))
+        written = yaml.safe_load(member.files.config.read_text())
+        assert written["groupFunc"] == "by_half"
+        assert written["callbacks"] == {"Counts": {"file": "/tmp/counts"}}
+        assert member.callbacks == {"Counts": {"file": Path("/tmp/counts")}}
+    cfg.callbacks = {"Counts": {"file": object()}}
+    with pytest.raises(ConfigError, match="each seed has a YAML of its own, which cannot hold callbacks"):
+        cfg.members()
+
+
+NO_DATASETS = ["x", b"x", 1.5, {"a": 1}, {0}, ["a"], [1.5], [], object(), dict, True, [0, 9], (0, 1), 9, -1, [None]]
+
+
+@pytest.mark.parametrize("given", NO_DATASETS, ids=repr)
+def test_what_is_no_dataset_and_no_fold_is_one_sentence(config, given):
+    cfg = config("folds_count: 2\ntestSplit: 0.2\n")
+    for method in (cfg.train, cfg.validation, cfg.kfold, cfg.holdout, cfg.train_without_holdout, cfg.get_dataset):
+        with pytest.raises(UserError) as error:
+            method(given)
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 300
+
+
+def test_the_number_of_a_fold_may_stand_in_a_list_or_be_of_numpy(config):
+    cfg = config("folds_count: 2\n")
+    for fold in ([1], (1,), np.int64(1), [np.int64(1)]):
+        assert cfg.train(fold).indexes == cfg.train(None, 1).indexes == cfg.train(1).indexes
+
+
+def test_an_item_without_an_id_is_told_where_the_split_is_made(config):
+    class Nameless(Items):
+        def __getitem__(self, number):
+            return object()
+
+    with pytest.raises(DatasetError, match="the id of item 0 of the dataset cannot be read: AttributeError"):
+        config("folds_count: 2\n").train(Nameless([square(1)] * 6))
 
 
 def test_the_items_that_are_held_out_may_be_declared_beside_the_dataset(config):

@@ -135,6 +135,8 @@ def plan_of(
 def _planned(
     declared: Callback, find: Find, known: Sequence[str], measured: Measured, primary: MetricName
 ) -> PlannedCallback:
+    for link in declared.chain():
+        _check_ownership(link, find, known)
     columns = {
         link.where: monitored(link.arguments["monitor"], link.arguments["mode"], measured, link.where)
         for link in declared.chain()
@@ -166,6 +168,20 @@ def _planned(
     else:
         _check_project(made, declared)
     return planned
+
+
+def _check_ownership(declared: Callback, find: Find, known: Sequence[str]) -> None:
+    """See to it that a name means one callback: not a built-in one, and one that the project defines, too."""
+    if not declared.is_built_in:
+        return
+    for name in known:
+        made = find(name) if name.lower() == declared.name.lower() else None
+        is_callback = is_keras_class(made) or issubclass(made, Hook) if inspect.isclass(made) else made is not None
+        if is_callback:
+            raise ConfigError(
+                f"{declared.where}: {declared.name} is built in, so that {name} of the project's modules would not be "
+                f"used: rename it, such as to My{name}, and name that, or remove it for the built-in one."
+            )
 
 
 def _check_restoring(column: MetricName, primary: MetricName, where: str) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from ...errors import ConfigError, TrainingError, UserError, nearest, one_line
 from ...storage.metrics_csv import Row
+from ...text import printable
 from .base import RunningStage, StageCallback, State
+from .kept_attributes import kept_of, restored
 
 NEVER_CALLED = (
     "on_test_batch_begin",
@@ -72,7 +74,9 @@ class ModelView:
 
     @stop_training.setter
     def stop_training(self, value: Any) -> None:
-        if value:
+        if not value:
+            self._stage.end.withdraw()
+        else:
             self._stage.end.ask(f"{self._name} set model.stop_training")
             self._stage.say(f"{self._name} ends the stage: it set model.stop_training")
 
@@ -179,8 +183,8 @@ class Functions(ProjectCallback):
 class KerasBridge(ProjectCallback):
     """Calls an object of a class on ``keras.callbacks.Callback`` at its moments.
 
-    Numbers, texts, lists and mappings among its attributes are kept in checkpoints, and put back where a run is
-    resumed, after ``on_train_begin``.
+    What ``kept_attributes`` keeps of its attributes is kept in checkpoints, and put back where a run is resumed, after
+    ``on_train_begin``; a line names what else it has.
 
     Args:
         name: What messages call it.
@@ -191,6 +195,7 @@ class KerasBridge(ProjectCallback):
         super().__init__(name)
         self._make = make
         self.callback: Any = None
+        self._told: dict[str, str] = {}
         self.follows_batches = True  # until it is made, nobody knows
 
     def _prepare(self) -> None:
@@ -236,21 +241,25 @@ class KerasBridge(ProjectCallback):
             getattr(self.callback, moment)(*arguments)
 
     def state(self) -> State:
-        """Return its attributes that are plain values."""
-        kept = {}
-        for key, value in vars(self.callback).items():
-            plain = _plain(value)
-            if plain is not _OTHER and key not in ("params", "_model", "model"):
-                kept[key] = plain
+        """Return its attributes as plain data; those that have no such form are told once."""
+        own = {key: one for key, one in vars(self.callback).items() if key not in ("params", "_model", "model")}
+        kept, lost = kept_of(own)
+        untold = {key: kind for key, kind in lost.items() if key not in self._told}
+        self._told.update(untold)
+        if untold:
+            named = printable(", ".join(f"{key} ({kind})" for key, kind in untold.items()), 200)
+            self.stage.say(
+                f"callback {self.name}: checkpoints do not keep {named}: a run that is resumed has it as __init__ and "
+                "on_train_begin make it"
+            )
         return kept
 
     def restore(self, state: State) -> None:
         """Put them back."""
-        vars(self.callback).update(state)
+        vars(self.callback).update({key: restored(kept) for key, kept in state.items()})
 
 
 _OF_BATCHES = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-_OTHER = object()
 
 
 def is_keras_class(kind: type) -> bool:
@@ -309,20 +318,3 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
         return inspect.signature(function).parameters
     except (TypeError, ValueError):
         return {}
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Return a value of numbers, texts, lists and mappings of such; ``_OTHER`` for all else."""
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()  # a number of NumPy's
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if depth > 20 or type(value) not in (list, tuple, dict):
-        return _OTHER
-    if isinstance(value, dict):
-        if not all(isinstance(key, (str, int)) for key in value):
-            return _OTHER
-        entries = {key: _plain(one, depth + 1) for key, one in value.items()}
-        return _OTHER if any(one is _OTHER for one in entries.values()) else entries
-    items = [_plain(one, depth + 1) for one in value]
-    return _OTHER if any(one is _OTHER for one in items) else type(value)(items)
