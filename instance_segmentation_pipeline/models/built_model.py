@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import torch
 
+from . import fine_masks as fine_masks  # the registry knows its head from here on
 from .faster_parts import make_faster
 from .mmdet_compat import BaseDenseHead
 

@@ -1,24 +1,27 @@
-"""Parts of MMDetection that compute the same in less time: RTMDet-Ins's masks, and centres of true masks."""
+"""Parts of MMDetection that compute the same in less time: RTMDet-Ins's masks and their loss, and centres of masks."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch.nn import functional
 
-from .mmdet_compat import RTMDetInsHead, dynamic_soft_label_assigner
+from .mmdet_compat import RTMDetInsHead, dynamic_soft_label_assigner, reduce_mean
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 def make_faster(model: Model) -> Model:
-    """Return a built model, its RTMDet-Ins head predicting masks by ``predicted_masks``.
+    """Return a built model, its RTMDet-Ins head with ``predicted_masks`` and ``loss_of_masks``.
 
     MMDetection's assigner takes centres of masks by ``center_of_mass`` from then on, in the whole process.
     """
     dynamic_soft_label_assigner.center_of_mass = center_of_mass
+    theirs = RTMDetInsHead._mask_predict_by_feat_single
     for module in model.modules():
-        if isinstance(module, RTMDetInsHead):
+        if isinstance(module, RTMDetInsHead) and type(module)._mask_predict_by_feat_single is theirs:
             module._mask_predict_by_feat_single = predicted_masks.__get__(module)
+            module.loss_mask_by_feat = loss_of_masks.__get__(module)
     return model
 
 
@@ -64,3 +67,33 @@ def predicted_masks(head: Any, mask_feat: torch.Tensor, kernels: torch.Tensor, p
         if number < len(weights) - 1:
             values = functional.relu(values)
     return values.reshape(count, height, width)
+
+
+def loss_of_masks(
+    head: Any, mask_feats: torch.Tensor, kernels: torch.Tensor, samplings: Sequence[Any], truths: Sequence[Any]
+) -> torch.Tensor:
+    """Return the loss of the masks of all positive priors: true masks are made smaller first and repeated then.
+
+    MMDetection repeats whole true masks, some ten times each, and interpolates where nothing changes.
+
+    Args:
+        head: A ``RTMDetInsHead``.
+        mask_feats: ``(B, num_prototypes, height, width)``.
+        kernels: ``(B, priors, num_gen_params)``.
+        samplings: Of each image, with ``pos_inds``, ``pos_priors`` and ``pos_assigned_gt_inds``.
+        truths: Of each image, with ``masks`` ``(N, H, W)`` bool.
+    """
+    logits, targets = [], []
+    stride, first = head.mask_loss_stride, head.mask_loss_stride // 2
+    for features, parameters, sampling, truth in zip(mask_feats, kernels, samplings, truths, strict=True):
+        logits.append(head._mask_predict_by_feat_single(features, parameters[sampling.pos_inds], sampling.pos_priors))
+        small = truth.masks[:, first::stride, first::stride]
+        targets.append(small[sampling.pos_assigned_gt_inds] if len(small) else small)
+    predicted, true = torch.cat(logits), torch.cat(targets)
+    count = reduce_mean(mask_feats.new_tensor([len(predicted)])).clamp_(min=1).item()
+    if not len(predicted):
+        return mask_feats.sum() * 0
+    larger = truths[0].masks.shape[-1] // stride // predicted.shape[-1]
+    if larger != 1:
+        predicted = functional.interpolate(predicted[None], scale_factor=larger, mode="bilinear")[0]
+    return head.loss_mask(predicted, true, weight=None, avg_factor=count)  # type: ignore[no-any-return]

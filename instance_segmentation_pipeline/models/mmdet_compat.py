@@ -11,23 +11,32 @@ from ..detection.arrays import UInt8Array
 
 with contextlib.redirect_stdout(io.StringIO()):
     import mmdet.datasets.transforms
-    from mmdet.models.dense_heads import RTMDetInsHead
+    from mmcv.cnn import ConvModule
+    from mmdet.models.dense_heads import RTMDetInsHead, RTMDetInsSepBNHead
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+    from mmdet.models.dense_heads.rtmdet_ins_head import MaskFeatModule
     from mmdet.models.task_modules.assigners import dynamic_soft_label_assigner
+    from mmdet.models.task_modules.prior_generators import MlvlPointGenerator
     from mmdet.registry import MODELS, TRANSFORMS
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
+    from mmdet.utils import reduce_mean
 
 __all__ = [
     "MODELS",
     "TRANSFORMS",
     "BaseDenseHead",
     "BitmapMasks",
+    "ConvModule",
     "HorizontalBoxes",
+    "MaskFeatModule",
+    "MlvlPointGenerator",
     "RTMDetInsHead",
+    "RTMDetInsSepBNHead",
     "dynamic_soft_label_assigner",
     "image_results",
     "mmdet",
+    "reduce_mean",
 ]
 
 Results = dict[str, Any]

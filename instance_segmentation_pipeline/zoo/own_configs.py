@@ -9,7 +9,7 @@ from pathlib import Path
 from .catalogue import ZooEntry, entry_of
 
 SCOPE = "musket::"
-BASE = re.compile(r"^_base_\s*=\s*['\"]mmdet::([^'\"]+)['\"]", re.MULTILINE)
+BASE = re.compile(r"^_base_\s*=\s*['\"](mmdet::)?([^'\"]+)['\"]", re.MULTILINE)
 
 
 def own_folder() -> Path:
@@ -34,6 +34,8 @@ def own_entries() -> tuple[ZooEntry, ...]:
 
 def _entry(name: str) -> ZooEntry:
     base = BASE.search((own_folder() / f"{name}.py").read_text(encoding="utf-8"))
-    origin = entry_of(base.group(1)) if base else None
+    origin = None
+    if base:
+        origin = entry_of(base.group(2)) if base.group(1) else _entry(Path(base.group(2)).stem)
     architecture, backbone = (origin.architecture, origin.backbone) if origin else ("", "")
     return ZooEntry(SCOPE + name, architecture, backbone, None, None, None, None)
