@@ -10,6 +10,7 @@ from ..zoo.catalogue import entry_of
 from .machine import Machine
 from .survey import Survey
 
+CPU_MODEL = "musket::rtmdet-ins_nano_fine-masks"
 SMALL_MODEL = "musket::rtmdet-ins_tiny_small-images"
 LARGE_MODEL = "mmdet::rtmdet/rtmdet-ins_s_8xb32-300e_coco.py"
 TINY_WEIGHTS = "mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py"
@@ -20,16 +21,18 @@ FINEST = 12.0
 CPU_SIDES, GPU_SIDES = (128, 512), (256, 1024)
 """Least and largest side of ``shape``, in steps of 32, the coarsest cells of most nets."""
 CPU_MINUTES = 8.0
-CPU_IMAGES = 7.5
-"""Images of 160 x 160 that one core trains in a second: make demo, 3,840 in 250 seconds on two cores."""
-SLOWER = 10
-"""How much slower than the small model others are, about, on a CPU."""
+CPU_IMAGES = 9.0
+"""Images of 160 x 160 that one core trains in a second, by the model for CPUs, without bfloat16."""
+SLOWER = {SMALL_MODEL: 1.4}
+"""How much slower than the model for CPUs another is, about, on a CPU."""
+MUCH_SLOWER = 12
+"""Likewise, of any other."""
 FEW_STEPS, MANY_EPOCHS = 300, 100
 """Steps that a net of random weights needs to find anything, and epochs that are enough for few images."""
 VALIDATED = 200
 """Images that validate at most on a CPU, of a part that is drawn."""
 RATES = {2: 0.002, 4: 0.003, 8: 0.004, 16: 0.004}
-"""Learning rates of the small model from random weights, by batch."""
+"""Learning rates of this package's models from random weights, by batch."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,17 @@ def plan(found: Survey, machine: Machine, model: "str | None" = None, folds: "in
         folds: How many folds were asked for.
     """
     on_gpu = machine.gpus > 0
-    small = not on_gpu or float(np.median(np.maximum(found.widths, found.heights))) <= SMALL_SIDE
-    chosen = model or (SMALL_MODEL if small else LARGE_MODEL)
-    own = chosen.removesuffix(".py") == SMALL_MODEL
+    small = float(np.median(np.maximum(found.widths, found.heights))) <= SMALL_SIDE
+    chosen = model or (CPU_MODEL if not on_gpu else SMALL_MODEL if small else LARGE_MODEL)
+    name = chosen.removesuffix(".py")
+    own = name in (CPU_MODEL, SMALL_MODEL)
     side = _side(found, CPU_SIDES if not on_gpu else GPU_SIDES)
     parted = "validation" in found.images
     validation = None if parted or (folds or 1) > 1 else _validation(found.total, on_gpu)
     train = _train_images(found, folds, validation)
     batch = _batch(side, train, machine) if own or on_gpu else 2
-    rate = CPU_IMAGES * machine.cores * (160 / side) ** 2 / (1 if own else SLOWER)  # images a second
+    rate = CPU_IMAGES * machine.cores * (160 / side) ** 2  # images a second
+    rate /= 1 if name == CPU_MODEL else SLOWER.get(name, MUCH_SLOWER)
     epochs, most = _epochs(train, batch, rate, on_gpu)
     steps = epochs * min(math.ceil(train / batch), most or 10**9)
     return Plan(

@@ -8,7 +8,7 @@ import yaml
 
 from ..config.loader import HEADER
 from ..errors import ConfigError
-from .choice import TINY_WEIGHTS, Plan
+from .choice import SMALL_MODEL, TINY_WEIGHTS, Plan
 from .survey import Survey
 
 WIDE = 44
@@ -45,10 +45,13 @@ def _model(plan: Plan, most: "int | None") -> Iterator[str]:
         yield _line("weightsPath", plan.weights, "its published weights, to start from: fetched once")
     elif plan.lr is not None:
         yield _line("pretrained", False, "weights start at random: nothing is downloaded")
+        yield f"# configPath: {SMALL_MODEL}"
         yield f"# weightsPath: {TINY_WEIGHTS}"
-        yield "#   in place of pretrained: weights trained on COCO (a download of some 60 MB), which learn faster"
+        yield "#   in place of both lines above: weights trained on COCO (a download of some 60 MB), which learn faster"
     yield _line("shape", [plan.side, plan.side], "height and width that images are fitted into")
     yield _line("imagesPerGpu", plan.batch, "images of one step; less if the memory is not enough")
+    if not plan.on_gpu:
+        yield _line("amp", "auto", "bfloat16 where this processor computes with it: faster, nearly the same results")
     if most is not None:
         yield _line("maxDetections", most, f"objects found in an image at most: up to {plan.detections} are there")
 

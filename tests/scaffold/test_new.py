@@ -12,7 +12,7 @@ from PIL import Image
 from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.config.schema import check_properties
 from instance_segmentation_pipeline.scaffold import survey
-from instance_segmentation_pipeline.scaffold.choice import LARGE_MODEL, SMALL_MODEL, plan
+from instance_segmentation_pipeline.scaffold.choice import CPU_MODEL, LARGE_MODEL, SMALL_MODEL, plan
 from instance_segmentation_pipeline.scaffold.machine import Machine
 from instance_segmentation_pipeline.scaffold.survey import Survey
 from tests.support.annotated_folders import FORMATS, NAMES, SIDE, coco, labelme, two_folders, voc, yolo
@@ -48,7 +48,7 @@ def test_each_format_becomes_an_experiment(tmp_path, capsys, name):
     check_properties(experiment)
     keys = [line for line in text.split("\n")[1:] if line and not line.startswith((" ", "#"))]
     assert all("#" in line for line in keys), keys
-    assert experiment["configPath"] == SMALL_MODEL
+    assert experiment["configPath"] == CPU_MODEL
     assert experiment["datasets_path"] == str(data)
     for words in (
         "images    6",
@@ -306,7 +306,7 @@ CPU, GPU = Machine(0, 0.0, 2), Machine(1, 24.0, 8)
 
 
 def test_what_is_chosen_suits_machine_and_images():
-    assert plan(found(), CPU).model == SMALL_MODEL
+    assert plan(found(), CPU).model == CPU_MODEL
     assert plan(found(), GPU).model == plan(found(), GPU).weights == LARGE_MODEL
     assert plan(found(width=256, height=256), GPU).model == SMALL_MODEL
     assert plan(found(size=15), CPU).side > plan(found(size=60), CPU).side
