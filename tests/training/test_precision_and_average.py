@@ -372,8 +372,12 @@ KEYS = "amp: auto\nema: {momentum: 0.2}\nbatch: 3\naccumulation: 2\nclipnorm: 0.
 
 @pytest.mark.slow
 def test_a_cut_training_with_all_of_it_ends_with_the_same_bits_and_the_next_stage_starts_from_averages(add_experiment):
-    """Two stages; the first is cut after its first epoch, where batches are left over and the average is on its way."""
-    words = [("imagesPerGpu: 4\n", KEYS), ("  - epochs: 1\n", "  - epochs: 2\n  - epochs: 1\n    lr: 0.0000001\n")]
+    """Two stages; the first is cut after its first epoch, where batches are left over and the average is on its way.
+
+    The head draws the masks of its loss.
+    """
+    words = [("configOptions:\n", "configOptions:\n  model.bbox_head.type: FineMaskRTMDetInsHead\n")]
+    words += [("imagesPerGpu: 4\n", KEYS), ("  - epochs: 1\n", "  - epochs: 2\n  - epochs: 1\n    lr: 0.0000001\n")]
     whole = generic.parse(str(add_experiment("whole", replace=words)))
     whole.fit()
     cut = generic.parse(str(add_experiment("cut", replace=words)))
