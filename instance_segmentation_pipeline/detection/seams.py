@@ -2,6 +2,10 @@
 
 Pure functions. Cells that predict overlap; an object in several of them is found in each, whole or cut by its edge, and
 what is found is one object where the masks agree in what both cells show.
+
+A net answers to one object more than once: beside the surest answer stand less sure ones that its own suppression left.
+An object's surest answers in two cells belong together, not a sure one and a less sure one of the other cell, of which
+each would then bring the other's score to a second object; so answers are paired by their rank at their place.
 """
 
 from collections.abc import Sequence
@@ -16,14 +20,18 @@ from .mask_crops import MaskCrops
 from .tiles import Cell
 
 SAME = 0.5
-"""IoU, in what two cells both show, from which two detections of a class are one object."""
+"""IoU from which two detections of a class are one object: of two cells, in what both show; of one, in all of it."""
 COVERED = 0.75
 """Share of a cut object from which another detection of its class is the same object."""
-WHOLE = 0.7
-"""Share of what all cells found of an object from which a detection that no edge cuts stands for it."""
+WHOLE = 0.9
+"""Share of what all cells found of an object that a cell shows whose detection, as no edge cuts it, stands for it."""
+SURE = 0.25
+"""Share of the score of an object's surest detection (of those that no edge cuts, where there are) from which another
+one has a say in where the object is."""
 NEAR_EDGE = 0.01
 """How far from the edge of a cell an object ends that the edge cuts, as a share of the cell's side, beside 2 pixels."""
-VERSION = 1
+EVERYWHERE = (-np.inf, -np.inf, np.inf, np.inf)
+VERSION = 2
 """Changes whenever the same cells would be joined to something else; stored predictions are then made anew."""
 
 
@@ -47,10 +55,10 @@ def join(found: Sequence[Detections], cells: Sequence[Cell], height: int, width:
     if not sum(map(len, found)):
         return none_found(height, width, with_masks)
     pieces = _Pieces.of(found, cells, height, width, with_masks)
-    groups = _grouped(pieces, _agreeing(pieces, cells))
+    surer = _surer_in_cell(pieces)
+    groups = _grouped(pieces, _agreeing(pieces, cells, surer))
     joined = [_one_of(pieces, group) for group in groups]
-    kept = _without_fragments(pieces, groups, joined)
-    order = sorted(kept, key=lambda number: -joined[number].score)
+    order = _without_repeats(pieces, groups, joined, surer)
     masks = [mask for number in order if (mask := joined[number].mask) is not None]
     return Detections(
         height,
@@ -75,6 +83,7 @@ class _Pieces:
     ``boxes`` are those of the masks where there are masks, ``is_cut`` says which end at an edge inside the image.
     """
 
+    cells: Int64Array
     owners: Int64Array
     labels: Int64Array
     scores: Float64Array
@@ -105,6 +114,7 @@ class _Pieces:
         joined = MaskCrops.joined(masks) if with_masks else None
         all_boxes = np.concatenate(bboxes)
         return cls(
+            np.array(cells, np.int64),
             np.repeat(np.arange(len(cells)), [len(one) for one in found]),
             np.concatenate([one.labels for one in found]),
             np.concatenate([one.scores for one in found]).astype(np.float64),
@@ -133,8 +143,37 @@ class _Pieces:
         return float(np.count_nonzero(parts[0] & parts[1]))
 
 
-def _agreeing(pieces: _Pieces, cells: Sequence[Cell]) -> list[tuple[float, int, int]]:
-    """Return the pairs that are one object, with how sure that is."""
+def _surer_in_cell(pieces: _Pieces) -> list[set[int]]:
+    """Return for each row the surer ones of its own cell and class that are at the same place."""
+    surer: list[set[int]] = [set() for _ in pieces.labels]
+    order = np.lexsort((-pieces.scores, pieces.labels, pieces.owners))
+    kinds = np.stack([pieces.owners, pieces.labels], axis=1)[order]
+    for rows in np.split(order, np.flatnonzero((kinds[1:] != kinds[:-1]).any(axis=1)) + 1):
+        boxes, areas = pieces.boxes[rows], np.array([pieces.area(int(row), EVERYWHERE) for row in rows])
+        for place, row in enumerate(rows.tolist()):
+            before = slice(0, place)
+            alike = np.minimum(areas[before], areas[place]) >= SAME * np.maximum(areas[before], areas[place])
+            for other in rows[before][alike & _meeting(boxes[place], boxes[before])].tolist():
+                common = pieces.common(row, other, EVERYWHERE)
+                both = areas[place] + pieces.area(other, EVERYWHERE) - common
+                if common and common / both >= SAME:
+                    surer[row].add(other)
+    return surer
+
+
+def _meeting(box: Float64Array, boxes: Float64Array) -> BoolArray:
+    meets: BoolArray = np.logical_and.reduce(
+        np.concatenate([boxes[:, :2] < box[2:], boxes[:, 2:] > box[:2]], axis=1), axis=1
+    )
+    return meets
+
+
+def _agreeing(pieces: _Pieces, cells: Sequence[Cell], surer: Sequence[set[int]]) -> list[tuple[int, int]]:
+    """Return the pairs that are one object.
+
+    The surest answers of their cells come first, then those that no edge cuts, then those that agree most: what strips
+    at edges agree with is half chance.
+    """
     sides = np.array(cells)
     rows = [np.flatnonzero(pieces.owners == owner) for owner in range(len(cells))]
     pairs = []
@@ -144,7 +183,11 @@ def _agreeing(pieces: _Pieces, cells: Sequence[Cell]) -> list[tuple[float, int, 
         for second in (np.flatnonzero(meets) + first + 1).tolist():
             low, high = np.maximum(cell[:2], sides[second, :2]), np.minimum(cell[2:], sides[second, 2:])
             pairs += _agreeing_in(pieces, rows[first], rows[second], (*low.tolist(), *high.tolist()))
-    return sorted(pairs, reverse=True)
+    ranks = [
+        (max(len(surer[one]), len(surer[other])), int(pieces.is_cut[[one, other]].sum())) for _, one, other in pairs
+    ]
+    ranked = sorted(zip(ranks, pairs, strict=True), key=lambda item: (item[0], -item[1][0], item[1][1:]))
+    return [(one, other) for _, (_, one, other) in ranked]
 
 
 def _agreeing_in(
@@ -157,26 +200,25 @@ def _agreeing_in(
     pairs = []
     areas = {int(row): pieces.area(int(row), window) for row in (*ones, *others)}
     for row in ones.tolist():
-        boxes = pieces.boxes[others]
-        meets = (boxes[:, :2] < pieces.boxes[row, 2:]).all(axis=1) & (boxes[:, 2:] > pieces.boxes[row, :2]).all(axis=1)
+        meets = _meeting(pieces.boxes[row], pieces.boxes[others])
         for other in others[meets & (pieces.labels[others] == pieces.labels[row])].tolist():
             common = pieces.common(row, other, window)
             if not common:
                 continue
             iou = common / (areas[row] + areas[other] - common)
             small = row if areas[row] <= areas[other] else other
-            inner = areas[small] >= 0.9 * pieces.area(small, (-np.inf, -np.inf, np.inf, np.inf))
+            inner = areas[small] >= 0.9 * pieces.area(small, EVERYWHERE)
             covers = bool(pieces.is_cut[small]) and inner and common / areas[small] >= COVERED
             if iou >= SAME or covers:
                 pairs.append((iou, row, other))
     return pairs
 
 
-def _grouped(pieces: _Pieces, pairs: Sequence[tuple[float, int, int]]) -> list[list[int]]:
+def _grouped(pieces: _Pieces, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Return groups of rows that are one object each, with one row of a cell at most."""
     group_of = list(range(len(pieces.labels)))
     groups = {row: [row] for row in group_of}
-    for _, one, other in pairs:
+    for one, other in pairs:
         first, second = group_of[one], group_of[other]
         if first == second or {pieces.owners[row] for row in groups[first]} & {
             pieces.owners[row] for row in groups[second]
@@ -189,16 +231,23 @@ def _grouped(pieces: _Pieces, pairs: Sequence[tuple[float, int, int]]) -> list[l
 
 
 def _one_of(pieces: _Pieces, group: Sequence[int]) -> _Joined:
-    """Return the object that a group is: the surest that no edge cuts, else all of what was found of it."""
-    everywhere = (-np.inf, -np.inf, np.inf, np.inf)
-    score = float(pieces.scores[list(group)].max())
-    union = _union(pieces, group) if len(group) > 1 else None
-    whole = sorted((row for row in group if not pieces.is_cut[row]), key=lambda row: -pieces.scores[row])
-    if union is None or (whole and pieces.area(whole[0], everywhere) >= WHOLE * _area(union)):
-        chosen = whole[0] if whole else group[0]
-        mask = None if pieces.masks is None else pieces.masks.take([chosen])
-        return _Joined(score, pieces.bboxes[chosen], mask)
-    return _Joined(score, union.bbox, union.mask)
+    """Return the object that a group is: the surest that no edge cuts, else all of what was found of it.
+
+    Its score is the mean of those that no edge cuts: the highest of several would raise what is wrong above what it is
+    in an image that is looked at once, as each cell is one more chance.
+    """
+    uncut = [row for row in group if not pieces.is_cut[row]]
+    least = SURE * pieces.scores[uncut or list(group)].max()
+    sure = [row for row in group if pieces.scores[row] >= least]
+    whole = sorted((row for row in sure if not pieces.is_cut[row]), key=lambda row: -pieces.scores[row])
+    union = _union(pieces, sure)
+    if len(sure) > 1:
+        whole = [row for row in whole if _shown(union, pieces.cells[pieces.owners[row]]) >= WHOLE * _area(union)]
+    if whole or len(sure) == 1:
+        views = whole or sure
+        mask = None if pieces.masks is None else pieces.masks.take(views[:1])
+        return _Joined(float(pieces.scores[views].mean()), pieces.bboxes[views[0]], mask)
+    return _Joined(float(pieces.scores[sure].max()), union.bbox, union.mask)
 
 
 def _union(pieces: _Pieces, group: Sequence[int]) -> _Joined:
@@ -217,34 +266,68 @@ def _union(pieces: _Pieces, group: Sequence[int]) -> _Joined:
     return _Joined(0, hull, MaskCrops(height, width, np.array([[left, top, right, bottom]]), (canvas,)))
 
 
+def _shown(joined: _Joined, cell: Int64Array) -> float:
+    """Return how much of an object a cell shows."""
+    if joined.mask is None:
+        sides = np.minimum(joined.bbox[2:], cell[2:]) - np.maximum(joined.bbox[:2], cell[:2])
+        return float(sides.clip(0).prod())
+    left, top, right, bottom = cell.tolist()
+    return float(joined.mask.placed(bottom - top, right - left, -left, -top).areas()[0])
+
+
 def _area(joined: _Joined) -> float:
     if joined.mask is not None:
         return float(joined.mask.areas()[0])
     return float((joined.bbox[2:] - joined.bbox[:2]).prod())
 
 
-def _without_fragments(pieces: _Pieces, groups: Sequence[Sequence[int]], joined: Sequence[_Joined]) -> list[int]:
-    """Return the numbers of the objects that are no cut piece of another one of their class."""
+def _without_repeats(
+    pieces: _Pieces, groups: Sequence[Sequence[int]], joined: Sequence[_Joined], surer: Sequence[set[int]]
+) -> list[int]:
+    """Return the numbers of the objects that are no cut piece of another one of their class, nor a surer one again.
+
+    The surest comes first.
+    """
     boxes = np.array([one.bbox if one.mask is None else one.mask.boxes[0] for one in joined], np.float64)
     labels = np.array([pieces.labels[group[0]] for group in groups])
-    kept = []
-    for number, group in enumerate(groups):
-        if not all(pieces.is_cut[row] for row in group):
+    areas = np.array([_area(one) for one in joined])
+    kept: list[int] = []
+    is_kept = np.zeros(len(groups), bool)
+    for number in sorted(range(len(groups)), key=lambda number: -joined[number].score):
+        rivals = np.flatnonzero(_meeting(boxes[number], boxes) & (labels == labels[number]))
+        is_cut = all(pieces.is_cut[row] for row in groups[number])
+        for rival in rivals[rivals != number].tolist():
+            is_piece = is_cut and areas[rival] > areas[number]
+            if not (is_piece or is_kept[rival]) or _are_two(pieces, groups[rival], groups[number], surer):
+                continue
+            common = _shared(joined[rival], joined[number])
+            is_same = common >= SAME * (areas[rival] + areas[number] - common)
+            if is_kept[rival] if is_same else is_piece and common >= COVERED * areas[number]:
+                break
+        else:
             kept.append(number)
-            continue
-        meets = (boxes[:, :2] < boxes[number, 2:]).all(axis=1) & (boxes[:, 2:] > boxes[number, :2]).all(axis=1)
-        area = _area(joined[number])
-        rivals = [
-            int(other)
-            for other in np.flatnonzero(meets & (labels == labels[number]))
-            if other != number
-            and not {pieces.owners[row] for row in groups[other]} & {pieces.owners[row] for row in group}
-        ]
-        if not any(
-            _area(joined[rival]) > area and _shared(joined[rival], joined[number]) >= COVERED * area for rival in rivals
-        ):
-            kept.append(number)
+            is_kept[number] = True
     return kept
+
+
+def _are_two(pieces: _Pieces, one: Sequence[int], other: Sequence[int], surer: Sequence[set[int]]) -> bool:
+    """Return whether a cell says that two groups are two objects: it found both, whole or apart from each other.
+
+    A strip at an edge is too little to tell: of masks there, one that lies in the other one is no other object.
+    """
+    cells = {int(pieces.owners[row]): row for row in one}
+    for row in other:
+        beside = cells.get(int(pieces.owners[row]))
+        if beside is None:
+            continue
+        if not pieces.is_cut[row] and not pieces.is_cut[beside]:
+            return True
+        is_within = pieces.masks is not None and pieces.common(row, beside, EVERYWHERE) >= COVERED * pieces.area(
+            row, EVERYWHERE
+        )
+        if not (is_within or beside in surer[row] or row in surer[beside]):
+            return True
+    return False
 
 
 def _shared(one: _Joined, other: _Joined) -> float:
@@ -252,6 +335,13 @@ def _shared(one: _Joined, other: _Joined) -> float:
     boxes = np.array([one.bbox, other.bbox]) if both is None else both.boxes.astype(np.float64)
     nothing = np.zeros(2)
     pair = _Pieces(
-        nothing.astype(np.int64), nothing.astype(np.int64), nothing, boxes, boxes, both, nothing.astype(bool)
+        np.zeros((0, 4), np.int64),
+        nothing.astype(np.int64),
+        nothing.astype(np.int64),
+        nothing,
+        boxes,
+        boxes,
+        both,
+        nothing.astype(bool),
     )
-    return pair.common(0, 1, (-np.inf, -np.inf, np.inf, np.inf))
+    return pair.common(0, 1, EVERYWHERE)
