@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.processes import PATIENCE, PROGRAM
 from tests.support.project import FAST, SHAPES, SMALL_CONFIG, TWO_BY_TWO, TWO_STAGES
+from tests.support.warm import run_musket
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as the smallest machine has cores
@@ -84,8 +85,14 @@ def run():
 
 @pytest.fixture
 def musket(run):
-    """Return a function that runs the ``musket`` command of this environment."""
-    return lambda *arguments, **options: run(PROGRAM, *arguments, **options)
+    """Return a function that runs the ``musket`` command of this environment; with ``env``, from a new interpreter."""
+
+    def call(*arguments, env=None, timeout=PATIENCE, **options):
+        if env is not None:
+            return run(PROGRAM, *arguments, env=env, timeout=timeout, **options)
+        return run_musket(*arguments, timeout=timeout, **options)
+
+    return call
 
 
 TRAINS = {"trained", "musket"}

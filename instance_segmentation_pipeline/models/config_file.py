@@ -4,10 +4,12 @@ Configs of MMDetection 1.x and 2.x are recognised by their structure and refused
 here (``model_config`` does that).
 """
 
+import functools
 import re
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.config import utils as config_utils
 
 from ..errors import ConfigError, nearest, one_line, shortened
 from ..storage.regular_file import absence, named_file
@@ -16,6 +18,9 @@ from ..zoo.own_configs import SCOPE as OWN_SCOPE
 from ..zoo.own_configs import own_folder, own_names
 
 ZOO_SCOPE = "mmdet::"
+
+# MMEngine reads the zoo's hundred metafiles anew for each config that has a ``_base_`` in it
+config_utils.load = functools.cache(config_utils.load)
 
 
 def locate(config_path: str, base: Path) -> Path:

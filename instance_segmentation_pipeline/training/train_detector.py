@@ -22,7 +22,7 @@ from ..errors import TrainingError, UserError, one_line
 from ..models.checkpoints import BBOX_ORDER_KEY, last_checkpoint, reading_for
 from ..models.missing_operators import naming_config
 from ..models.optimization import accumulation_of
-from ..storage.atomic import save_with, write_yaml
+from ..storage.atomic import write_text, write_yaml
 from . import coco_metric, samplers, validation_loop  # noqa: F401 - they register what a prepared config names
 from .callbacks.base import LearningRates, RunningStage
 from .callbacks.hook import STATES_KEY, CallbackDecisions, CallbackMoments, StageCallbacks
@@ -145,7 +145,7 @@ def _prepare_files(job: TrainingJob, device: str) -> None:
     if not job.resume:
         for path in (job.files.best_weights, job.files.last_weights, job.files.previous_weights):
             path.unlink(missing_ok=True)
-    save_with(job.files.model_config, job.config.dump)
+    write_text(job.files.model_config, _laid_out(job.config))
     write_yaml(job.files.decided, decided_of(job, device), HEADER)
 
 
@@ -244,6 +244,17 @@ def _runner(job: TrainingJob, name: str, device: str) -> Runner:
     )
     runner.longer, runner.class_names = job.longer, job.train_dataset.metainfo["classes"]
     return runner
+
+
+_LAID_OUT: dict[str, str] = {}
+"""Texts of configs laid out, by those that are not: all folds of a stage have the same."""
+
+
+def _laid_out(config: Config) -> str:
+    plain = _plainly_written(config).pretty_text
+    if plain not in _LAID_OUT:
+        _LAID_OUT[plain] = config.pretty_text
+    return _LAID_OUT[plain]
 
 
 def _plainly_written(config: Config) -> Config:

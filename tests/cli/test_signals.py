@@ -4,7 +4,6 @@ import itertools
 import os
 import re
 import signal
-import subprocess
 import textwrap
 import time
 
@@ -14,6 +13,7 @@ from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.errors import Stopped
 from tests.support.commands import MUSKET, NUMBERS, guarded, lines_of, python
 from tests.support.processes import PATIENCE, of_session, started, wait_until
+from tests.support.warm import started_musket
 
 pytestmark = pytest.mark.slow
 
@@ -105,8 +105,8 @@ TWO_FOLDS = "workersPerGpu: 1\nfolds_count: 2\ntestSplit: 0.2\n"
 def test_folds_side_by_side_with_workers_that_load_data(add_experiment, how):
     """A terminal sends Ctrl-C to every process; no one of them speaks but the first, and none is left."""
     path = add_experiment(extra=TWO_FOLDS, replace=ENDLESS)
-    flags = ["--project", str(path.parents[2]), "--num_gpus", "2", "--num_workers", "2"]
-    with started(*MUSKET, "fit", *flags) as process:
+    flags = ["--project", path.parents[2], "--num_gpus", 2, "--num_workers", 2]
+    with started_musket("fit", *flags) as process:
         assert process.stdout.readline().startswith("exp01: ")
         if how == "nobody reads":
             process.stdout.close()
@@ -123,7 +123,7 @@ def test_folds_side_by_side_with_workers_that_load_data(add_experiment, how):
         wait_until(lambda: not of_session(process.pid))
 
 
-def test_after_a_signal_no_other_experiment_trains(tmp_path, project, add_experiment):
+def test_after_a_signal_no_other_experiment_trains(tmp_path, project, add_experiment, musket):
     """A library's bare ``except`` in the first experiment takes the signal; the second one is not begun."""
     (project / "modules" / "taking.py").write_text(
         textwrap.dedent("""
@@ -149,13 +149,7 @@ def test_after_a_signal_no_other_experiment_trains(tmp_path, project, add_experi
     )
     add_experiment("a", replace=[("get_shapes:", "taking:")])
     add_experiment("b", replace=[("get_shapes:", "noting:")])
-    done = subprocess.run(
-        [*MUSKET, "fit", "--project", str(project), "--name", "a,b"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        cwd=tmp_path,
-    )
+    done = musket("fit", "--project", project, "--name", "a,b", cwd=tmp_path)
     assert done.returncode == 130, done.stderr
     assert lines_of(done.stderr)[-1] == "musket fit: stopped by SIGINT; --allow_resume true goes on."
     assert not (project / "modules" / "begun").exists()
@@ -170,7 +164,7 @@ def test_ctrl_c_in_mmengines_config_writer_is_no_error(add_experiment, monkeypat
     def interrupted(*arguments, **options):
         raise Stopped(signal.SIGINT)
 
-    path = add_experiment()
+    path = add_experiment(extra="lr: 0.0078125\n")  # a text that was not laid out before
     monkeypatch.setattr(writer, "FormatCode", interrupted)
     assert main(["fit", "--project", str(path.parents[2])]) == 130
     assert "stopped by SIGINT" in capsys.readouterr().err

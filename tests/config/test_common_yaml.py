@@ -166,12 +166,19 @@ SHAPES = {
 }
 
 
+TRAINED = ("datasets and the dataset", "declarations that the experiment names", "augmentation", "a split")
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_each_shape_is_read_and_trains(experiment, shape):
+def test_each_shape_is_read_and_can_be_trained(experiment, shape):
+    """All that training needs is built, and items go through both pipelines; those that change items are trained."""
     common, extra, own, holds = SHAPES[shape]
     path = experiment(common, extra, own)
     cfg = generic.parse(str(path))
     assert holds(cfg)
+    if shape not in TRAINED:
+        cfg.check()
+        return
     cfg.fit()
     summary = yaml.safe_load((path.parent / "summary.yaml").read_text())
     assert summary["completed"] is True

@@ -10,7 +10,8 @@ from instance_segmentation_pipeline.errors import WeightsError
 from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.experiment.stage_work import StageWork
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
-from tests.support.processes import PROGRAM, single_threaded, started, wait_until
+from tests.support.processes import wait_until
+from tests.support.warm import started_musket
 from tests.support.weights import weights_of
 
 TILES = "tiles: {size: 64, overlap: 0.25, keep: 0.4}\nnativePipeline: false\nstorage_threshold: 0.0\n"
@@ -200,7 +201,7 @@ def test_a_killed_run_ends_with_the_same_bits(add_experiment):
     paths = [add_experiment(name, extra=extra, replace=[*LARGE, stages]) for name in ("whole", "killed")]
     flags = ["--project", str(paths[0].parents[2]), "--name"]
     assert fit.main([*flags, "whole"]) == 0
-    with started(PROGRAM, "fit", *flags, "killed", env=single_threaded()) as process:
+    with started_musket("fit", *flags, "killed") as process:
         wait_until((paths[1].parent / "weights" / "last-0.0.weights").exists, process)
     assert fit.main([*flags, "killed", "--allow_resume", "true"]) == 0
     whole, killed = (weights_of(generic.parse(str(path)).files.stage(0, 0).last_weights) for path in paths)

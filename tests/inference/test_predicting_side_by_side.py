@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from instance_segmentation_pipeline.inference.prediction_store import unpack
 from instance_segmentation_pipeline.inference.workers import Piece, spread
 from instance_segmentation_pipeline.launch.answering import AnsweringPool
 from tests.support.datasets import Items, shapes
-from tests.support.processes import PATIENCE, single_threaded, started, wait_until
+from tests.support.processes import PATIENCE, wait_until
+from tests.support.warm import started_musket
 
 pytestmark = pytest.mark.slow
 
@@ -194,15 +194,13 @@ def test_a_process_that_is_killed_is_one_sentence(config, monkeypatch):
 
 
 SLOW = """
-import sys, time
+import time
 from instance_segmentation_pipeline.inference.detector import Detector
 real = Detector.detect
 def detect(self, images):
     time.sleep(0.3)
     return real(self, images)
 Detector.detect = detect
-from instance_segmentation_pipeline.cli import main
-sys.exit(main())
 """
 
 
@@ -210,10 +208,9 @@ def test_ctrl_c_ends_all_processes_with_one_line(config, images, tmp_path):
     for number in range(200):
         shutil.copy(images / "a0.jpg", images / f"more{number}.jpg")
     out = tmp_path / "out"
-    command = [sys.executable, "-c", SLOW]
     arguments = ["predict", "--input", str(images), "--output", str(out), "--num_gpus", "2"]
     lines = out / "predictions.jsonl"
-    with started(*command, *arguments, cwd=config.parent, env=single_threaded()) as run:
+    with started_musket(*arguments, before=SLOW, cwd=config.parent) as run:
         wait_until(lambda: lines.exists() and lines.stat().st_size, run)
         children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
         os.killpg(run.pid, signal.SIGINT)

@@ -156,7 +156,8 @@ def test_training_alone_sees_what_an_augmentation_draws(project, add_experiment,
         drawn = len(notes.read_text())
         assert drawn >= 2 * train if weights == "1" else 0 < drawn < 2 * train + 8
         assert len(reads.read_text()) <= 2 * 12  # by the check here and by the fit, not by each epoch
-        cfg.predict_all_to_dataset(cfg.get_dataset(), 0, 0)
-        assert len(notes.read_text()) == drawn
+        if name == "always":
+            cfg.predict_all_to_dataset(cfg.get_dataset(), 0, 0)
+            assert len(notes.read_text()) == drawn
         rows.append(cfg.files.stage(0, 0).metrics.read_text())
     assert rows[1] == rows[2] != rows[0]

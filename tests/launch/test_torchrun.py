@@ -13,6 +13,7 @@ from instance_segmentation_pipeline.experiment.trainer import ExperimentTrainer
 from instance_segmentation_pipeline.launch.job_environment import JobEnvironment, job_environment, leads
 from instance_segmentation_pipeline.launch.torchrun import TorchrunExecutor
 from tests.support.processes import PATIENCE, PROGRAM, free_port, single_threaded, started
+from tests.support.warm import started_musket
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ def test_two_machines_train_one_net_and_go_on_after_a_death(add_experiment, proj
     assert (project / "modules" / "seen").stat().st_size > 12
     group = add_experiment("group", replace=replace)
     flags = ["--project", project, "--name", "group", "--num_gpus", "2", "--gpus_per_net", "2"]
-    with started(PROGRAM, "fit", *flags, env=single_threaded()) as process:  # what trained before is not forked
+    with started_musket("fit", *flags) as process:  # what trained before is not forked
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     one, two = (generic.parse(str(path)).files.stage(0, 0) for path in (machines, group))

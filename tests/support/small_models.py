@@ -13,7 +13,10 @@ FEATURES = {"resnet": [8, 16, 32, 64], "bottleneck": [32, 64, 128, 256]}
 
 
 def shrunken(name):
-    """Return a config of the zoo with a small model, as an ``mmengine.Config`` without loose ends."""
+    """Return a config of the zoo with a small model, as an ``mmengine.Config`` without loose ends.
+
+    It writes its text without laying it out, which takes longer than a training.
+    """
     config = Config.fromfile(str(zoo_folder() / name))
     model = config.model
     features = _shrink_backbone(model.backbone)
@@ -31,7 +34,7 @@ def shrunken(name):
     if features:
         _set_features(first, model, native, features)
     _shrink_queries(config)
-    return config
+    return Config(config.to_dict(), format_python_code=False)
 
 
 def _shrink_backbone(backbone):

@@ -1,7 +1,6 @@
 """Small inputs that stand for huge ones, and paths that are no files: refused at once, in one bounded line."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.regular_file import open_regular, read_text
 from instance_segmentation_pipeline.storage.summary_file import is_completed, read_summary
 from instance_segmentation_pipeline.storage.yaml_files import parse_yaml
-from tests.support.processes import PATIENCE, PROGRAM
 
 pytestmark = pytest.mark.slow
 
@@ -270,13 +268,12 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path, kind, read, error)
 @pytest.mark.parametrize(
     "name", ["config.yaml", "common.yaml", "summary.yaml", "weights.pth", "config.yaml.folds_split"]
 )
-def test_the_command_does_not_wait_for_a_pipe(project, add_experiment, kind, name):
+def test_the_command_does_not_wait_for_a_pipe(project, add_experiment, musket, kind, name):
     path = add_experiment(
         extra=f"weightsPath: {project / 'experiments' / 'exp01' / 'weights.pth'}\n" if "pth" in name else ""
     )
     put(project / name if name == "common.yaml" else path.with_name(name), kind)
-    command = [PROGRAM, "fit", "--project", project, "--name", "exp01"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=PATIENCE)
+    done = musket("fit", "--project", project, "--name", "exp01")
     assert done.returncode in (1, 2), done.stderr
     assert "Traceback" not in done.stderr
     assert "(see " not in done.stderr, done.stderr

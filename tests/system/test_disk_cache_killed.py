@@ -1,14 +1,12 @@
 """Two runs that fill one disk cache are killed: the file stays readable, and what is trained is as without it."""
 
-import os
-import signal
+import contextlib
 import sqlite3
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
+
+from tests.support.processes import wait_until
+from tests.support.warm import started_musket
 
 pytestmark = pytest.mark.slow
 
@@ -51,28 +49,11 @@ def test_two_fits_are_killed(project, add_experiment, musket):
     own = [(PROVIDER, "  getSlow: []\n")]
     for name, chain in (("one", "[slow, disk-cache]"), ("two", "[slow, disk-cache]"), ("plain", "slow")):
         add_experiment(name, f"workersPerGpu: 2\npreprocessing: {chain}\n", replace=own)
-    program = Path(sys.executable).parent / "musket"
-    command = [program, "fit", "--project", project, "--name"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     cache = project / ".cache"
-    runs = [
-        subprocess.Popen(
-            [str(part) for part in (*command, name)],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for name in ("one", "two")
-    ]
-    try:
-        until = time.monotonic() + 120
-        while (not list(cache.glob("*.sqlite")) or entries(cache) < 8) and time.monotonic() < until:
-            time.sleep(0.05)
-    finally:
-        for run in runs:
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
+    with contextlib.ExitStack() as stack:
+        for name in ("one", "two"):
+            stack.enter_context(started_musket("fit", "--project", project, "--name", name, quiet=True))
+        wait_until(lambda: list(cache.glob("*.sqlite")) and entries(cache) >= 8)
     assert entries(cache) >= 8
     for name in ("one", "two", "plain"):
         done = musket("fit", "--project", project, "--name", name)

@@ -17,7 +17,8 @@ from instance_segmentation_pipeline.storage import run_lock as lock
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
 from instance_segmentation_pipeline.storage.zip_files import is_whole
 from instance_segmentation_pipeline.training.hooks.checkpoint import WeightsKeeper
-from tests.support.processes import PATIENCE, PROGRAM, of_session, single_threaded, started, wait_until
+from tests.support.processes import PATIENCE, of_session, wait_until
+from tests.support.warm import started_musket
 from tests.support.weights import weights_of
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 def training(path, *extra):
     """Start a process that trains an experiment of a project, in a session of its own."""
     flags = ["--project", path.parents[2], "--name", path.parent.name, *extra]
-    return started(PROGRAM, "fit", *flags, env=single_threaded())
+    return started_musket("fit", *flags)
 
 
 STAGES = ("  - epochs: 1\n", "  - epochs: 3\n  - epochs: 1\n")

@@ -1,7 +1,5 @@
 """Experiments whose items are augmented: really trained, resumed, refused where the augmentation was changed."""
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +8,8 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.errors import ConfigError, WeightsError
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
-from tests.support.processes import single_threaded, started, wait_until
+from tests.support.processes import wait_until
+from tests.support.warm import started_musket
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +25,7 @@ MANY = """augmentation:
   - Add: [-20, 20]
 """
 STANDS_STILL = """
-import pathlib, sys, time
+import pathlib, time
 from instance_segmentation_pipeline.training.hooks.checkpoint import WeightsKeeper
 
 def after(self, runner, metrics=None, real=WeightsKeeper.after_val_epoch):
@@ -36,8 +35,6 @@ def after(self, runner, metrics=None, real=WeightsKeeper.after_val_epoch):
     real(self, runner, metrics)
 
 WeightsKeeper.after_val_epoch = after
-from instance_segmentation_pipeline.cli import main
-sys.exit(main(sys.argv[1:]))
 """
 OWN = """
 from imgaug import augmenters as iaa
@@ -79,9 +76,7 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(add_experiment, worker
     files = generic.parse(str(killed)).files.stage(0, 0)
     marker = killed.parents[2] / "trained"
     arguments = ["fit", "--project", killed.parents[2], "--name", "killed"]
-    with started(
-        sys.executable, "-c", STANDS_STILL.format(marker=str(marker)), *arguments, env=single_threaded()
-    ) as process:
+    with started_musket(*arguments, before=STANDS_STILL.format(marker=str(marker))) as process:
         wait_until(marker.exists, process)
     assert len(read_rows(files.metrics)) < 3
     np.random.seed(5)  # noqa: NPY002

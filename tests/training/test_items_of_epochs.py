@@ -10,7 +10,8 @@ from instance_segmentation_pipeline.errors import WeightsError
 from instance_segmentation_pipeline.experiment.run_arguments import FoldRequest
 from instance_segmentation_pipeline.experiment.stage_work import StageWork
 from instance_segmentation_pipeline.storage.metrics_csv import read_rows
-from tests.support.processes import PROGRAM, single_threaded, started, wait_until
+from tests.support.processes import wait_until
+from tests.support.warm import started_musket
 from tests.support.weights import weights_of
 
 pytestmark = pytest.mark.slow
@@ -189,7 +190,7 @@ def test_a_killed_run_goes_on_with_the_same_items_and_ends_with_the_same_bits(ma
     wanted = [weights_of(generic.parse(str(whole)).files.stage(0, stage).last_weights) for stage in (0, 1)]
     path = marked("killed", KILLED, extra, shapes)
     flags = ["--project", path.parents[2], "--name", "killed", *more]
-    with started(PROGRAM, "fit", *flags, env=single_threaded()) as process:
+    with started_musket("fit", *flags) as process:
         wait_until((path.parent / "weights" / "last-0.0.weights").exists, process)
     assert not (path.parent / "summary.yaml").exists()
     cfg = fitted(path, "--allow_resume", "true", *more)

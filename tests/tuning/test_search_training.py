@@ -10,8 +10,9 @@ from musket_core import generic
 
 from instance_segmentation_pipeline.cli import main
 from instance_segmentation_pipeline.storage.search_record import read_trials
-from tests.support.processes import PROGRAM, started, wait_until
+from tests.support.processes import wait_until
 from tests.support.project import FAST, SHAPES, SMALL_CONFIG
+from tests.support.warm import started_musket
 
 EXTRA = """\
 primary_metric: loss
@@ -34,9 +35,9 @@ def write(project, name):
 
 def kill_when(project, name, sign):
     """Run the search in a process of its own, and kill it when a file is there."""
-    with started(PROGRAM, "fit", "--project", project, "--name", name, "--allow_resume", "true") as process:
+    with started_musket("fit", "--project", project, "--name", name, "--allow_resume", "true") as process:
         wait_until(sign.exists, process)
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
 
 
