@@ -8,10 +8,20 @@ from typing import Any
 from musket_core.datasets import DataSet, PredictionItem
 
 from ..detection.boxes import swapped
+from ..detection.crowds import Crowds, covering
 from ..errors import DatasetError
 from .encoding import EncodesInstances
 from .formats.annotated_image import ImageAnnotations
 from .image_file import read_image
+
+
+def crowds_of(annotated: Any, height: int, width: int) -> "Crowds | None":
+    """Return labels from 0 and masks of the regions of an image whose objects are not told apart, if it has some.
+
+    Raises:
+        DatasetError: See ``AnnotatedImage.crowds``.
+    """
+    return covering(annotated.crowds(height, width)) if getattr(annotated, "crowd_labels", ()) else None
 
 
 class CrowdedItem(PredictionItem):
@@ -64,7 +74,7 @@ class AnnotatedImages(EncodesInstances, DataSet):
         try:
             pixels = read_image(annotated.file).pixels
             labels, masks = annotated.objects(*pixels.shape[:2])
-            crowds = annotated.crowds(*pixels.shape[:2]) if getattr(annotated, "crowd_labels", ()) else None
+            crowds = crowds_of(annotated, *pixels.shape[:2])
         except DatasetError as error:
             words = str(error).rstrip(".")
             raise DatasetError(f"{self.source}: image {annotated.name!r} {words}.") from None

@@ -82,16 +82,12 @@ def check_items(source: Dataset, reader: ItemReader, count: int = SAMPLE, grid: 
         sampled.notes += boxes.check(reader.bbox_order, wrong)
     if wrong is not None:
         raise wrong
-    sampled.notes += notes_on_crowds(source)
     return sampled
 
 
-def notes_on_crowds(source: Dataset) -> list[str]:
-    """Return a line on regions of a dataset in which objects are not told apart, with their number."""
-    counts = [root.crowd_count() for root in roots_of(source) if hasattr(root, "crowd_count")]
-    if not sum(counts):
-        return []
-    return [f"{sum(counts)} crowds: training does not know them; COCO's metrics do not count what is found on them"]
+def crowd_count(source: Dataset) -> int:
+    """Return how many regions a dataset has in which objects are not told apart."""
+    return sum(root.crowd_count() for root in roots_of(source) if hasattr(root, "crowd_count"))
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,20 @@ import numpy as np
 from PIL import Image
 
 from ..detection.arrays import UInt8Array
+from ..detection.crowds import Crowds
 from ..detection.detections import Detections
 from ..errors import ConfigError, DatasetError, sentence
 from ..storage.atomic import host_name, not_writable
 from ..storage.leftovers import remove_left_folders
 from ..text import one_line_of, printable
-from .annotated_images import AnnotatedImages
+from .annotated_images import AnnotatedImages, crowds_of
 from .data_folder import FolderDataSet, inner_of
 from .formats.annotated_image import ImageAnnotations
+from .formats.coco_json import CocoWriter
 from .formats.image_pairs import by_stem
 from .formats.labelme_json import NO_CLASSES
 from .formats.saving import annotation_writer
-from .formats.writing import FileNames, write_lines, write_whole
+from .formats.writing import AnnotationWriter, FileNames, write_lines, write_whole
 from .image_file import image_size
 from .item_cache import place_of
 from .item_reader import ItemReader
@@ -46,12 +48,14 @@ class Entry:
         found: Its objects.
         file: Its file, ``None`` where the dataset makes it.
         pixels: The image ``(height, width, 3)`` uint8 RGB, where there is no file.
+        crowds: Labels from 0 and masks of its regions whose objects are not told apart.
     """
 
     name: str
     found: Detections
     file: "Path | None" = None
     pixels: "UInt8Array | None" = None
+    crowds: "Crowds | None" = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,6 @@ class Entries:
         base: The folder that all files of the images are in, or in folders below it; ``None`` where there are none.
         folders: How many folders they are in.
         sources: The files of the images, as ``_entry_of`` spells them: none of them is replaced.
-        crowds: How many regions whose objects are not told apart they have; these are left out.
     """
 
     count: int
@@ -74,7 +77,6 @@ class Entries:
     base: "Path | None" = None
     folders: int = 1
     sources: "frozenset[str]" = frozenset()
-    crowds: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,9 @@ def dataset_entries(dataset: Dataset, reader: ItemReader, class_names: Sequence[
         masks = None if objects.masks is None else objects.masks.to_rles()
         scores = np.ones(len(objects), np.float32)
         found = Detections(objects.height, objects.width, objects.labels, scores, objects.bboxes, masks)
-        return Entry(name, found, None, image)
+        return Entry(name, found, None, image, objects.crowds)
 
-    return Entries(len(dataset), read, class_names, *_files(files), _crowds(files))
+    return Entries(len(dataset), read, class_names, *_files(files))
 
 
 def predicted_entries(
@@ -168,11 +170,12 @@ def _annotated(image: ImageAnnotations) -> Entry:
     try:
         height, width = image_size(image.file)
         labels, masks = image.objects(height, width)
+        crowds = crowds_of(image, height, width)
     except DatasetError as error:
         raise DatasetError(f"{image.told_by}: image {image.name!r} {error}") from None
     scores = np.ones(len(labels), np.float32)
     found = Detections(height, width, labels, scores, masks.tight_boxes(), masks.to_rles())
-    return Entry(image.name, found, image.file)
+    return Entry(image.name, found, image.file, None, crowds)
 
 
 def _files(files: "Sequence[ImageAnnotations | None]") -> "tuple[Path | None, int, frozenset[str]]":
@@ -188,10 +191,6 @@ def _entry_of(path: Path) -> str:
     return f"{os.path.realpath(path.parent)}/{path.name}"
 
 
-def _crowds(files: "Sequence[ImageAnnotations | None]") -> int:
-    return sum(len(getattr(one, "crowd_labels", ())) for one in files)
-
-
 def annotated_entries(dataset: AnnotatedImages) -> Entries:
     """Return the images of files: of each, the size is read, and no pixel."""
     return Entries(
@@ -199,7 +198,6 @@ def annotated_entries(dataset: AnnotatedImages) -> Entries:
         lambda position: _annotated(dataset.images[position]),
         dataset.class_names,
         *_files(dataset.images),
-        dataset.crowd_count(),
     )
 
 
@@ -264,6 +262,7 @@ class _Writing:
         self._places: dict[str, str] = {}
         self._renamed: list[tuple[str, str]] = []
         self._written: list[str] = []
+        self._crowds_left = 0
 
     def write(self, positions: "Iterable[int]", done: Conversion) -> None:
         target = self._target
@@ -284,7 +283,7 @@ class _Writing:
                     own, place = self._place(entry)
                     if target.format_name == "labelme":
                         self._places[own] = place
-                    writer.add(place if target.format_name in ("coco", "csv") else own, entry.found)
+                    self._add(writer, place if target.format_name in ("coco", "csv") else own, entry)
                     self._keep_image(entry, place)
                 except DatasetError as error:
                     told = one_line_of(sentence(error).rstrip("."), 300)
@@ -299,8 +298,17 @@ class _Writing:
         if self._renamed:
             before, after = (printable(name, 100) for name in self._renamed[0])
             done.remarks.append(f"{len(self._renamed)} images have other names there, the first {before} is {after}")
-        if self._entries.crowds:
-            done.remarks.append(f"{self._entries.crowds} crowds, whose objects are not told apart, are left out")
+        if self._crowds_left:
+            done.remarks.append(
+                f"{self._crowds_left} crowds, whose objects are not told apart, are left out: coco alone can hold them"
+            )
+
+    def _add(self, writer: AnnotationWriter, name: str, entry: Entry) -> None:
+        if isinstance(writer, CocoWriter):
+            writer.add(name, entry.found, crowds=entry.crowds)
+            return
+        writer.add(name, entry.found)
+        self._crowds_left += 0 if entry.crowds is None else len(entry.crowds[0])
 
     def _place(self, entry: Entry) -> tuple[str, str]:
         """Return an image's own name, and how annotations in the folder name its file."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Annotation, TruthRecord
+from .crowds import with_crowds
 from .instances import Instances
 from .mask_crops import MaskCrops
 
@@ -71,16 +72,17 @@ def to_coco_entry(image_id: int, label: int, bbox: Iterable[float]) -> dict[str,
 def to_records(instances: Instances) -> list[dict[str, Any]]:
     """Return instances as MMDetection's annotation files have them, for transforms that work on such records.
 
-    Each has ``bbox`` ``[x1, y1, x2, y2]``, ``bbox_label`` from 0, ``ignore_flag`` 0 and ``mask``, an uncompressed COCO
-    RLE: InstaBoost takes no other.
+    Each has ``bbox`` ``[x1, y1, x2, y2]``, ``bbox_label`` from 0, ``ignore_flag``, which is 1 for crowds, and ``mask``,
+    an uncompressed COCO RLE: InstaBoost takes no other.
 
     >>> to_records(Instances(60, 80, np.array([0]), np.array([[10, 10, 30, 20]], np.float32), None))
     [{'bbox': [10.0, 10.0, 30.0, 20.0], 'bbox_label': 0, 'ignore_flag': 0}]
     """
     records: list[dict[str, Any]] = []
-    for row, (label, bbox) in enumerate(zip(instances.labels, instances.bboxes, strict=True)):
-        records.append({"bbox": bbox.tolist(), "bbox_label": int(label), "ignore_flag": 0})
-        if instances.masks is not None:
-            counts = instances.masks.run_lengths(row).tolist()
+    whole, flags = with_crowds(instances)
+    for row, (label, bbox, flag) in enumerate(zip(whole.labels, whole.bboxes, flags, strict=True)):
+        records.append({"bbox": bbox.tolist(), "bbox_label": int(label), "ignore_flag": int(flag)})
+        if whole.masks is not None:
+            counts = whole.masks.run_lengths(row).tolist()
             records[-1]["mask"] = {"size": [instances.height, instances.width], "counts": counts}
     return records

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrays import Float32Array
+from .crowds import Crowds, covering
 from .instances import Instances
 
 
@@ -108,7 +109,7 @@ def _divided(length: int, count: int, overlap: float) -> list[tuple[int, int]]:
 
 
 def cut(instances: Instances, cell: Cell, keep: float) -> Instances:
-    """Return the objects of a cell, in its coordinates.
+    """Return the objects of a cell, in its coordinates; of crowds, what lies in it.
 
     Args:
         instances: The objects of the whole image.
@@ -147,4 +148,11 @@ def cut(instances: Instances, cell: Cell, keep: float) -> Instances:
         instances.labels[rows][stays],
         boxes[stays].astype(np.float32),
         None if masks is None else masks.take(stays),
+        _cut_crowds(instances.crowds, cell),
     )
+
+
+def _cut_crowds(crowds: "Crowds | None", cell: Cell) -> "Crowds | None":
+    if crowds is None:
+        return None
+    return covering((crowds[0], crowds[1].placed(cell.height, cell.width, -cell.left, -cell.top)))

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..data.cells import Cells
-from ..data.consistency import check_items, notes_on_counts, notes_on_sizes
+from ..data.consistency import check_items, crowd_count, notes_on_counts, notes_on_sizes
 from ..data.equal_files import notes_on_equal_files
 from ..models.detection_count import detection_limits
+from ..models.ignored_regions import note_on_crowds
 from ..training.build_check import check_buildable
 from ..training.callbacks.making import CallbackPlan
 from ..training.detection_dataset import MusketDetectionDataset
@@ -49,6 +50,8 @@ def check_parts(
         notes += notes_on_counts(
             sampled, detection_limits(parts.model.prepared.config.model), parts.settings.model.max_detections
         )
+        crowds = crowd_count(dataset)
+        notes += [note_on_crowds(parts.model.prepared.config.model, crowds)] if crowds else []
         notes += notes_on_equal_files(dataset, parts.folds.expected(dataset))
         announce([f"note: {line}" for line in notes])
 

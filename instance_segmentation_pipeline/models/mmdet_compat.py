@@ -17,13 +17,14 @@ with contextlib.redirect_stdout(io.StringIO()):
     from mmdet.models.dense_heads.rtmdet_ins_head import MaskFeatModule
     from mmdet.models.task_modules.assigners import dynamic_soft_label_assigner
     from mmdet.models.task_modules.prior_generators import MlvlPointGenerator
-    from mmdet.registry import MODELS, TRANSFORMS
+    from mmdet.registry import MODELS, TASK_UTILS, TRANSFORMS
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
     from mmdet.utils import reduce_mean
 
 __all__ = [
     "MODELS",
+    "TASK_UTILS",
     "TRANSFORMS",
     "BaseDenseHead",
     "BitmapMasks",

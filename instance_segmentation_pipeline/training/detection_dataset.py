@@ -18,6 +18,7 @@ from ..data.cells import Cells, ReadCell
 from ..data.epoch_items import EpochItems
 from ..data.item_reader import ItemReader
 from ..data.protocols import Dataset
+from ..detection.crowds import with_crowds
 from ..detection.mask_crops import MaskCrops
 from ..detection.records import to_middle_format, to_records
 from ..errors import ConfigError, DatasetError, UserError, one_line
@@ -119,14 +120,15 @@ class MusketDetectionDataset:
         else:
             image = self.augmenters.image(image)
         height, width = image.shape[:2]
+        shown, are_crowds = with_crowds(instances)
         results = {
             **image_results(image, position, item_id),
-            "gt_bboxes": HorizontalBoxes(torch.from_numpy(instances.bboxes)),
-            "gt_bboxes_labels": instances.labels,
-            "gt_ignore_flags": np.zeros(len(instances), bool),
+            "gt_bboxes": HorizontalBoxes(torch.from_numpy(shown.bboxes)),
+            "gt_bboxes_labels": shown.labels,
+            "gt_ignore_flags": are_crowds,
         }
         if self.reader.needs_masks:
-            results["gt_masks"] = CompactMasks(instances.masks or MaskCrops.none(height, width))
+            results["gt_masks"] = CompactMasks(shown.masks or MaskCrops.none(height, width))
         if self.wants_records:
             results["instances"] = to_records(instances)
         if not self.training:
@@ -155,7 +157,7 @@ class MusketDetectionDataset:
     def _transformed_alone(self, results: Results) -> "Results | None":
         if not self.training:
             return _compacted(self.pipeline(results))
-        negative = not len(results["gt_bboxes_labels"])
+        negative = bool(results["gt_ignore_flags"].all())  # crowds are no objects
         transforms = _drawn_of(self.pipeline)
         return _compacted(self.transformed(results, _keeping_negatives(transforms) if negative else transforms))
 
@@ -201,13 +203,11 @@ class _Unmixed:
 
 def _compacted(data: "Results | None") -> "Results | None":
     """Return packed data whose masks travel as crops also where a transform (copy-paste) made dense ones."""
-    objects = (
-        getattr(data["data_samples"], "gt_instances", None)
-        if isinstance(data, dict) and "data_samples" in data
-        else None
-    )
-    if objects is not None and "masks" in objects:
-        objects.masks = CompactMasks.of(objects.masks)
+    samples = data["data_samples"] if isinstance(data, dict) and "data_samples" in data else None
+    for name in ("gt_instances", "ignored_instances"):
+        objects = getattr(samples, name, None)
+        if objects is not None and "masks" in objects:
+            objects.masks = CompactMasks.of(objects.masks)
     return data
 
 

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from instance_segmentation_pipeline.data.annotation_files import coco_json
-from instance_segmentation_pipeline.data.consistency import notes_on_crowds
+from instance_segmentation_pipeline.data.consistency import crowd_count
 from instance_segmentation_pipeline.data.formats.coco_json import to_coco
 from instance_segmentation_pipeline.data.item_reader import ItemReader
 from instance_segmentation_pipeline.data.providers import Declarations, declared_dataset
@@ -106,7 +106,7 @@ def test_crowds_are_regions_beside_the_objects(folder):
     assert labels.tolist() == [1]
     assert masks.areas().tolist() == [HEIGHT * WIDTH]
     assert ItemReader(2, "yxyx", "dataset", needs_masks=True).read(dataset, 1)[2].crowds is None
-    assert notes_on_crowds(dataset)[0].startswith("1 crowds: training does not know them")
+    assert crowd_count(dataset) == 1
     record = to_middle_format(found, "a.png")
     assert from_middle_format(record).crowds[1].areas().tolist() == [HEIGHT * WIDTH]
 

@@ -10,6 +10,7 @@ from imgaug.augmentables.batches import UnnormalizedBatch
 from imgaug.augmentables.kps import KeypointsOnImage
 
 from ...detection.arrays import FloatArray, UInt8Array
+from ...detection.crowds import with_crowds
 from ...detection.instances import Instances
 from ...detection.mask_crops import MaskCrops
 from ...errors import DatasetError, UserError, one_line
@@ -51,7 +52,7 @@ class Augmentation:
         Returns:
             The image, maybe of another size, and those objects of which at least ``SMALLEST_SHARE`` is inside it. Where
             the sequence may move pixels, boxes are those of the masks; of objects without masks, the hulls of the
-            moved corners of their boxes.
+            moved corners of their boxes. Crowds move along, and stay while a pixel of them is inside.
 
         Raises:
             DatasetError: An augmenter fails at this item.
@@ -71,7 +72,8 @@ class Augmentation:
             ) from error
 
     def _with_masks(self, image: UInt8Array, instances: Instances) -> tuple[UInt8Array, Instances]:
-        follower = MaskFollower(instances.masks)  # type: ignore[arg-type]
+        whole, are_crowds = with_crowds(instances)
+        follower = MaskFollower(whole.masks)  # type: ignore[arg-type]
         points = follower.probes(instances.height, instances.width)
         made = self._augmented(image, points, follower)
         height, width = made.shape[:2]
@@ -80,14 +82,17 @@ class Augmentation:
             raise DatasetError(f"the image became {width} x {height} pixels, its masks {masks.width} x {masks.height}.")
         if not self.moves:
             return made, instances
-        keep = np.flatnonzero((follower.shares >= SMALLEST_SHARE) & (masks.areas() > 0))
+        there = masks.areas() > 0
+        keep = np.flatnonzero((follower.shares >= SMALLEST_SHARE) & there & ~are_crowds)
+        regions = np.flatnonzero(there & are_crowds)
+        crowds = (whole.labels[regions], masks.take(regions)) if len(regions) else None
         kept = masks.take(keep)
-        return made, Instances(height, width, instances.labels[keep], kept.tight_boxes(), kept)
+        return made, Instances(height, width, whole.labels[keep], kept.tight_boxes(), kept, crowds)
 
     def _with_boxes(self, image: UInt8Array, instances: Instances) -> tuple[UInt8Array, Instances]:
         if self.replaces:
             raise DatasetError("BackgroundReplacer needs masks, but there are boxes alone: remove it.")
-        if self.bends:
+        if self.bends or instances.crowds is not None:
             return self._with_rectangles(image, instances)
         corners = instances.bboxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].reshape(-1, 2)
         points = KeypointsOnImage.from_xy_array(corners, shape=image.shape)

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ...detection.arrays import Int64Array
+from ...detection.crowds import Crowds
 from ...detection.detections import Detections
 from ...detection.mask_crops import MaskCrops
 from ...detection.mask_outlines import mask_polygons
@@ -61,7 +63,7 @@ class CocoWriter:
         polygons: Write masks as polygons along the sides of pixels, their holes joined by seams, not as RLE.
 
     Attributes:
-        remarks: What the format could not hold: nothing.
+        remarks: What the format could not hold: nothing, crowds neither.
         skipped: Files that are not among the images, and why: ``info.skipped`` of the JSON.
 
     Raises:
@@ -89,16 +91,26 @@ class CocoWriter:
         self._file = os.fdopen(new, "wb")
         return self
 
-    def add(self, name: str, found: Detections, place: "int | None" = None) -> None:
+    def add(
+        self,
+        name: str,
+        found: Detections,
+        place: "int | None" = None,
+        crowds: "Crowds | None" = None,
+    ) -> None:
         """Write what was found in an image; it is on its way to the disk when this returns.
 
         Args:
             name: The image's file name.
             found: What was found.
             place: What images are ordered by in the JSON, by default when they were added.
+            crowds: Labels from 0 and masks of regions whose objects are not told apart; they are ``iscrowd``, and stay
+                RLE, plain where objects are polygons.
         """
         number = self._images + 1
         annotations = _annotations(number, found, self._objects + 1, self._scored, self._polygons)
+        if crowds is not None:
+            annotations += _crowds(number, *crowds, self._objects + 1 + len(annotations), plain=self._polygons)
         line = {"image": _image(number, name, found), "annotations": annotations}
         text = (json.dumps(line) + "\n").encode()
         assert self._file is not None
@@ -343,6 +355,15 @@ def _annotations(image_id: int, found: Detections, first_id: int, scored: bool, 
         if scored:
             annotation["score"] = round(float(found.scores[row]), 6)
         annotations.append(annotation)
+    return annotations
+
+
+def _crowds(image_id: int, labels: Int64Array, masks: MaskCrops, first_id: int, *, plain: bool) -> list[Entry]:
+    annotations, rles, areas = [], masks.to_rles(), masks.areas().tolist()
+    for row, (label, box) in enumerate(zip(labels, masks.tight_boxes(), strict=True)):
+        entry = {"id": first_id + row, **to_coco_entry(image_id, label, box), "area": float(areas[row]), "iscrowd": 1}
+        counts: Any = masks.run_lengths(row).tolist() if plain else rles[row]["counts"]
+        annotations.append({**entry, "segmentation": {"size": rles[row]["size"], "counts": counts}})
     return annotations
 
 

@@ -27,8 +27,8 @@ MOST_MEGABYTES = 1 << 24
 class CachedItem(DerivedItem):
     """An item from a cache; the one that it was made of is read again when it is asked for."""
 
-    def __init__(self, name: Any, x: Any, y: Any, parent: Dataset, position: int) -> None:
-        super().__init__(name, x, y, None)
+    def __init__(self, name: Any, x: Any, y: Any, crowds: Any, parent: Dataset, position: int) -> None:
+        super().__init__(name, x, y, None, crowds)
         self._parent, self._position = parent, position
 
     def original(self) -> Any:

@@ -41,7 +41,7 @@ def check_item(item: Item, before: tuple[int, ...], where: str, takes_items: boo
             f"{where} gave an image of {size[0]} x {size[1]} (height x width), but masks of {masks[0]} x {masks[1]}: "
             f"{ADVICE}."
         )
-    if not takes_items and size != tuple(before) and _count(target[0]):
+    if not takes_items and size != tuple(before) and (_count(target[0]) or getattr(item, "crowds", None) is not None):
         raise DatasetError(
             f"{where} made an image of {size[0]} x {size[1]} (height x width) of one of {before[0]} x {before[1]}, but "
             f"its boxes stay where they were: {ADVICE}."

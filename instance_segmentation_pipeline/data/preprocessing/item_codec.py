@@ -18,7 +18,7 @@ from ...detection.mask_crops import MaskCrops
 from ...errors import DatasetError, shortened
 from ..protocols import Item
 
-FORMAT = 1
+FORMAT = 2
 KINDS = "biuf"
 MOST_PIXELS = 1 << 33
 """Pixels of all dense masks of an item at most."""
@@ -31,7 +31,7 @@ def packed(item: Item, step: str) -> bytes:
     """Return an item as bytes.
 
     Args:
-        item: Anything with ``id``, ``x`` and ``y``.
+        item: Anything with ``id``, ``x`` and ``y``, and ``crowds`` where there are some.
         step: What keeps it, for messages.
 
     Raises:
@@ -46,13 +46,17 @@ def packed(item: Item, step: str) -> bytes:
         head["y"] = [_array(part, blobs, f"{where}, y") for part in item.y[:2]]
         if len(item.y) == 3:
             head["y"].append(_masks(item.y[2], blobs, f"{where}, masks"))
+    crowds = getattr(item, "crowds", None)
+    if crowds is not None:
+        rles = [_plain_rle(rle, f"{where}, crowds") for rle in crowds[1]]
+        head["crowds"] = [_array(crowds[0], blobs, f"{where}, crowds"), {"rles": rles}]
     text = json.dumps(head).encode()
     data = b"".join([_LENGTH.pack(len(text)), text, *blobs])
     return data + _CHECK.pack(zlib.crc32(data))
 
 
-def unpacked(data: bytes) -> tuple[Any, AnyArray, Any]:
-    """Return id, ``x`` and ``y`` of what ``packed`` wrote, as arrays of their own.
+def unpacked(data: bytes) -> tuple[Any, AnyArray, Any, Any]:
+    """Return id, ``x``, ``y`` and ``crowds`` of what ``packed`` wrote, as arrays of their own.
 
     Raises:
         ValueError: The bytes are damaged.
@@ -71,10 +75,12 @@ def unpacked(data: bytes) -> tuple[Any, AnyArray, Any]:
             if len(head["y"]) == 3:
                 parts.append(_unpacked_masks(head["y"][2], blobs))
             target = tuple(parts)
+        told = head.get("crowds")
+        crowds = None if told is None else (blobs.array(told[0]), _unpacked_masks(told[1], blobs))
         blobs.check_end()
     except (KeyError, TypeError, IndexError, struct.error, DatasetError) as error:
         raise ValueError(f"it is no item ({error})") from error
-    return name, image, target
+    return name, image, target, crowds
 
 
 def _plain_id(name: Any, where: str) -> "str | int | None":

@@ -142,9 +142,11 @@ class ItemFunction:
                 raise DatasetError(
                     f"{where} is given the image and gives an item: annotate its parameter, as input: PredictionItem."
                 )
-            made = DerivedItem(item.id, made, item.y, item)
+            made = DerivedItem(item.id, made, item.y, item, getattr(item, "crowds", None))
         elif made is None or not hasattr(made, "x") or not hasattr(made, "y"):
             raise DatasetError(f"{where} gave a {type(made).__name__}, expected a PredictionItem, as it is given one.")
+        elif getattr(made, "crowds", None) is getattr(item, "crowds", None) is not None:
+            made.crowds = None  # the function may have moved all else
         check_item(made, size, where, self.takes_items)
         return made
 
@@ -160,11 +162,11 @@ def _copied(item: Item) -> Any:
 
 
 class DerivedItem(PredictionItem):
-    """An item made of another one; ``original()`` is that one."""
+    """An item made of another one; ``original()`` is that one, ``crowds`` are as those of ``CrowdedItem``."""
 
-    def __init__(self, name: Any, x: Any, y: Any, before: Any) -> None:
+    def __init__(self, name: Any, x: Any, y: Any, before: Any, crowds: Any = None) -> None:
         super().__init__(name, x, y)
-        self._before = before
+        self._before, self.crowds = before, crowds
 
     def original(self) -> Any:
         """Return the item that this one was made of."""
