@@ -13,6 +13,9 @@ from ..visualization.terminal import duration
 from .findings import Section
 from .forked import Forked, Send
 
+BUSY = 0.2
+"""Share of a step that waited for processors from which on its times are said to be wrong."""
+
 PATIENCE = 300.0
 """Seconds that two steps, and what they need to begin, may take."""
 
@@ -112,3 +115,9 @@ def _tell(section: Section, cost: StepCost, cfg: PipelineConfig) -> None:
     ]
     section.table = [["", "measured"], *([name, str(value)] for name, value in rows)]
     section.note(f"an epoch takes about {duration(epoch)}, all {epochs} epochs of {nets} nets {rows[-1][1]}")
+    if cost.waiting >= BUSY:
+        section.warn(
+            f"the machine was busy: threads waited {cost.waiting:.0%} of the step for a processor that others used: "
+            f"these times are too long; alone, an epoch would take nearer to {duration(epoch * (1 - cost.waiting))}: "
+            "check again when the machine is idle"
+        )

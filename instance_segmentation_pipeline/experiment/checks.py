@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..data.augmentation.vanishing import notes_on_vanishing
 from ..data.cells import Cells
 from ..data.consistency import check_items, crowd_count, notes_on_counts, notes_on_sizes
 from ..data.equal_files import notes_on_equal_files
@@ -52,6 +53,7 @@ def check_parts(
         )
         crowds = crowd_count(dataset)
         notes += [note_on_crowds(parts.model.prepared.config.model, crowds)] if crowds else []
+        notes += notes_on_vanishing(dataset, reader, sampled.positions, parts.augmentation.both())
         notes += notes_on_equal_files(dataset, parts.folds.expected(dataset))
         announce([f"note: {line}" for line in notes])
 

@@ -66,12 +66,27 @@ class FoldTrainer:
     def check(self, request: FoldRequest) -> None:
         """See to it that what is trained of a fold can be gone on with; nothing is written or printed.
 
+        Of a run that starts at a later stage, the stages before it are compared, too.
+
         Raises:
             WeightsError: A stage was trained with other settings or for other classes, or cannot be read.
         """
+        self.check_earlier(request)
         folds = self.config.kfold()
         for number in self._stages(request):
             StageWork(self.config, folds, request, number).check()
+
+    def check_earlier(self, request: FoldRequest) -> None:
+        """See to it that the stages before the first to train are trained as the config says; nothing is written.
+
+        Raises:
+            WeightsError: One was trained with other settings or for other classes, or cannot be read.
+        """
+        folds = self.config.kfold()
+        for number in range(request.first_stage):
+            StageWork(self.config, folds, request, number).check(
+                "put config and dataset back, or leave start_from_stage out, which trains all stages"
+            )
 
     def is_finished(self, request: FoldRequest) -> bool:
         """Say whether all stages of a fold are trained to their end, with the settings that are asked for."""

@@ -38,6 +38,8 @@ def make_room(experiment: TrainableExperiment, request: TrainRequest) -> None:
             manifest.check(names.all())
         if not resume and names.folds:
             _check_start(one, list(names.folds), request.first_stage)
+            for fold in names.folds:
+                FoldTrainer(one).check_earlier(FoldRequest(fold, request.first_stage, request.subsample))
     if resume:
         _go_on(each, request)
     for one, names in each:

@@ -19,14 +19,14 @@ from ..launch.deadline import Deadline
 from ..launch.multi_bar import terminal
 from ..models.checkpoints import ENDED_KEY, last_checkpoint, read_meta
 from ..models.finished_config import FinishedConfig
-from ..models.trained_weights import check_classes
+from ..models.trained_weights import WHAT_TO_DO, check_classes
 from ..storage.digests import digest_of_file
 from ..storage.metrics_csv import read_rows
 from ..text import printable
 from ..training.detection_dataset import MusketDetectionDataset
 from ..training.job import TrainingJob
 from ..training.samplers import check_sampler, set_sampler
-from ..training.stage_settings import Resumption, Settings, resumption, settings_of
+from ..training.stage_settings import DATA_FOLDER, Resumption, Settings, resumption, settings_of
 from ..training.step_probe import Trial
 from .run_arguments import FoldRequest
 from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
@@ -95,8 +95,11 @@ class StageWork:
             return resumed is not None and resumed.finished
         return False
 
-    def check(self) -> None:
+    def check(self, what_to_do: str = WHAT_TO_DO) -> None:
         """See to it that what is trained of the stage can be gone on with; nothing is written or printed.
+
+        Args:
+            what_to_do: How a message of other settings ends.
 
         Raises:
             WeightsError: It was trained with other settings or for other classes, or cannot be read.
@@ -104,7 +107,7 @@ class StageWork:
         last = last_checkpoint(self.files)
         with contextlib.suppress(TrainingError):  # a damaged CSV is made again, or the stage is trained anew
             if last is not None or self._is_complete():
-                self._compared(last or self.files.best_weights)
+                self._compared(last or self.files.best_weights, what_to_do)
 
     def job(self, resumed: "Resumption | None", stop: Deadline) -> TrainingJob:
         """Return the job that trains the stage.
@@ -168,7 +171,7 @@ class StageWork:
             **shape_settings(parts.settings.model),
             **asdict(parts.settings.augmentation),
             **parts.settings.tiles.given(),
-            **dataset_settings(_declared(parts.settings.data) if parts.datasets.is_declared else None),
+            **(declared_settings(parts.settings.data) if parts.datasets.is_declared else {}),
             preprocessing=preprocessing_of(parts.settings.data.preprocessing, parts.settings.data.declarations),
             **{"steps of dataset": dataset_steps_of(parts.settings.data)},
             stages={
@@ -248,11 +251,11 @@ class StageWork:
         epochs = self._stages[self.number].epochs
         return self.files.best_weights.exists() and len(read_rows(self.files.metrics)) >= epochs
 
-    def _compared(self, where: Any) -> tuple[dict[str, Any], Resumption]:
+    def _compared(self, where: Any, what_to_do: str = WHAT_TO_DO) -> tuple[dict[str, Any], Resumption]:
         """Return a checkpoint's ``meta``, and how the stage is gone on with from there."""
         meta = read_meta(where)
         check_classes({"meta": meta}, where, self.parts.classes.class_names())
-        return meta, resumption(meta, self.settings, where, self.number == len(self._stages) - 1)
+        return meta, resumption(meta, self.settings, where, self.number == len(self._stages) - 1, what_to_do)
 
     def _item_request(self, number: int) -> ItemRequest:
         """Return what is asked for of the items of a stage."""
@@ -373,6 +376,12 @@ def _declared(settings: DataSettings) -> Any:
 
 def _doing_something(steps: "Sequence[Step]") -> str:
     return described([step for step in steps if step.name not in CACHES])
+
+
+def declared_settings(settings: DataSettings) -> dict[str, Any]:
+    """Return what makes the items of a declared dataset, and the folder that its providers read in."""
+    folder = settings.datasets_path
+    return {**dataset_settings(_declared(settings)), DATA_FOLDER: None if folder is None else _placeless(folder)}
 
 
 def dataset_settings(declared: Any) -> dict[str, Any]:

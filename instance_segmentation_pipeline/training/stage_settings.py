@@ -21,6 +21,9 @@ META_KEY = "musket_training"
 DATASET = "dataset."
 """How the keys of a declared dataset begin; a dataset that is given from Python has none, and is not compared."""
 
+DATA_FOLDER = "datasets_path"
+"""The folder that a declared dataset is read in; checkpoints of before it was kept are not compared by it."""
+
 SHOWN = 5
 """Differences that a message shows."""
 
@@ -125,7 +128,9 @@ class Resumption:
     finished: bool = False
 
 
-def resumption(meta: Mapping[str, Any], asked: Settings, where: Path, is_last: bool) -> Resumption:
+def resumption(
+    meta: Mapping[str, Any], asked: Settings, where: Path, is_last: bool, what_to_do: str = WHAT_TO_DO
+) -> Resumption:
     """Compare what a stage was trained with with what is asked for now.
 
     Args:
@@ -133,6 +138,7 @@ def resumption(meta: Mapping[str, Any], asked: Settings, where: Path, is_last: b
         asked: What ``settings_of`` returns now.
         where: The checkpoint, for messages.
         is_last: Whether no other stage starts from this one's weights; such a stage can be given more epochs.
+        what_to_do: How a message ends.
 
     Raises:
         WeightsError: Something was changed that cannot be gone on with.
@@ -141,7 +147,12 @@ def resumption(meta: Mapping[str, Any], asked: Settings, where: Path, is_last: b
     if not isinstance(trained, dict):
         return Resumption(note=f"{where.name} does not tell what it was trained with: nothing could be compared")
     is_untold = not all(any(key.startswith(DATASET) for key in each) for each in (trained, asked))
-    changed = [one for one in differences(trained, asked) if not (one[0].startswith(DATASET) and is_untold)]
+    untold = {DATA_FOLDER for each in (trained, asked) if DATA_FOLDER not in each}
+    changed = [
+        one
+        for one in differences(trained, asked)
+        if not (one[0].startswith(DATASET) and is_untold) and one[0] not in untold
+    ]
     if not changed:
         return Resumption()
     key, before, now = changed[0]
@@ -151,7 +162,9 @@ def resumption(meta: Mapping[str, Any], asked: Settings, where: Path, is_last: b
             f"schedule of {now} epochs has there"
         )
         return Resumption(True, note)
-    raise WeightsError(f"{where} was trained with other settings: {_listed(changed)}: {_what_to_do(changed, is_last)}.")
+    raise WeightsError(
+        f"{where} was trained with other settings: {_listed(changed)}: {_ending(changed, is_last, what_to_do)}."
+    )
 
 
 def _listed(changed: Sequence[Difference]) -> str:
@@ -163,7 +176,7 @@ def _listed(changed: Sequence[Difference]) -> str:
     return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
-def _what_to_do(changed: Sequence[Difference], is_last: bool) -> str:
+def _ending(changed: Sequence[Difference], is_last: bool, what_to_do: str) -> str:
     if not is_last and changed[0][0] == "epochs" and len(changed) == 1:
-        return f"only the last stage can be given more epochs: {WHAT_TO_DO}"
-    return WHAT_TO_DO
+        return f"only the last stage can be given more epochs: {what_to_do}"
+    return what_to_do

@@ -24,6 +24,7 @@ from ..models.mmdet_compat import MODELS
 from ..models.training_model import ready_to_train
 from ..models.transfer import HeadPolicy, load_into
 from .detection_dataset import MusketDetectionDataset
+from .processor_queue import ProcessorQueue
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class StepCost:
         images: Images that are validated after it.
         load_seconds: Reading and preparing the images of the step, in one process.
         step_seconds: Forward, backward and optimizer.
+        waiting: Share of the time of the step in which threads that could go on waited for a processor, 0..1.
         predict_seconds: Predicting one image of the validation part, reading included.
         memory: Bytes at most: of this process, or of the device.
         workers: Processes that load.
@@ -76,6 +78,7 @@ class StepCost:
     memory: int
     workers: int
     loss: float
+    waiting: float = 0.0
 
     def epoch_seconds(self) -> float:
         """Return about how long an epoch takes, validation included and metrics left out."""
@@ -114,7 +117,7 @@ def measure_step(trial: Trial, device: str) -> StepCost:
         batches = iter(loader)
         losses: list[float] = []
         for _ in range(min(2, len(loader))):
-            began = time.perf_counter()
+            queue, began = ProcessorQueue(), time.perf_counter()
             batch = next(batches)
             loaded = time.perf_counter()
             losses.append(float(model.train_step(batch, optimizer)["loss"]))
@@ -131,6 +134,7 @@ def measure_step(trial: Trial, device: str) -> StepCost:
             memory=_memory(device),
             workers=config.train_dataloader.num_workers,
             loss=losses[0],
+            waiting=queue.share(),
         )
 
 

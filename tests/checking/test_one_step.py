@@ -38,6 +38,12 @@ ENDS = {
     "infinite loss": (lambda *_: StepCost(**{**vars(COST), "loss": float("inf")}), FAULT, "lower lr"),
     "no number": (lambda *_: StepCost(**{**vars(COST), "loss": float("nan")}), FAULT, "lower lr"),
     "all is well": (lambda *_: COST, NOTE, "an epoch takes about 0:26"),
+    "busy": (
+        lambda *_: StepCost(**{**vars(COST), "waiting": 0.5}),
+        WARNING,
+        "the machine was busy: threads waited 50% of the step for a processor that others used: these times are too "
+        "long; alone, an epoch would take nearer to 0:13",
+    ),
     "too slow": (lambda *_: time.sleep(60), WARNING, "was given up"),
 }
 

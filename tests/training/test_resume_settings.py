@@ -207,3 +207,15 @@ def test_many_differences_are_counted(tmp_path):
         resumption({META_KEY: trained}, {}, tmp_path / "last", True)
     assert len(str(error.value)) <= 1200
     assert differences({"a": 1}, {"a": 1.0}) == []
+
+
+def test_a_later_stage_starts_only_from_what_the_config_says(copy):
+    path = copy(("epochs: 2", "epochs: 3"))
+    before = sorted(str(one) for one in path.parent.rglob("*"))
+    cfg = generic.parse(str(path))
+    cfg.refit = True
+    with pytest.raises(
+        WeightsError, match=r"epochs 2 there, 3 now.*leave start_from_stage out, which trains all stages"
+    ):
+        cfg.fit(start_from_stage=1)
+    assert sorted(str(one) for one in path.parent.rglob("*")) == before
