@@ -20,6 +20,19 @@ def check_clipping(clipnorm: "float | None", clipvalue: "float | None") -> None:
         )
 
 
+def check_rates(lr: "float | None", optimizer: Any) -> None:
+    """See to it that one learning rate is given.
+
+    Raises:
+        ConfigError: ``lr``, by which the optimizer goes, is another than that of ``optimizer``.
+    """
+    own = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+    if lr is not None and own is not None and own != lr:
+        raise ConfigError(
+            f"lr is {lr:g}, and optimizer.lr, which does nothing beside it, {own:g}: remove one of the two."
+        )
+
+
 def images_per_gpu(images: "int | None", batch: "int | None", gpus: int) -> int:
     """Return how many images each of the devices that train one net is given at a time.
 

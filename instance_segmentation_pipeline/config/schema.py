@@ -16,7 +16,7 @@ from ..errors import ConfigError, nearest, shortened
 from .callbacks import callbacks_of_stage, check_declared, check_declared_extra
 from .holdout_part import HOLDOUT, part_of, with_holdout
 from .metric_lists import EPOCH_METRICS, FINAL_METRICS, epoch_metrics, final_metrics
-from .optimization import AVERAGE, average, check_clipping, check_freezing, check_starts
+from .optimization import AVERAGE, average, check_clipping, check_freezing, check_rates, check_starts
 from .pruning import pruning_of
 from .refusals import refusal
 from .search_space import space_of
@@ -320,6 +320,7 @@ def check_properties(raw: Mapping[str, Any]) -> dict[str, Any]:
     if idle and checked["hyperparameters"] is None:
         raise ConfigError(f"{idle[0]} does nothing without hyperparameters: give them, or remove {idle[0]}.")
     check_clipping(checked["clipnorm"], checked["clipvalue"])
+    check_rates(checked["lr"], checked["optimizer"])
     check_starts(checked["weightsPath"], checked["stages"])
     check_cells(checked["crops"], checked["tiles"])
     _check_shapes(checked)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OPTIMIZERS
 
-from ..config.optimization import check_clipping
+from ..config.optimization import check_clipping, check_rates
 from ..errors import ConfigError, nearest
 from .config_tree import Node
 from .schedule import set_lr
@@ -42,28 +43,33 @@ def set_optimizer(config: Config, request: OptimizerRequest, world_size: int, de
         decisions: Lines on what was decided are put here.
 
     Raises:
-        ConfigError: There is no such optimizer, or two ways to clip are asked for.
+        ConfigError: There is no such optimizer, or two ways to clip, or two rates, are asked for.
     """
+    check_rates(request.lr, request.optimizer)
     wrapper = config.optim_wrapper
     if request.accumulation is not None:
         wrapper.accumulative_counts = request.accumulation
     _set_clipping(config, request, decisions)
     native = wrapper.optimizer
-    wanted = {"type": request.optimizer} if isinstance(request.optimizer, str) else dict(request.optimizer or {})
+    named = {"type": request.optimizer} if isinstance(request.optimizer, str) else request.optimizer
+    wanted: dict[str, Any] = dict(named or {})
+    own_rate = wanted.pop("lr", None)
+    rate = own_rate if request.lr is None else request.lr
     if wanted:
         wanted["type"] = _torch_name(wanted["type"], list(OPTIMIZERS.module_dict))
     if wanted and wanted["type"] != native["type"]:
-        wrapper.optimizer = ConfigDict({"lr": DEFAULT_LR, **wanted})
+        rate = DEFAULT_LR if rate is None else rate
+        wrapper.optimizer = ConfigDict({**({"lr": native.lr} if "lr" in native else {}), **wanted})
         if wrapper.get("paramwise_cfg"):
             wrapper.optimizer.setdefault(
                 "weight_decay", 0.0
             )  # what it is multiplied by for single layers must be there
     else:
-        if request.lr is None and "lr" not in wanted:
+        if rate is None:
             _scale_lr(config, world_size, decisions)
         native.update(wanted)
     decisions.append(f"optimizer: {wrapper.optimizer['type']}")
-    set_lr(config, request.lr)
+    set_lr(config, rate)  # with the schedulers' lowest rates, which are shares of the native one
 
 
 def accumulation_of(config: Config) -> int:

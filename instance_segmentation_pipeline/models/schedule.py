@@ -120,8 +120,9 @@ def set_lr(config: Config, lr: "float | None") -> None:
     factor = lr / optimizer["lr"]
     optimizer["lr"] = lr
     for scheduler in _schedulers(config):
-        if scheduler.get("eta_min"):
-            scheduler["eta_min"] *= factor
+        for key in ("eta_min", "eta_max"):
+            if scheduler.get(key):
+                scheduler[key] *= factor
 
 
 def _schedulers(config: Config) -> list[Node]:

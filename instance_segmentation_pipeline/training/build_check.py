@@ -175,6 +175,7 @@ def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None
         )
     what = f"{where}the optimizer {config.optim_wrapper.optimizer['type']}"
     wrapper = _attempt(what, build_optimizer, "optimizer or configOptions", config)
+    _check_step(type(wrapper.optimizer) if isinstance(wrapper, OptimWrapper) else None, config, what)
     for scheduler in config.param_scheduler:
         defaults = {"optimizer": wrapper, "epoch_length": 1}
         _built(PARAM_SCHEDULERS, scheduler, f"{where}the scheduler", config, default_args=defaults)
@@ -183,6 +184,21 @@ def _schedule(model: torch.nn.Module, stage: FinishedConfig, where: str) -> None
         arguments = {key: value for key, value in hook.items() if key != "priority"}  # the Runner takes it out
         made = _built(HOOKS, arguments, f"{where}the hook", config)
         _averaging(made, model, where, "configOptions", config)
+
+
+def _check_step(kind: "type | None", config: Config, what: str) -> None:
+    """See to it that an optimizer of torch's steps by dense gradients alone, on a weight of no net."""
+    if kind is None or not kind.__module__.startswith("torch."):
+        return
+    asked = {key: value for key, value in config.optim_wrapper.optimizer.items() if key not in ("type", "fused")}
+    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.ones_like(weight)
+    try:
+        kind([weight], **asked).step()
+    except Exception as error:
+        raise ConfigError(
+            f"{what} cannot make a step of a net's gradients ({one_line(error)[:200]}): give another one."
+        ) from error
 
 
 def _averaging(hook: Any, model: torch.nn.Module, where: str, key: str, config: Config) -> None:

@@ -18,7 +18,7 @@ KIND = "musket:kind"
 
 MOST_DEPTH = 20
 
-WITHOUT_STATE = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType)
+WITHOUT_STATE = (type, np.ufunc, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType)
 """What an attribute may be that is the same in each run, so that it need not be kept."""
 
 _FACTORIES = {kind.__name__: kind for kind in (int, float, str, bool, list, dict, set, tuple)}
