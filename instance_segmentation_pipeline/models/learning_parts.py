@@ -32,7 +32,7 @@ def set_loss_weights(model: Node, weights: Mapping[str, float], where: str) -> "
     for name, weight in weights.items():
         chosen = [path for path in parts if f".{_unnumbered(path)}".endswith(f".{name}") or path == name]
         if not chosen:
-            known = list(dict.fromkeys(path.rpartition(".")[2] for path in parts))
+            known = list(dict.fromkeys(path if "." in name else path.rpartition(".")[2] for path in parts))
             raise ConfigError(
                 f"{where}: the model has no part {name!r} of its loss{nearest(name, known)}: it has {', '.join(known)}."
             )

@@ -93,6 +93,10 @@ def test_a_part_that_is_not_there_is_refused_with_those_that_are():
         ConfigError, match=r"no part 'loss_msk' of its loss \(did you mean 'loss_mask'\?\): it has loss_cls"
     ):
         prepare(request(MASK_RCNN, loss={"loss_msk": 2.0}))
+    with pytest.raises(
+        ConfigError, match=r"'roi_head.loss_mask' .*it has rpn_head.loss_cls.*roi_head.mask_head.loss_mask"
+    ):
+        prepare(request(MASK_RCNN, loss={"roi_head.loss_mask": 2.0}))
     with pytest.raises(ConfigError, match="overwritten by loss"):
         options = {"model.rpn_head.loss_cls.loss_weight": 3.0}
         prepare(request(MASK_RCNN, loss={"loss_cls": 2.0}, options=options))
