@@ -37,10 +37,11 @@ def entries(folder):
     if not found:
         return 0
     (file,) = found
-    with sqlite3.connect(file, timeout=30) as connection:
+    with contextlib.closing(sqlite3.connect(file, timeout=30)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        if connection.execute("SELECT * FROM sqlite_master WHERE name = 'items'").fetchone() is None:
+            return 0  # the file has just been made
         (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
-    connection.close()
     return count
 
 
