@@ -43,7 +43,7 @@ class _Reader:
         self._path, self._ignored = path, ignored
         self._within: list[str] = []
         self._text: list[str] = []
-        self._parser = expat.ParserCreate()
+        self._parser = expat.ParserCreate("UTF-8")  # whatever encoding is declared: the text was read as UTF-8
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text.append
@@ -167,7 +167,7 @@ def first_images(path: Path, most: int = 3) -> "list[str] | None":
         if name == "image":
             names.append(given.get("name", ""))
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("UTF-8")
     parser.StartElementHandler, parser.StartDoctypeDeclHandler = start, root
     parser.EntityDeclHandler = _no_entity
     try:
