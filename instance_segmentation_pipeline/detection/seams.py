@@ -31,7 +31,7 @@ one has a say in where the object is."""
 NEAR_EDGE = 0.01
 """How far from the edge of a cell an object ends that the edge cuts, as a share of the cell's side, beside 2 pixels."""
 EVERYWHERE = (-np.inf, -np.inf, np.inf, np.inf)
-VERSION = 2
+VERSION = 3
 """Changes whenever the same cells would be joined to something else; stored predictions are then made anew."""
 
 

@@ -10,6 +10,9 @@ from .arrays import Float32Array
 from .crowds import Crowds, covering
 from .instances import Instances
 
+LEAST_OVERLAP = 0.05
+"""Share of a cell that the next one shows again in prediction at least: else nothing tells what goes over a seam."""
+
 
 class Cell(NamedTuple):
     """A part of an image, in pixels; right and bottom are exclusive.
@@ -41,7 +44,8 @@ class Grid:
     Attributes:
         size: Height and width of a cell; an image that is smaller is one cell.
         count: In place of ``size``, how many cells there are along each side; the pixels of a remainder are shared out.
-        overlap: Share of a cell that the next one shows again: in training where ``size`` is given, and in prediction.
+        overlap: Share of a cell that the next one shows again: in training where ``size`` is given, and in prediction,
+            there ``LEAST_OVERLAP`` at least.
         keep: Share of an object from which a cell that cuts it trains on it.
 
     >>> Grid(size=(100, 100), overlap=0.2).training(100, 250)
@@ -62,7 +66,7 @@ Cell(left=150, top=0, right=250, bottom=100)]
 
     def prediction(self, height: int, width: int) -> list[Cell]:
         """Return the cells of an image that are predicted on, row by row; neighbours overlap."""
-        return self._cells(height, width, self.overlap)
+        return self._cells(height, width, max(self.overlap, LEAST_OVERLAP))
 
     def _cells(self, height: int, width: int, overlap: float) -> list[Cell]:
         if self.size is not None:

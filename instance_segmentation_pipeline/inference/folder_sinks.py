@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.formats.coco_json import CocoWriter
 from ..data.formats.saving import annotation_writer
+from ..data.formats.writing import AnnotationWriter, FileNames
 from ..data.image_folder import Directory
 from ..detection.arrays import UInt8Array
 from ..detection.detections import Detections, MusketPrediction
@@ -21,7 +22,7 @@ from ..storage.atomic import not_writable, write_atomically
 from ..text import printable
 from .detector import Detector, Ensemble
 from .folder_page import Shown, place_of_picture, write_page
-from .output_formats import FORMATS
+from .output_formats import FILE_AN_IMAGE, FORMATS
 
 
 class Answer(NamedTuple):
@@ -103,14 +104,24 @@ class CocoSink:
         self._written.skipped = folder.reasons
         self._folder, self._least, self._page = folder, least, page
         self._counts: dict[int, tuple[int, int]] = {}
-        self._further = [
-            annotation_writer(
-                FORMATS[name], target / name, class_names, scored=True, image_path=self._from(target / name)
-            )
-            for name in dict.fromkeys(formats)
-            if name != "coco"
-        ]
+        self._formats = [name for name in dict.fromkeys(formats) if name != "coco"]
+        self._names = FileNames(folder.names if set(self._formats) & FILE_AN_IMAGE else ())
+        self._further = [self._writer(name) for name in self._formats]
         self._contexts = contextlib.ExitStack()
+
+    def _writer(self, name: str) -> AnnotationWriter:
+        place = self._target / name
+        if place.resolve() in (self._folder.path.resolve(), *self._folder.path.resolve().parents):
+            raise ConfigError(f"the images are in {printable(place)}, where {name} is written: give another output.")
+        return annotation_writer(
+            FORMATS[name],
+            place,
+            self._class_names,
+            scored=True,
+            image_path=self._from(place),
+            names=self._names,
+            linked=self._folder.path,
+        )
 
     def _from(self, place: Path) -> Callable[[str], str]:
         return lambda name: Path(os.path.relpath(self._folder.path / name, place)).as_posix()
@@ -124,7 +135,7 @@ class CocoSink:
 
     def __exit__(self, *error: Any) -> None:
         self._contexts.__exit__(*error)
-        for remark in dict.fromkeys(remark for writer in self._further for remark in writer.remarks):
+        for remark in dict.fromkeys((*self._renamed(), *(one for writer in self._further for one in writer.remarks))):
             print(printable(remark), file=sys.stderr)  # noqa: T201
         if self._page and error[0] is None:
             names = self._folder.names
@@ -134,6 +145,14 @@ class CocoSink:
                 write_page(self._target / "index.html", images, list(self._folder.reasons.items()), title)
             except OSError as failure:
                 raise ConfigError(not_writable(self._target, failure)) from failure
+
+    def _renamed(self) -> list[str]:
+        others = self._names.others()
+        if not others:
+            return []
+        formats = ", ".join(name for name in self._formats if name in FILE_AN_IMAGE)
+        before, after = (printable(name, 100) for name in others[0])
+        return [f"{len(others)} images have other names in {formats}: the first, {before}, is {after}"]
 
     def look(self, answer: Answer, folder: Directory) -> None:
         """Draw the picture of an image, or write its masks."""

@@ -6,6 +6,8 @@ from ..errors import ConfigError, nearest, shortened
 
 FORMATS = {"coco": "coco", "yolo": "yolo", "labelme": "labelme", "png": "ids", "csv": "csv"}
 """What is found may be written in, and how ``data.formats`` calls it."""
+FILE_AN_IMAGE = frozenset({"yolo", "labelme", "png"})
+"""Those that have a file for each image, called as it is."""
 
 
 def check_outputs(formats: object, page: object, arrays: bool, with_masks: bool) -> None:

@@ -96,6 +96,15 @@ def test_what_is_found_in_cells_is_joined_to_what_is_there(grid, seed, long):
     assert (np.diff(joined.scores) <= 0).all()
 
 
+def test_without_overlap_objects_are_joined_all_the_same():
+    """Cells that meet without a common pixel: the image's sides are multiples of theirs."""
+    objects, grid = scene(1, 192, 256), Grid(size=(64, 64), overlap=0.0)
+    assert len(grid.training(192, 256)) == 12
+    cells = grid.prediction(192, 256)
+    joined = join(seen_in(objects, cells, True), cells, 192, 256)
+    assert sorted(mask["counts"] for mask in joined.masks) == sorted(one["counts"] for one in objects.masks.to_rles())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_boxes_alone_are_joined_too(seed):
     objects = scene(seed)

@@ -26,16 +26,17 @@ class IdImageWriter:
     Args:
         folder: The folder to write to.
         class_names: Names of the classes, in label order.
+        names: Names of the files of images; each as the image by default.
 
     Attributes:
         remarks: What the format could not hold: objects that others cover.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, class_names: Sequence[str], names: "FileNames | None" = None) -> None:
         self.folder = folder
         self.remarks: list[str] = []
         self._class_names = class_names
-        self._names = FileNames()
+        self._names = names or FileNames()
         self._covered = self._hidden = 0
 
     def __enter__(self) -> "IdImageWriter":

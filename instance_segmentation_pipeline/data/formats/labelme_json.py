@@ -155,6 +155,7 @@ class LabelmeWriter:
         class_names: Names of the classes, in label order.
         scored: Give each shape its ``score``.
         image_path: Gives the image's path, as the JSON in ``folder`` is to have it, by its name; the name by default.
+        names: Names of the files of images; each as the image by default.
 
     Attributes:
         remarks: What the format could not hold.
@@ -166,11 +167,12 @@ class LabelmeWriter:
         class_names: Sequence[str],
         scored: bool = False,
         image_path: "Callable[[str], str]" = str,
+        names: "FileNames | None" = None,
     ) -> None:
         self.folder = folder
         self.remarks: list[str] = []
         self._class_names, self._scored, self._image_path = class_names, scored, image_path
-        self._names = FileNames()
+        self._names = names or FileNames()
 
     def __enter__(self) -> "LabelmeWriter":
         return self

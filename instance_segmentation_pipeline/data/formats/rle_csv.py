@@ -3,6 +3,7 @@
 Source of the format: the data pages of kaggle.com, such as that of ``imaterialist-fashion-2019-FGVC6``.
 """
 
+import contextlib
 import csv
 import io
 import os
@@ -320,17 +321,18 @@ class CsvWriter:
             self._row([name, "", *size, "", *([""] if self._scored else [])])
 
     def __exit__(self, kind: "type[BaseException] | None", error: object, trace: object) -> None:
+        assert self._file is not None
         try:
-            assert self._file is not None
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
             if kind is None or self._images:
                 self._temporary.replace(self.path)
         except OSError as failure:
             if kind is None:
                 raise ConfigError(not_writable(self.path.parent, failure)) from failure
         finally:
+            with contextlib.suppress(OSError):  # what a full disk did not take, it would be given once more
+                self._file.close()
             self._temporary.unlink(missing_ok=True)
 
     def _row(self, cells: "Sequence[object]") -> None:

@@ -8,7 +8,7 @@ from .coco_json import CocoWriter
 from .id_images import IdImageWriter
 from .labelme_json import LabelmeWriter
 from .rle_csv import CsvWriter
-from .writing import AnnotationWriter
+from .writing import AnnotationWriter, FileNames
 from .yolo_text import YoloWriter
 
 WRITTEN = {
@@ -30,6 +30,8 @@ def annotation_writer(
     scored: bool = False,
     polygons: bool = False,
     image_path: "Callable[[str], str]" = str,
+    names: "FileNames | None" = None,
+    linked: "Path | None" = None,
 ) -> AnnotationWriter:
     """Return what writes annotations of a format into a folder.
 
@@ -40,6 +42,8 @@ def annotation_writer(
         scored: Write scores, in the formats of ``KEEPS_SCORES``.
         polygons: Have COCO's JSON hold polygons instead of RLE.
         image_path: Gives the path of an image as LabelMe's JSON in the folder is to have it, by the image's name.
+        names: Names of the files of images; each as the image by default.
+        linked: The folder with the images, to which YOLO's folder gets links; none are made by default.
 
     Raises:
         ConfigError: There is no such format, or it cannot hold the name of a class.
@@ -48,11 +52,11 @@ def annotation_writer(
     if name == "coco":
         return CocoWriter(folder / WRITTEN[name], class_names, scored, polygons)
     if name == "yolo":
-        return YoloWriter(folder, class_names)
+        return YoloWriter(folder, class_names, names=names, linked=linked)
     if name == "labelme":
-        return LabelmeWriter(folder, class_names, scored, image_path)
+        return LabelmeWriter(folder, class_names, scored, image_path, names)
     if name == "ids":
-        return IdImageWriter(folder, class_names)
+        return IdImageWriter(folder, class_names, names)
     if name == "csv":
         return CsvWriter(folder / WRITTEN[name], class_names, scored)
     raise ConfigError(f"{shortened(name)} is no format{nearest(name, WRITTEN)}: it is one of {', '.join(WRITTEN)}.")

@@ -1,6 +1,7 @@
 """What writes annotations image by image, and the names of the files that it writes."""
 
-from collections.abc import Callable, Sequence
+import errno
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol
@@ -42,13 +43,25 @@ class AnnotationWriter(Protocol):
 
 
 class FileNames:
-    """Names for a file an image, as that of the image without its suffix, and no two alike."""
+    """Names for a file an image, as that of the image without its suffix, and no two alike.
 
-    def __init__(self) -> None:
+    Args:
+        known: Images whose names are decided first, in this order, whenever they are asked for.
+    """
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
         self._taken: set[str] = set()
+        self._known: dict[str, str] = {}
+        self._known = {name: self.of(name) for name in known}
+
+    def others(self) -> list[tuple[str, str]]:
+        """Return the known images whose names are others, with these."""
+        return [(name, own) for name, own in self._known.items() if own != str(PurePosixPath(name).with_suffix(""))]
 
     def of(self, name: str) -> str:
         """Return a relative name without suffix; of a name that leads out of the folder, or is taken, another one."""
+        if name in self._known:
+            return self._known[name]
         path = PurePosixPath(name.replace("\\", "/"))
         inside = not path.is_absolute() and all(file_name_of(part) == part for part in path.parts) and path.parts
         chosen = str(path.with_suffix("")) if inside else file_name_of(name).rpartition(".")[0] or file_name_of(name)
@@ -76,6 +89,32 @@ def write_whole(path: Path, save: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(not_writable(path.parent, error)) from error
+
+
+def write_link(path: Path, image: Path) -> bool:
+    """Make a symbolic link to an image, in the place of another link; what else is there stays.
+
+    Returns:
+        Whether it is there: some file systems have no links.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    temporary = temporary_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_symlink():
+            return True
+        try:
+            temporary.symlink_to(image)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            return False
+        raise ConfigError(not_writable(path.parent, error)) from error
+    return True
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ Source of the format: https://docs.ultralytics.com/datasets/segment/.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from ...detection.arrays import Float64Array, Int64Array
 from ...detection.detections import Detections
 from ...detection.mask_crops import MaskCrops
 from ...detection.mask_outlines import joined_polygons, mask_polygons
-from ...errors import DatasetError, shortened
-from ...storage.atomic import write_yaml
+from ...errors import ConfigError, DatasetError, shortened
+from ...storage.atomic import not_writable, write_yaml
 from .annotated_image import AnnotatedImage
 from .annotation_text import read_annotation_text
-from .writing import FileNames, check_masks, write_lines
+from .writing import FileNames, check_masks, write_lines, write_link
 
 MOST_BYTES = 1 << 26
 """Of one file of labels."""
@@ -104,16 +104,25 @@ class YoloWriter:
         folder: The folder to write to.
         class_names: Names of the classes, in label order.
         images: What ``data.yaml`` names as images: a folder or list, relative to it.
+        names: Names of the files of images; each as the image by default.
+        linked: The folder with the images, to which ``images/<image>`` are links; none are made by default.
 
     Attributes:
         remarks: What the format could not hold.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str], images: str = "images") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        images: str = "images",
+        names: "FileNames | None" = None,
+        linked: "Path | None" = None,
+    ) -> None:
         self.folder, self.images = folder, images
         self.remarks: list[str] = []
         self._class_names = class_names
-        self._names = FileNames()
+        self._names, self._linked = names or FileNames(), linked
 
     def __enter__(self) -> "YoloWriter":
         return self
@@ -128,10 +137,19 @@ class YoloWriter:
             if parts:
                 shares = joined_polygons(parts) / (found.width, found.height)
                 lines.append(" ".join([str(label), *(_share(value) for value in shares.ravel().tolist())]))
-        write_lines(self.folder / "labels" / f"{self._names.of(name)}.txt", lines)
+        own = self._names.of(name)
+        write_lines(self.folder / "labels" / f"{own}.txt", lines)
+        if self._linked is not None:
+            link = self.folder / "images" / f"{own}{PurePosixPath(name).suffix}"
+            if not write_link(link, (self._linked / name).absolute()) and not self.remarks:
+                self.remarks.append(f"{self.folder} can have no links: put the images into its folder images")
 
     def __exit__(self, kind: "type[BaseException] | None", error: object, trace: object) -> None:
-        write_data_yaml(self.folder / "data.yaml", {"train": self.images, "val": self.images}, self._class_names)
+        try:
+            write_data_yaml(self.folder / "data.yaml", {"train": self.images, "val": self.images}, self._class_names)
+        except OSError as failure:
+            if kind is None:
+                raise ConfigError(not_writable(self.folder, failure)) from failure
 
 
 def write_data_yaml(path: Path, parts: "dict[str, str]", class_names: Sequence[str]) -> None:
