@@ -63,10 +63,12 @@ def _make(options: argparse.Namespace) -> None:
     if options.folds is not None and "validation" in source.parts:
         raise ConfigError("--folds: the data bring a validation part, so that no folds are drawn: leave it out.")
     found = survey(source.datasets, source.objects)
-    if "validation" not in source.parts and found.images.get("train", found.total) < max(2, options.folds or 0):
+    count = found.images.get("train", found.total)
+    if "validation" not in source.parts and count < max(2, options.folds or 0):
+        what_to_do = f"give more images, or --folds {count} at most" if count > 1 else "give more images"
         raise ConfigError(
-            f"{found.total} images are too few for {options.folds or 1} folds: some are trained on, others validated: "
-            "give more images."
+            f"{count} images are too few for {options.folds or 1} folds: some are trained on, others validated: "
+            f"{what_to_do}."
         )
     machine = Machine.this()
     chosen = plan(found, machine, model, options.folds)
