@@ -2,7 +2,7 @@
 
 All start from random weights and see the same images at the same size, batch 8, on the CPU. Each has its own recipe:
 ours the config that is asked for, MMDetection its zoo's RTMDet-Ins tiny, YOLO its defaults. Ours and MMDetection train
-as many epochs as fit into the minutes, by an epoch that is measured first and does not count; YOLO does the same by
+as many epochs as fit into the minutes, by trainings that are measured first and do not count; YOLO does the same by
 itself (``time``). What is reported is the time that each really took, and AP by pycocotools at full size.
 Usage:
 
@@ -77,9 +77,7 @@ def parts_of(name, place):
 
 def ours(options, data, size, out):
     """Train by ``musket fit``; return seconds."""
-    two, one = (fit_ours(options, data, size, out / f"measured{epochs}", epochs) for epochs in (2, 1))
-    each = max(0.1, two - one)
-    epochs = max(1, math.floor((options.minutes * 60 - (one - each)) / each))
+    epochs = that_fit(options, lambda some: fit_ours(options, data, size, out / f"measured{some}", some))
     seconds = fit_ours(options, data, size, out, epochs)
     found = json.loads((out / "found" / "predictions.json").read_text())
     numbers = {image["id"]: image["file_name"] for image in found["images"]}
@@ -92,6 +90,13 @@ def ours(options, data, size, out):
     curve = [(seconds * (at + 1) / len(rows[1:]), float(line.split(",")[column])) for at, line in enumerate(rows[1:])]
     (out / "curve.json").write_text(json.dumps({"seconds": seconds, "curve": curve}))
     return seconds
+
+
+def that_fit(options, seconds):
+    """Return how many epochs fit into the minutes, by trainings of one and of four."""
+    one, four = seconds(1), seconds(4)
+    each = max(0.1, (four - one) / 3)
+    return max(1, math.floor((options.minutes * 60 - (one - each)) / each))
 
 
 def fit_ours(options, data, size, out, epochs):
@@ -121,9 +126,7 @@ def fit_ours(options, data, size, out, epochs):
 
 def plain(options, data, size, out):
     """Train the zoo's RTMDet-Ins tiny by MMDetection's Runner, its own pipelines and schedule; return seconds."""
-    two, one = (run_plain(data, size, out / f"measured{epochs}", epochs) for epochs in (2, 1))
-    each = max(0.1, two - one)
-    epochs = max(1, math.floor((options.minutes * 60 - (one - each)) / each))
+    epochs = that_fit(options, lambda some: run_plain(data, size, out / f"measured{some}", some))
     return run_plain(data, size, out, epochs)
 
 
