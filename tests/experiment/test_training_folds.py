@@ -230,7 +230,7 @@ def test_seeds_have_a_function_too_and_its_name_is_in_their_yaml(config):
 NO_DATASETS = ["x", b"x", 1.5, {"a": 1}, {0}, ["a"], [1.5], [], object(), dict, True, [0, 9], (0, 1), 9, -1, [None]]
 
 
-@pytest.mark.parametrize("given", NO_DATASETS, ids=repr)
+@pytest.mark.parametrize("given", NO_DATASETS, ids=lambda given: "object" if type(given) is object else repr(given))
 def test_what_is_no_dataset_and_no_fold_is_one_sentence(config, given):
     cfg = config("folds_count: 2\ntestSplit: 0.2\n")
     for method in (cfg.train, cfg.validation, cfg.kfold, cfg.holdout, cfg.train_without_holdout, cfg.get_dataset):
