@@ -38,7 +38,14 @@ def with_crowds(instances: Instances) -> tuple[Instances, BoolArray]:
 
 
 def covering(crowds: "Crowds | None") -> "Crowds | None":
-    """Return those crowds that cover a pixel, ``None`` where none does."""
+    """Return those crowds that cover a pixel, ``None`` where none does.
+
+    >>> masks = np.zeros((2, 4, 5), np.uint8)
+    >>> masks[1] = 1
+    >>> labels, regions = covering((np.array([7, 3]), MaskCrops.from_dense(masks)))
+    >>> labels, regions.areas()
+    (array([3]), array([20]))
+    """
     if crowds is None:
         return None
     rows = np.flatnonzero(crowds[1].areas() > 0)
