@@ -82,6 +82,8 @@ class FoldTrainer:
         Raises:
             WeightsError: One was trained with other settings or for other classes, or cannot be read.
         """
+        if not request.first_stage:
+            return
         folds = self.config.kfold()
         for number in range(request.first_stage):
             StageWork(self.config, folds, request, number).check(
