@@ -11,6 +11,7 @@ from ..launch.executors import Executor
 from ..launch.job_environment import leads
 from ..launch.jobs import Job, RemoteCall
 from ..storage.metrics_csv import read_rows
+from ..training.stage_settings import ITEMS
 from ..training.train_detector import train_detector
 from ..visualization.plots import draw_learning_curves
 from .run_arguments import FoldRequest
@@ -79,6 +80,8 @@ class FoldTrainer:
     def check_earlier(self, request: FoldRequest) -> None:
         """See to it that the stages before the first to train are trained as the config says; nothing is written.
 
+        They may have had a share of the items (``subsample``).
+
         Raises:
             WeightsError: One was trained with other settings or for other classes, or cannot be read.
         """
@@ -87,7 +90,8 @@ class FoldTrainer:
         folds = self.config.kfold()
         for number in range(request.first_stage):
             StageWork(self.config, folds, request, number).check(
-                "put config and dataset back, or leave start_from_stage out, which trains all stages"
+                "put config and dataset back, or leave start_from_stage out, which trains all stages",
+                besides=(ITEMS,),
             )
 
     def is_finished(self, request: FoldRequest) -> bool:

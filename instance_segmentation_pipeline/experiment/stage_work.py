@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..text import printable
 from ..training.detection_dataset import MusketDetectionDataset
 from ..training.job import TrainingJob
 from ..training.samplers import check_sampler, set_sampler
-from ..training.stage_settings import DATA_FOLDER, Resumption, Settings, resumption, settings_of
+from ..training.stage_settings import DATA_FOLDER, ITEMS, Resumption, Settings, resumption, settings_of
 from ..training.step_probe import Trial
 from .run_arguments import FoldRequest
 from .stage_items import ItemRequest, StageItems, stage_items, weights_mark
@@ -95,11 +95,12 @@ class StageWork:
             return resumed is not None and resumed.finished
         return False
 
-    def check(self, what_to_do: str = WHAT_TO_DO) -> None:
+    def check(self, what_to_do: str = WHAT_TO_DO, besides: Collection[str] = ()) -> None:
         """See to it that what is trained of the stage can be gone on with; nothing is written or printed.
 
         Args:
             what_to_do: How a message of other settings ends.
+            besides: Settings that may be others.
 
         Raises:
             WeightsError: It was trained with other settings or for other classes, or cannot be read.
@@ -107,7 +108,7 @@ class StageWork:
         last = last_checkpoint(self.files)
         with contextlib.suppress(TrainingError):  # a damaged CSV is made again, or the stage is trained anew
             if last is not None or self._is_complete():
-                self._compared(last or self.files.best_weights, what_to_do)
+                self._compared(last or self.files.best_weights, what_to_do, besides)
 
     def job(self, resumed: "Resumption | None", stop: Deadline) -> TrainingJob:
         """Return the job that trains the stage.
@@ -189,7 +190,7 @@ class StageWork:
             **self._item_request(self.number).settings(),
             **parts.training.settings_of(parts.folds.of(parts.datasets.main()), self.request.fold),
             **({} if weights is None else {"sample_weight": weights}),
-            **{"training items": len(self._train)},
+            **{ITEMS: len(self._train)},
             **({} if self._most is None else {"maxDetections": self._most}),
         )
 
@@ -251,11 +252,14 @@ class StageWork:
         epochs = self._stages[self.number].epochs
         return self.files.best_weights.exists() and len(read_rows(self.files.metrics)) >= epochs
 
-    def _compared(self, where: Any, what_to_do: str = WHAT_TO_DO) -> tuple[dict[str, Any], Resumption]:
+    def _compared(
+        self, where: Any, what_to_do: str = WHAT_TO_DO, besides: Collection[str] = ()
+    ) -> tuple[dict[str, Any], Resumption]:
         """Return a checkpoint's ``meta``, and how the stage is gone on with from there."""
         meta = read_meta(where)
         check_classes({"meta": meta}, where, self.parts.classes.class_names())
-        return meta, resumption(meta, self.settings, where, self.number == len(self._stages) - 1, what_to_do)
+        is_last = self.number == len(self._stages) - 1
+        return meta, resumption(meta, self.settings, where, is_last, what_to_do, besides)
 
     def _item_request(self, number: int) -> ItemRequest:
         """Return what is asked for of the items of a stage."""

@@ -3,7 +3,7 @@
 Numbers of data workers, devices that make up the same batch, and places of files decide nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ DATASET = "dataset."
 
 DATA_FOLDER = "datasets_path"
 """The folder that a declared dataset is read in; checkpoints of before it was kept are not compared by it."""
+
+ITEMS = "training items"
+"""How many items a stage is trained on."""
 
 SHOWN = 5
 """Differences that a message shows."""
@@ -129,7 +132,12 @@ class Resumption:
 
 
 def resumption(
-    meta: Mapping[str, Any], asked: Settings, where: Path, is_last: bool, what_to_do: str = WHAT_TO_DO
+    meta: Mapping[str, Any],
+    asked: Settings,
+    where: Path,
+    is_last: bool,
+    what_to_do: str = WHAT_TO_DO,
+    besides: Collection[str] = (),
 ) -> Resumption:
     """Compare what a stage was trained with with what is asked for now.
 
@@ -139,6 +147,7 @@ def resumption(
         where: The checkpoint, for messages.
         is_last: Whether no other stage starts from this one's weights; such a stage can be given more epochs.
         what_to_do: How a message ends.
+        besides: Keys that are not compared.
 
     Raises:
         WeightsError: Something was changed that cannot be gone on with.
@@ -147,7 +156,7 @@ def resumption(
     if not isinstance(trained, dict):
         return Resumption(note=f"{where.name} does not tell what it was trained with: nothing could be compared")
     is_untold = not all(any(key.startswith(DATASET) for key in each) for each in (trained, asked))
-    untold = {DATA_FOLDER for each in (trained, asked) if DATA_FOLDER not in each}
+    untold = {*besides, *(DATA_FOLDER for each in (trained, asked) if DATA_FOLDER not in each)}
     changed = [
         one
         for one in differences(trained, asked)

@@ -69,7 +69,7 @@ def test_own_configs_by_name(tmp_path):
     ("name", "expected"),
     [
         ("musket::rtmdet-ins_tiny_small", "did you mean 'musket::rtmdet-ins_tiny_small-images'?"),
-        ("musket::", "there is musket::rtmdet-ins_tiny_small-images"),
+        ("musket::", "there is musket::rtmdet-ins_nano_fine-masks, musket::rtmdet-ins_tiny_small-images"),
         ("musket::../setup", "is not a config of this package"),
     ],
 )
