@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
@@ -167,7 +168,9 @@ def test_names_of_2019_have_right_values():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_mmdet_map_is_mmdetections(seed):
+def test_mmdet_map_is_mmdetections(seed, monkeypatch):
+    # its pool of processes is forked from one with other tests' threads, and stood still for minutes
+    monkeypatch.setitem(eval_map.__globals__, "Pool", ThreadPool)
     truths, predictions = scene(seed)
     found = [from_arrays(one, SIZE, SIZE) for one in predictions]
     results = [[np.column_stack([one.bboxes, one.scores])[one.labels == label] for label in range(3)] for one in found]
