@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -214,8 +215,11 @@ def _logged(error: BaseException) -> "str | None":
 
 
 def _is_of_argparse(end: SystemExit) -> bool:
-    """Whether argparse raised it: a wrong flag, or ``--help``."""
-    last = end.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return last is not None and last.tb_frame.f_globals.get("__name__") == "argparse"
+    """Whether argparse raised it: a wrong flag, or ``--help``.
+
+    What it calls may be another function than Python's: wandb puts one of its own in the place of ``sys.exit``.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(end.__traceback__)]
+    return any(
+        frame.f_code.co_name == "exit" and frame.f_globals.get("__name__") == "argparse" for frame in frames[-3:]
+    )

@@ -163,3 +163,16 @@ def test_upstreams_programs_end_the_same_way(run, program, tmp_path):
             )
         assert done.returncode == 1
         assert lines_of(done.stderr)[0].startswith(f"musket {program}: <stdout> cannot be written")
+
+
+def test_a_wrong_flag_is_2_where_a_package_has_replaced_the_exit(monkeypatch):
+    """As wandb does, whose own function stands in the place of ``sys.exit``."""
+    before = sys.exit
+
+    def replaced(code=None):
+        before(code)
+
+    monkeypatch.setattr(sys, "exit", replaced)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--no_such_flag"])
+    assert end.value.code == 2

@@ -29,7 +29,12 @@ with only_run(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(3600)
 """
-FORK = "import os\n    if os.fork() == 0: time.sleep(3600)"
+FORK = """import os
+    ready, begun = os.pipe()
+    if os.fork() == 0:
+        os.write(begun, b".")
+        time.sleep(3600)
+    os.read(ready, 1)"""
 
 
 @pytest.fixture
@@ -89,7 +94,7 @@ def test_never_two_however_many_begin_at_once(tmp_path):
     assert wrong.value == 0
 
 
-@pytest.mark.parametrize("more", ["pass", FORK])
+@pytest.mark.parametrize("more", ["pass", FORK], ids=["alone", "with a child"])
 def test_a_run_that_was_killed_does_not_bar_the_next(tmp_path, holding, more):
     process = holding(tmp_path, more)
     words = f"being trained by process {process.pid} on {socket.gethostname()}: wait for it, or stop it"

@@ -258,5 +258,6 @@ def test_command_without_suggestion_returns_1(folder, tmp_path):
 def test_wrong_flags_return_2(folder, flags):
     path = written(folder, "flags")
     status, _, err = told("--project", folder.parent, *(["--name", "flags"] if "--name" not in flags else []), *flags)
-    assert status == 2 and flags[0].lstrip("-").partition("s")[0] in err
+    assert status == 2, err
+    assert flags[0].lstrip("-").partition("s")[0] in err
     assert [one.name for one in path.parent.iterdir()] == ["config.yaml"]
