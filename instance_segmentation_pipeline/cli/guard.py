@@ -219,7 +219,7 @@ def _is_of_argparse(end: SystemExit) -> bool:
 
     What it calls may be another function than Python's: wandb puts one of its own in the place of ``sys.exit``.
     """
-    frames = [frame for frame, _ in traceback.walk_tb(end.__traceback__)]
     return any(
-        frame.f_code.co_name == "exit" and frame.f_globals.get("__name__") == "argparse" for frame in frames[-3:]
+        frame.f_code.co_name == "exit" and frame.f_globals.get("__name__") == "argparse"
+        for frame, _ in traceback.walk_tb(end.__traceback__)
     )
