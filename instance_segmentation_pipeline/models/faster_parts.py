@@ -1,6 +1,6 @@
 """Parts of MMDetection that compute the same in less time: RTMDet-Ins's masks and their loss, and centres of masks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -70,7 +70,12 @@ def predicted_masks(head: Any, mask_feat: torch.Tensor, kernels: torch.Tensor, p
 
 
 def loss_of_masks(
-    head: Any, mask_feats: torch.Tensor, kernels: torch.Tensor, samplings: Sequence[Any], truths: Sequence[Any]
+    head: Any,
+    mask_feats: torch.Tensor,
+    kernels: torch.Tensor,
+    samplings: Sequence[Any],
+    truths: Sequence[Any],
+    smaller: "Callable[[torch.Tensor, int], torch.Tensor] | None" = None,
 ) -> torch.Tensor:
     """Return the loss of the masks of all positive priors: true masks are made smaller first and repeated then.
 
@@ -82,12 +87,13 @@ def loss_of_masks(
         kernels: ``(B, priors, num_gen_params)``.
         samplings: Of each image, with ``pos_inds``, ``pos_priors`` and ``pos_assigned_gt_inds``.
         truths: Of each image, with ``masks`` ``(N, H, W)`` bool.
+        smaller: Returns masks so many times smaller, ``(N, H / stride, W / stride)``; MMDetection takes single pixels.
     """
     logits, targets = [], []
-    stride, first = head.mask_loss_stride, head.mask_loss_stride // 2
+    stride, smaller = head.mask_loss_stride, smaller or _single_pixels
     for features, parameters, sampling, truth in zip(mask_feats, kernels, samplings, truths, strict=True):
         logits.append(head._mask_predict_by_feat_single(features, parameters[sampling.pos_inds], sampling.pos_priors))
-        small = truth.masks[:, first::stride, first::stride]
+        small = smaller(truth.masks, stride)
         targets.append(small[sampling.pos_assigned_gt_inds] if len(small) else small)
     predicted, true = torch.cat(logits), torch.cat(targets)
     count = reduce_mean(mask_feats.new_tensor([len(predicted)])).clamp_(min=1).item()
@@ -97,3 +103,7 @@ def loss_of_masks(
     if larger != 1:
         predicted = functional.interpolate(predicted[None], scale_factor=larger, mode="bilinear")[0]
     return head.loss_mask(predicted, true, weight=None, avg_factor=count)  # type: ignore[no-any-return]
+
+
+def _single_pixels(masks: torch.Tensor, stride: int) -> torch.Tensor:
+    return masks[:, stride // 2 :: stride, stride // 2 :: stride]

@@ -92,7 +92,7 @@ class FineMaskRTMDetInsHead(RTMDetInsSepBNHead):
     ) -> torch.Tensor:
         """Return the loss of masks; the arguments are those of ``loss_of_masks``."""
         drawn = [_drawn(sampling, self.masks_per_object) for sampling in samplings]
-        return loss_of_masks(self, mask_feats, kernels, drawn, truths)
+        return loss_of_masks(self, mask_feats, kernels, drawn, truths, _shares)
 
     def _bbox_mask_post_process(self, *args: Any, **options: Any) -> Any:
         with self._at_the_stride_of_masks():
@@ -117,3 +117,12 @@ def _drawn(sampling: Any, most: int) -> _Positives:
     position = torch.arange(len(grouped), device=grouped.device)
     kept = order[position - torch.searchsorted(grouped, grouped) < most].sort().values
     return _Positives(sampling.pos_inds[kept], sampling.pos_priors[kept], objects[kept])
+
+
+def _shares(masks: torch.Tensor, stride: int) -> torch.Tensor:
+    """Return which share of each cell of a grid is covered, ``(N, height / stride, width / stride)`` float32.
+
+    A cell's middle is then where an interpolation of the answer puts it; the single pixels that MMDetection takes lie
+    half a pixel behind it, which shifts all masks by as much.
+    """
+    return functional.avg_pool2d(masks[:, None].float(), stride)[:, 0]

@@ -99,6 +99,18 @@ def test_an_object_has_so_many_masks_in_the_loss(most):
     assert len(fine_masks._drawn(empty, most).pos_inds) == 0
 
 
+def test_true_masks_are_made_smaller_where_answers_are_made_larger():
+    """Made smaller and larger again, a mask lies where it lay; single pixels shift it by half a pixel."""
+    mask = torch.zeros(1, 64, 64, dtype=torch.bool)
+    mask[0, 16:36, 22:47] = True
+    small = fine_masks._shares(mask, 4)
+    again = functional.interpolate(small[None], scale_factor=4, mode="bilinear")[0, 0]
+    places = torch.arange(64) + 0.5
+    for axis, middle in ((1, 26.0), (0, 34.5)):
+        weights = again.sum(axis)
+        assert float((weights * places).sum() / weights.sum()) == pytest.approx(middle, abs=0.05)
+
+
 @pytest.mark.parametrize("stride", [2, 4, 8])
 @pytest.mark.parametrize("counts", [(5, 3), (0, 4), (0, 0)])
 def test_the_loss_of_masks_is_mmdetections(counts, stride):
