@@ -14,14 +14,15 @@ Model = TypeVar("Model", bound=torch.nn.Module)
 def make_faster(model: Model) -> Model:
     """Return a built model, its RTMDet-Ins head with ``predicted_masks`` and ``loss_of_masks``.
 
-    MMDetection's assigner takes centres of masks by ``center_of_mass`` from then on, in the whole process.
+    A head with such a method of its own keeps it. MMDetection's assigner takes centres of masks by ``center_of_mass``
+    from then on, in the whole process.
     """
     dynamic_soft_label_assigner.center_of_mass = center_of_mass
-    theirs = RTMDetInsHead._mask_predict_by_feat_single
+    faster = {"_mask_predict_by_feat_single": predicted_masks, "loss_mask_by_feat": loss_of_masks}
     for module in model.modules():
-        if isinstance(module, RTMDetInsHead) and type(module)._mask_predict_by_feat_single is theirs:
-            module._mask_predict_by_feat_single = predicted_masks.__get__(module)
-            module.loss_mask_by_feat = loss_of_masks.__get__(module)
+        for name, function in faster.items():
+            if isinstance(module, RTMDetInsHead) and getattr(type(module), name) is getattr(RTMDetInsHead, name):
+                setattr(module, name, function.__get__(module))
     return model
 
 

@@ -65,3 +65,11 @@ def test_masks_of_rtmdet_and_their_gradients(count):
 def test_a_copy_of_a_model_uses_its_own_weights():
     head = make_faster(RTMDetInsHead(**copy.deepcopy(HEAD)))
     assert copy.deepcopy(head)._mask_predict_by_feat_single.__self__ is not head
+
+
+def test_a_head_with_a_loss_of_its_own_keeps_it():
+    class Own(RTMDetInsHead):
+        def loss_mask_by_feat(self, *args):
+            return "its own"
+
+    assert make_faster(Own(**copy.deepcopy(HEAD))).loss_mask_by_feat() == "its own"
