@@ -23,9 +23,9 @@ CPU_SIDES, GPU_SIDES = (128, 512), (256, 1024)
 CPU_MINUTES = 8.0
 CPU_IMAGES = 9.0
 """Images of 160 x 160 that one core trains in a second, by the model for CPUs, without bfloat16."""
-SLOWER = {SMALL_MODEL: 1.4}
-"""How much slower than the model for CPUs another is, about, on a CPU."""
-MUCH_SLOWER = 12
+SLOWER = {CPU_MODEL: 1.0, SMALL_MODEL: 1.4}
+"""How many times the time of the model for CPUs this package's models take, about, on a CPU."""
+MUCH_SLOWER = 12.0
 """Likewise, of any other."""
 FEW_STEPS, MANY_EPOCHS = 300, 100
 """Steps that a net of random weights needs to find anything, and epochs that are enough for few images."""
@@ -81,14 +81,13 @@ def plan(found: Survey, machine: Machine, model: "str | None" = None, folds: "in
     small = float(np.median(np.maximum(found.widths, found.heights))) <= SMALL_SIDE
     chosen = model or (CPU_MODEL if not on_gpu else SMALL_MODEL if small else LARGE_MODEL)
     name = chosen.removesuffix(".py")
-    own = name in (CPU_MODEL, SMALL_MODEL)
+    own = name in SLOWER
     side = _side(found, CPU_SIDES if not on_gpu else GPU_SIDES)
     parted = "validation" in found.images
     validation = None if parted or (folds or 1) > 1 else _validation(found.total, on_gpu)
     train = _train_images(found, folds, validation)
     batch = _batch(side, train, machine) if own or on_gpu else 2
-    rate = CPU_IMAGES * machine.cores * (160 / side) ** 2  # images a second
-    rate /= 1 if name == CPU_MODEL else SLOWER.get(name, MUCH_SLOWER)
+    rate = CPU_IMAGES * machine.cores * (160 / side) ** 2 / SLOWER.get(name, MUCH_SLOWER)  # images a second
     epochs, most = _epochs(train, batch, rate, on_gpu)
     steps = epochs * min(math.ceil(train / batch), most or 10**9)
     return Plan(

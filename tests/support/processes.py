@@ -23,7 +23,13 @@ PROGRAM = Path(sys.executable).parent / "musket"
 def started(*command, **options):
     """Yield a process in a session of its own, output in pipes as text; what is left of its session is killed."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-    process = subprocess.Popen([str(part) for part in command], start_new_session=True, **options)
+    with whole_session(subprocess.Popen([str(part) for part in command], start_new_session=True, **options)) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def whole_session(process):
+    """Yield the first process of a session; what is left of the session is killed, and its streams are closed."""
     try:
         yield process
     finally:

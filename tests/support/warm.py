@@ -23,6 +23,8 @@ import threading
 import time
 from pathlib import Path
 
+from tests.support.processes import whole_session
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMPORTED = (
     *(f"instance_segmentation_pipeline.cli.{name}" for name in ("fit", "check", "task", "predict", "analize", "convert")),
@@ -119,16 +121,8 @@ class WarmProcess:
 @contextlib.contextmanager
 def started_musket(*arguments, **options):
     """Yield ``musket`` with arguments as a ``WarmProcess``; what is left of its session is killed."""
-    process = WarmProcess(arguments, **options)
-    try:
+    with whole_session(WarmProcess(arguments, **options)) as process:
         yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
 
 
 def run_musket(*arguments, timeout, **options):
